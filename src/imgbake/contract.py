@@ -1,0 +1,316 @@
+"""Every type that the core and its plugins exchange.
+
+A plugin implements `Step` (a kind of task) or `Target` (a way of baking) as an ordinary class whose
+only constructor argument is its options, one typed `msgspec.Struct`. The engine hands it a context,
+its only way to touch the world: whatever is read through a context is known to decide, and whatever
+is started through it can be stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+from imgbake import digest as digests
+from imgbake.model import ImageConfig
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One labelled piece of a fingerprint: hashed to decide, compared to explain.
+
+    The label is a kind and a name: "option run", "input src/a.py", "needs task:wheel", "tool git".
+    The value is text that a person can read; a digest where the content is long.
+    """
+
+    label: str
+    value: str
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One file of a tree. Permissions are 0755 or 0644 by the owner's x bit, plus setuid, setgid, sticky.
+
+    `digest` is the content's digest for a file, the target's text for a symlink, the path of the
+    first name for a hard link, and empty for a folder.
+    """
+
+    path: str  # relative to the tree, with forward slashes
+    kind: str  # "file", "dir", "symlink", "hardlink"
+    mode: int
+    digest: str = ""
+    size: int = 0
+    source: str = ""  # where the content can be read, relative to the project; not part of the digest
+
+    def value(self) -> str:
+        """The entry as a fingerprint sees it: permissions and content, not where it was read."""
+        return f"{self.kind} {self.mode:04o} {self.digest}"
+
+
+class Tree(msgspec.Struct, frozen=True):
+    """A folder as a value: its entries sorted by path, and a digest that any machine would give."""
+
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """The digest of the listing (paths, kinds, permissions and contents)."""
+        return digests.of_bytes(msgspec.json.encode([(e.path, e.value()) for e in self.entries]))
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """The result of a step. Dependents key on `digest`, so it must say what was made, not when."""
+
+    kind: str  # "files", "container", "ami", "base", or a plugin's own
+    digest: str = ""
+    reference: str = ""  # how its users name it: an image reference, a commit, an AMI id
+    facts: dict[str, Any] = {}  # JSON values worth knowing; not part of any fingerprint
+    blobs: tuple[str, ...] = ()  # digests in the store without which it is not whole
+    tree: Tree | None = None  # the outputs of a task
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """A component's `files` line, resolved to content.
+
+    The paths of the tree are relative to `to`; a single file copied to a path that does not end
+    with a slash is one entry with an empty path.
+    """
+
+    to: str
+    tree: Tree
+    mode: int | None = None
+    owner: tuple[int, int] = (0, 0)
+    unpack: bool = False
+    exclude: tuple[str, ...] = ()
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """One component of an image, resolved: files by content, environment, commands by phase."""
+
+    component: str
+    files: tuple[Copied, ...] = ()
+    env: dict[str, str] = {}
+    build: tuple[str, ...] = ()
+    validate: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+
+
+class Blueprint(msgspec.Struct, frozen=True):
+    """An image with everything resolved to digests: what a target lowers."""
+
+    image: str
+    target: str
+    base: Artifact
+    layers: tuple[Layer, ...]
+    config: ImageConfig
+    epoch: int  # seconds since 1970 that every time inside the image is set to (SOURCE_DATE_EPOCH)
+
+
+class Lowered(msgspec.Struct, frozen=True):
+    """A blueprint in a target's native words: documents by file name. Pure text, in the fingerprint."""
+
+    documents: dict[str, str]
+
+
+class Completed(msgspec.Struct, frozen=True):
+    """A command that ended."""
+
+    code: int
+    stdout: str
+
+
+class Blobs(Protocol):
+    """The content store as steps see it: blobs by digest. Safe from threads and other processes."""
+
+    def has(self, digest: str) -> bool:
+        """Is there a blob of this digest? Does not read it."""
+
+    def path(self, digest: str) -> Path:
+        """A verified file with this content, only to be read. Raises KeyError when there is none."""
+
+    def add_bytes(self, data: bytes) -> str:
+        """Keeps these bytes and returns their digest."""
+
+    def add_file(self, path: Path) -> str:
+        """Keeps a copy of this file (a reflink where the file system can) and returns its digest."""
+
+    def adopt(self, path: Path, digest: str) -> str:
+        """Moves a file that the caller wrote below `scratch` into the store, trusting its digest."""
+
+    def scratch(self) -> Path:
+        """A folder on the store's file system for files that will be adopted."""
+
+    def link(self, digest: str, to: Path) -> None:
+        """Puts this blob at a path: a hard link if possible, else a copy. Raises KeyError if absent."""
+
+
+class PartsContext(Protocol):
+    """What a step may look at while its fingerprint is made. It reads; it changes nothing."""
+
+    name: str
+    root: Path  # the project
+    folder: str  # a project-relative folder that belongs to this node alone
+
+    def files(self, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Tree:
+        """The files of the project that match, by content."""
+
+    def env(self, name: str) -> str | None:
+        """An environment variable, which from now on decides."""
+
+    def tool(self, name: str) -> str:
+        """The path of a program; a change of the file that it names decides. Empty when not found."""
+
+    def pinned(self, table: str, key: str) -> str | None:
+        """What imgbake.lock, or a `--commit` for it, says of this key."""
+
+    def volatile(self) -> None:
+        """Says that what decides lies outside this machine, so that it is asked in every build."""
+
+    def reveal(self, text: str) -> str:
+        """The text with secrets put in. The result must not be kept or printed."""
+
+
+class RunContext(Protocol):
+    """What a step may do while it runs. Everything that it starts ends with it."""
+
+    name: str
+    root: Path
+    folder: str
+    work: Path  # an empty folder, removed when the step ends
+    blobs: Blobs
+    force: bool  # the user asked for it to run although nothing changed
+
+    def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        capture: bool = False,
+        check: bool = True,
+        shell: Sequence[str] = ("/bin/sh", "-c"),
+    ) -> Completed:
+        """Runs a command in a process group of its own with stdin closed; its output goes to the log.
+
+        A string is given to the shell, a sequence is run as it is. `env` is added to our environment.
+        With `capture`, stdout is returned instead of logged. With `check`, an exit code other than 0
+        raises StepError with the last lines of output. Ends with the build, or at the node's timeout.
+        """
+
+    def log(self, text: str) -> None:
+        """A line for the node's log and the screen, secrets masked."""
+
+    def progress(self, done: int, total: int, unit: str = "bytes") -> None:
+        """How far the step is; total is 0 when nobody knows."""
+
+    def check(self) -> None:
+        """Raises Interrupted or StepError when the step must stop: call it in every long loop."""
+
+    def reveal(self, text: str) -> str:
+        """The text with secrets put in, for the moment of use."""
+
+    def pinned(self, table: str, key: str) -> str | None:
+        """What imgbake.lock, or a `--commit` for it, says of this key."""
+
+    def memo(self, parts: Sequence[Part], make: Callable[[], Artifact]) -> Artifact:
+        """A step inside the step: what `make` returned for these parts before, or now.
+
+        Shared by every project that uses the store. A remembered artifact whose blobs are gone or
+        damaged is made again.
+        """
+
+
+class Step(Protocol):
+    """A kind of task. Its options are its only constructor argument."""
+
+    kind: ClassVar[str]
+    version: ClassVar[int]  # moved when the same options come to mean something else
+
+    def outputs(self, folder: str) -> tuple[str, ...]:
+        """What it writes besides the recipe's `outputs`: project-relative paths or globs."""
+
+    def parts(self, ctx: PartsContext) -> Iterable[Part]:
+        """What decides besides options, inputs and needs, which the engine adds itself."""
+
+    def run(self, ctx: RunContext) -> Artifact:
+        """Does the work. The engine adds the tree of outputs to what it returns."""
+
+
+class Target(Protocol):
+    """A way of baking images. Its options are its only constructor argument."""
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+    artifact: ClassVar[str]  # what it makes: "container", "ami", …
+    phases: ClassVar[frozenset[str]]  # which of build, validate, test it can run
+
+    def lower(self, blueprint: Blueprint) -> Lowered:
+        """The blueprint in native words. Pure. Raises BakeError with a hint for what can't be said."""
+
+    def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
+        """Makes the image."""
+
+    def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
+        """Runs the test phase on a fresh instance. Raises StepError when a test fails."""
+
+    def present(self, artifact: Artifact, blobs: Blobs) -> bool:
+        """Is the artifact still there? Asked before a remembered one is used."""
+
+
+class Exporter(Protocol):
+    """A target whose artifacts can leave imgbake as files, or be pushed to their tags."""
+
+    def formats(self) -> tuple[str, ...]:
+        """The formats `export` knows, the default first."""
+
+    def export(self, artifact: Artifact, blobs: Blobs, to: Path, form: str, name: str) -> None:
+        """Writes the artifact to a path, whole or not at all. Raises BakeError."""
+
+    def push(self, artifact: Artifact, ctx: RunContext) -> tuple[str, ...]:
+        """Pushes to the target's tags and returns the references. Tags move last."""
+
+
+class Pin(msgspec.Struct, frozen=True):
+    """A line of imgbake.lock: in this table, this key means exactly that."""
+
+    table: str
+    key: str
+    value: str
+
+
+class Pinnable(Protocol):
+    """A step whose input moves by itself and can be held by imgbake.lock."""
+
+    def pin(self, ctx: PartsContext) -> Pin:
+        """What it would use now if nothing were locked."""
+
+
+class ResolveContext(Protocol):
+    """What a resolver of bases may look at."""
+
+    root: Path
+    blobs: Blobs
+
+    def pinned(self, table: str, key: str) -> str | None:
+        """The digest that imgbake.lock holds for this reference."""
+
+    def reveal(self, text: str) -> str:
+        """The text with secrets put in."""
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """A base, pinned. `local` lists files whose unchanged state proves that it is still the same."""
+
+    artifact: Artifact
+    local: tuple[str, ...] = ()
+    volatile: bool = False  # asked from outside and not locked, so asked again in every build
+
+
+__all__ = [
+    "Artifact", "Blobs", "Blueprint", "Completed", "Copied", "Entry", "Exporter", "Json",
+    "Layer", "Lowered", "Part", "PartsContext", "Pin", "Pinnable", "ResolveContext", "Resolved",
+    "RunContext", "Step", "Target", "Tree",
+]  # fmt: skip

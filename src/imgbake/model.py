@@ -1,0 +1,150 @@
+"""The recipe as frozen values: what `imgbake.toml` says once it is read, checked and expanded.
+
+Text that names a secret argument still holds `{{ name }}` here: a secret is put in at the moment
+of use (`RunContext.reveal`) and never before, so that no value in this module can leak one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+Scalar = str | int | float | bool
+
+
+class At(msgspec.Struct, frozen=True):
+    """A place in the recipe by its keys: file and path, such as ("tasks", "wheel", "run")."""
+
+    file: str
+    path: tuple[str | int, ...]
+
+    def __truediv__(self, key: str | int) -> At:
+        return At(self.file, (*self.path, key))
+
+
+class Arg(msgspec.Struct, frozen=True):
+    """A recipe argument. `value` is None while it is missing, and for a secret always."""
+
+    name: str
+    at: At
+    value: str | None = None
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    secret: bool = False
+    env: str = ""
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How a node is run. None of it is in the fingerprint."""
+
+    timeout: float | None = None  # seconds
+    retries: int = 0
+    resources: dict[str, int] = {}  # pool name to how much of it this node holds while it runs
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A user's node that makes files. `options` is the typed struct of the plugin that `uses` names."""
+
+    name: str
+    at: At
+    uses: str
+    options: Any
+    needs: tuple[str, ...] = ()  # task names whose outcome is in the fingerprint
+    after: tuple[str, ...] = ()  # task names that only come first
+    inputs: tuple[str, ...] = ()  # globs, relative to the recipe's folder
+    outputs: tuple[str, ...] = ()
+    store: bool = True  # keep the outputs in the content store
+    always: bool = False  # run even when nothing changed
+    policy: Policy = Policy()
+    missing: tuple[str, ...] = ()  # arguments that it reads and nobody gave
+
+
+class FileCopy(msgspec.Struct, frozen=True):
+    """Files that a component puts into an image."""
+
+    source: str  # a path or glob relative to the recipe, or task:NAME
+    to: str  # absolute path in the image; with a final slash it names a folder
+    at: At
+    mode: int | None = None
+    owner: tuple[int, int] = (0, 0)
+    unpack: bool = False
+    exclude: tuple[str, ...] = ()
+
+
+class Component(msgspec.Struct, frozen=True):
+    """Files, environment and commands by phase, written once; its parameters already put in."""
+
+    name: str
+    at: At
+    files: tuple[FileCopy, ...] = ()
+    env: dict[str, str] = {}
+    build: tuple[str, ...] = ()
+    validate: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    params: dict[str, str] = {}
+
+
+class Healthcheck(msgspec.Struct, frozen=True):
+    """How to ask a container whether it is well (docker's HEALTHCHECK). Times are in seconds."""
+
+    test: tuple[str, ...]
+    interval: float = 0
+    timeout: float = 0
+    start_period: float = 0
+    retries: int = 0
+
+
+class ImageConfig(msgspec.Struct, frozen=True):
+    """What an image says of how it is run (OCI image-spec, config.md). None keeps the base's value."""
+
+    entrypoint: tuple[str, ...] | None = None
+    cmd: tuple[str, ...] | None = None
+    env: dict[str, str] = {}
+    user: str | None = None
+    workdir: str | None = None
+    ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    stop_signal: str | None = None
+    healthcheck: Healthcheck | None = None
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A name, a base for each kind of artifact, and components in the order they are applied."""
+
+    name: str
+    at: At
+    base: dict[str, str]  # artifact kind ("container", "ami"; "" for any) to reference
+    components: tuple[Component, ...]
+    config: ImageConfig
+    targets: tuple[str, ...]
+    policy: Policy = Policy()
+    missing: tuple[str, ...] = ()
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A named way of baking. `options` is the typed struct of the plugin that `uses` names."""
+
+    name: str
+    at: At
+    uses: str
+    options: Any
+    policy: Policy = Policy()
+    missing: tuple[str, ...] = ()
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """Everything a recipe says."""
+
+    name: str
+    root: str  # absolute path of the recipe's folder
+    files: tuple[str, ...]  # the recipe and what it includes, absolute
+    args: dict[str, Arg]
+    tasks: dict[str, Task]
+    components: dict[str, At]  # every component declared, used or not
+    images: dict[str, Image]
+    targets: dict[str, Target]
+    pools: dict[str, int] = {}  # resource pools and how much each holds
+    env_read: dict[str, str | None] = {}  # environment variables that decided something here
