@@ -1,0 +1,48 @@
+"""The doors a plugin may come in by. Hooks hand in classes and do nothing else; one of them acts.
+
+A plugin is a module named by entry points of the group `imgbake`, one for each kind that it adds
+(and one named `base` if it resolves bases, `command` if it adds commands, `observer` if it observes):
+
+    [project.entry-points.imgbake]
+    squashfs = "imgbake_squashfs"
+
+It is imported when a recipe uses one of these names, and not before.
+"""
+
+from __future__ import annotations
+
+import pluggy
+
+from imgbake.contract import ResolveContext, Resolved, Step, Target
+from imgbake.events import Observer
+
+hookspec = pluggy.HookspecMarker("imgbake")
+hookimpl = pluggy.HookimplMarker("imgbake")
+
+
+@hookspec
+def imgbake_steps() -> list[type[Step]]:  # type: ignore[empty-body]  # a hook's specification has no body
+    """Kinds of task."""
+
+
+@hookspec
+def imgbake_targets() -> list[type[Target]]:  # type: ignore[empty-body]  # as above
+    """Ways of baking."""
+
+
+@hookspec
+def imgbake_observers() -> list[type[Observer]]:  # type: ignore[empty-body]  # as above
+    """What wants to see every event. Made without arguments, once for each build."""
+
+
+@hookspec
+def imgbake_commands() -> list[tuple[str, object]]:  # type: ignore[empty-body]  # as above
+    """Command groups: a name and the `typer.Typer` that becomes `imgbake NAME`."""
+
+
+@hookspec(firstresult=True)
+def imgbake_resolve(kind: str, reference: str, ctx: ResolveContext) -> Resolved | None:
+    """Pins a base of this artifact kind ("container", "ami") to a digest; None if it is not ours.
+
+    Called with what stands in the recipe's `base`. Raises BakeError when it can't be found.
+    """
