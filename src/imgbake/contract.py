@@ -69,6 +69,7 @@ class Artifact(msgspec.Struct, frozen=True):
     reference: str = ""  # how its users name it: an image reference, a commit, an AMI id
     facts: dict[str, Any] = {}  # JSON values worth knowing; not part of any fingerprint
     blobs: tuple[str, ...] = ()  # digests in the store without which it is not whole
+    proof: tuple[str, ...] = ()  # project-relative files; while they stay as they are, so does it
     tree: Tree | None = None  # the outputs of a task
 
 
@@ -224,7 +225,11 @@ class RunContext(Protocol):
 
 
 class Step(Protocol):
-    """A kind of task. Its options are its only constructor argument."""
+    """A kind of task. Its options are its only constructor argument.
+
+    A class that also says `local = True` promises that its `parts` only reads files and environment,
+    so that it may be asked without a thread of its own.
+    """
 
     kind: ClassVar[str]
     version: ClassVar[int]  # moved when the same options come to mean something else

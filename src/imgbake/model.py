@@ -57,7 +57,8 @@ class Task(msgspec.Struct, frozen=True):
     store: bool = True  # keep the outputs in the content store
     always: bool = False  # run even when nothing changed
     policy: Policy = Policy()
-    missing: tuple[str, ...] = ()  # arguments that it reads and nobody gave
+    args: tuple[str, ...] = ()  # arguments that it reads
+    missing: tuple[str, ...] = ()  # of these, the ones that nobody gave
 
 
 class FileCopy(msgspec.Struct, frozen=True):
@@ -121,7 +122,8 @@ class Image(msgspec.Struct, frozen=True):
     config: ImageConfig
     targets: tuple[str, ...]
     policy: Policy = Policy()
-    missing: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()  # arguments that it, or a component of it, reads
+    missing: tuple[str, ...] = ()  # of these, the ones that nobody gave
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -132,6 +134,7 @@ class Target(msgspec.Struct, frozen=True):
     uses: str
     options: Any
     policy: Policy = Policy()
+    args: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
 

@@ -1,0 +1,147 @@
+"""Finding plugins: by the names of their entry points, and importing only those that are used.
+
+The name of an entry point in the group `imgbake` is a kind that the plugin adds, or one of the words
+in `_ROLES`. So a kind is found without importing anything, and two plugins that add one kind are
+noticed before either runs.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pluggy
+
+from imgbake import hookspecs
+from imgbake.contract import ResolveContext, Resolved, Step, Target
+from imgbake.errors import BakeError, PluginError
+from imgbake.events import Observer
+
+GROUP = "imgbake"
+_ROLES = frozenset({"base", "command", "observer"})
+
+
+class Plugins:
+    """The plugins of one run. Nothing is imported until a kind or a role is asked for."""
+
+    def __init__(self, entry_points: Iterable[importlib.metadata.EntryPoint]) -> None:
+        self._entries: dict[str, list[importlib.metadata.EntryPoint]] = {}
+        for entry in entry_points:
+            self._entries.setdefault(entry.name, []).append(entry)
+        self._manager = pluggy.PluginManager(GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._steps: dict[str, type[Step]] = {}
+        self._targets: dict[str, type[Target]] = {}
+
+    def step(self, kind: str) -> type[Step] | None:
+        """The class of a kind of task, or None when no plugin adds it."""
+        if kind not in self._steps:
+            self._load(kind)
+        return self._steps.get(kind)
+
+    def target(self, kind: str) -> type[Target] | None:
+        """The class of a way of baking, or None when no plugin adds it."""
+        if kind not in self._targets:
+            self._load(kind)
+        return self._targets.get(kind)
+
+    def step_kinds(self) -> Sequence[str]:
+        """Every kind of task that is installed. Imports every plugin."""
+        self._load_all()
+        return sorted(self._steps)
+
+    def target_kinds(self) -> Sequence[str]:
+        """Every way of baking that is installed. Imports every plugin."""
+        self._load_all()
+        return sorted(self._targets)
+
+    def resolve(self, kind: str, reference: str, ctx: ResolveContext) -> Resolved:
+        """Pins a base to a digest. Raises BakeError when nobody can, or it isn't there."""
+        self._load("base")
+        try:
+            resolved = self._manager.hook.imgbake_resolve(kind=kind, reference=reference, ctx=ctx)
+        except (BakeError, OSError):
+            raise
+        except Exception as error:
+            raise PluginError("imgbake_resolve", f"failed on {reference!r}: {error!r}") from error
+        if not isinstance(resolved, Resolved):
+            hint = "see `imgbake plugins` for what is installed"
+            raise BakeError(f"no plugin knows the base {reference!r} of kind {kind!r}", hint=hint)
+        return resolved
+
+    def observers(self) -> list[Observer]:
+        """One of each observer that is installed."""
+        return [cls() for cls in self._flat("observer", self._manager.hook.imgbake_observers)]
+
+    def commands(self) -> list[tuple[str, Any]]:
+        """The command groups that plugins add: name and `typer.Typer`."""
+        return self._flat("command", self._manager.hook.imgbake_commands)
+
+    def origins(self) -> dict[str, str]:
+        """What each entry point names: kind or role to "module (distribution version)"."""
+        return {
+            name: ", ".join(f"{entry.value} ({_distribution(entry)})" for entry in entries)
+            for name, entries in sorted(self._entries.items())
+        }
+
+    def files(self) -> tuple[str, ...]:
+        """The source files of the plugins that were imported."""
+        names = {name.partition(".")[0] for name, _ in self._manager.list_name_plugin()}
+        modules = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] in names]
+        return tuple(sorted({str(file) for module in modules if (file := getattr(module, "__file__", None))}))
+
+    def _flat(self, role: str, hook: Callable[[], list[list[Any]]]) -> list[Any]:
+        self._load(role)
+        return [item for items in hook() for item in items]
+
+    def _load_all(self) -> None:
+        for name in self._entries:
+            self._load(name)
+
+    def _load(self, name: str) -> None:
+        entries = self._entries.get(name, [])
+        modules = sorted({entry.module for entry in entries})
+        if len(modules) > 1 and name not in _ROLES:
+            both = " and ".join(f"{entry.value} ({_distribution(entry)})" for entry in entries)
+            raise PluginError(
+                modules[0], f"the kind {name!r} is added twice, by {both}", hint="uninstall one"
+            )
+        for module in modules:
+            if not self._manager.has_plugin(module):
+                self._register(module)
+
+    def _register(self, module: str) -> None:
+        try:
+            plugin = importlib.import_module(module)
+        except Exception as error:
+            raise PluginError(module, f"can't be imported: {error!r}") from error
+        self._manager.register(plugin, name=module)
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise PluginError(module, str(error)) from error
+        self._collect(module, getattr(plugin, "imgbake_steps", None), self._steps)
+        self._collect(module, getattr(plugin, "imgbake_targets", None), self._targets)
+
+    def _collect(
+        self, module: str, hook: Callable[[], Iterable[type[Any]]] | None, into: dict[str, type[Any]]
+    ) -> None:
+        """Adds what this plugin's hook hands in. Calls it alone: the others have been asked before."""
+        for cls in hook() if hook else ():
+            kind = getattr(cls, "kind", "")
+            if not kind or not isinstance(getattr(cls, "version", None), int):
+                raise PluginError(module, f"{cls.__name__} needs a `kind` and a whole-number `version`")
+            if into.setdefault(kind, cls) is not cls:
+                other = f"{into[kind].__module__}.{into[kind].__name__}"
+                raise PluginError(module, f"the kind {kind!r} is added twice, also by {other}")
+
+
+def installed() -> Plugins:
+    """The plugins of this Python environment."""
+    return Plugins(importlib.metadata.entry_points(group=GROUP))
+
+
+def _distribution(entry: importlib.metadata.EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"

@@ -1,0 +1,243 @@
+"""Runs commands so that they can always be ended: own process group, stdin closed, one place that waits.
+
+Every running command polls its output, its end and the build's stop signal at once, so Ctrl-C and
+timeouts need no extra thread. A command that outlives us (kill -9 of imgbake) is found again by the
+marker in its environment: see `end_orphans`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+MARKER = "IMGBAKE_BUILD"
+GRACE = 5.0  # seconds between the polite signal and the one that can't be refused
+_CHUNK = 1 << 16
+_LONGEST_LINE = 1 << 16
+
+
+class Stop:
+    """A signal to stop, seen by every command that runs. Set once, never cleared."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        self._is_set = False
+
+    def set(self) -> None:
+        """Asks everything to stop. May be called from a signal handler."""
+        if not self._is_set:
+            self._is_set = True
+            os.write(self._writer, b"x")
+
+    def is_set(self) -> bool:
+        """Was it asked?"""
+        return self._is_set
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when it is set."""
+        return self._reader
+
+    def close(self) -> None:
+        """Frees the descriptors; nothing may run any more."""
+        os.close(self._reader)
+        os.close(self._writer)
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How a command ended: its exit code (negative for a signal), and who ended it."""
+
+    code: int
+    stdout: bytes
+    by: str = ""  # "" itself, "stop", "timeout"
+
+
+class _Lines:
+    """Turns pieces of output into lines."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        for line in lines:
+            self._on_line(line.decode("utf-8", "replace").rstrip("\r"))
+        if len(self._rest) > _LONGEST_LINE:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._rest:
+            self._on_line(self._rest.decode("utf-8", "replace"))
+            self._rest = b""
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    on_line: Callable[[str], None],
+    stop: Stop,
+    deadline: float | None = None,
+    capture: bool = False,
+) -> Ended:
+    """Runs a command to its end, the stop signal, or the deadline (of time.monotonic).
+
+    Lines of stderr, and of stdout unless captured, go to `on_line`. Raises OSError when the command
+    cannot be started.
+    """
+    errors_read, errors_write = os.pipe() if capture else (-1, -1)
+    try:
+        process = subprocess.Popen(
+            argv,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors_write if capture else subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError:
+        if capture:
+            os.close(errors_read)
+        raise
+    finally:
+        if capture:
+            os.close(errors_write)
+    assert process.stdout is not None
+    out, lines = bytearray(), _Lines(on_line)
+    sinks: dict[int, Callable[[bytes], None]] = {process.stdout.fileno(): lines.feed}
+    if capture:
+        sinks = {process.stdout.fileno(): out.extend, errors_read: lines.feed}
+    try:
+        by = _attend(process, sinks, stop, deadline)
+    except BaseException:
+        _signal(process, signal.SIGKILL)
+        process.wait()
+        raise
+    finally:
+        process.stdout.close()
+        if capture:
+            os.close(errors_read)
+        lines.flush()
+    return Ended(process.returncode, bytes(out), by)
+
+
+def _attend(
+    process: subprocess.Popen[bytes],
+    sinks: Mapping[int, Callable[[bytes], None]],
+    stop: Stop,
+    deadline: float | None,
+) -> str:
+    """Moves output to the sinks until the command has ended; ends it when it must."""
+    poller, open_sinks, by = select.poll(), dict(sinks), ""
+    for fd in open_sinks:
+        poller.register(fd, select.POLLIN)
+    poller.register(stop.fileno(), select.POLLIN)
+    end = _end_descriptor(process)
+    if end is not None:
+        poller.register(end, select.POLLIN)
+    try:
+        while True:
+            for fd, _ in poller.poll(_patience(deadline, watched=end is not None)):
+                if fd == stop.fileno():
+                    poller.unregister(fd)
+                    by = by or "stop"
+                elif fd in open_sinks and not _move(fd, open_sinks[fd]):
+                    poller.unregister(fd)
+                    del open_sinks[fd]
+            if process.poll() is not None:
+                _drain(open_sinks)
+                return by
+            if deadline is not None and not by and time.monotonic() >= deadline:
+                by = "timeout"
+            if by:
+                _end(process, open_sinks)
+                return by
+            if not open_sinks and end is None:
+                time.sleep(0.01)
+    finally:
+        if end is not None:
+            os.close(end)
+
+
+def _end_descriptor(process: subprocess.Popen[bytes]) -> int | None:
+    """A descriptor that becomes readable when the process ends, where the system has such a thing."""
+    try:
+        return os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        return None
+
+
+def _patience(deadline: float | None, *, watched: bool) -> float | None:
+    if not watched:
+        return 50
+    return None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
+
+
+def _move(fd: int, sink: Callable[[bytes], None]) -> bool:
+    data = os.read(fd, _CHUNK)
+    if data:
+        sink(data)
+    return bool(data)
+
+
+def _drain(sinks: Mapping[int, Callable[[bytes], None]]) -> None:
+    """Takes what is already in the pipes. A child left in the background may hold them open."""
+    for fd, sink in sinks.items():
+        os.set_blocking(fd, False)
+        with contextlib.suppress(BlockingIOError):
+            while _move(fd, sink):
+                pass
+
+
+def _end(process: subprocess.Popen[bytes], sinks: Mapping[int, Callable[[bytes], None]]) -> None:
+    """Ends the process and its group: politely, then after the grace period for good."""
+    _signal(process, signal.SIGTERM)
+    last = time.monotonic() + GRACE
+    while process.poll() is None and time.monotonic() < last:
+        _drain(sinks)
+        time.sleep(0.02)
+    _signal(process, signal.SIGKILL)
+    process.wait()
+    _drain(sinks)
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def end_orphans(build: str) -> int:
+    """Ends what a build that died left running, by its marker in the environment. Linux only.
+
+    Returns how many processes were ended.
+    """
+    found = [pid for pid in _processes() if pid != os.getpid() and _carries(pid, build)]
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return len(found)
+
+
+def _processes() -> list[int]:
+    try:
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    except OSError:
+        return []
+
+
+def _carries(pid: int, build: str) -> bool:
+    try:
+        return f"{MARKER}={build}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
