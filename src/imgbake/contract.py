@@ -216,6 +216,9 @@ class RunContext(Protocol):
     def pinned(self, table: str, key: str) -> str | None:
         """What imgbake.lock, or a `--commit` for it, says of this key."""
 
+    def files(self, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Tree:
+        """The files of the project that match, by content, as `PartsContext.files` finds them."""
+
     def memo(self, parts: Sequence[Part], make: Callable[[], Artifact]) -> Artifact:
         """A step inside the step: what `make` returned for these parts before, or now.
 
