@@ -1,0 +1,1 @@
+"""The public test kit: real things in memory, and what every plugin is held to."""
