@@ -49,11 +49,9 @@ class Canvas:
         """Shows a frame in place of the last one, and lines above it, in one write."""
         with self._console:
             self._unwrap()
-            self._live.update(_text(frame, no_wrap=True))
             if above:
                 self._console.print(_text(above), soft_wrap=True)
-            else:
-                self._live.refresh()
+            self._live.update(_text(frame, no_wrap=True), refresh=True)
         self._drawn = [cell_len(line.text) for line in frame]
 
     def close(self) -> None:
