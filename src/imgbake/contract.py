@@ -151,18 +151,26 @@ class Blobs(Protocol):
 class PartsContext(Protocol):
     """What a step may look at while its fingerprint is made. It reads; it changes nothing."""
 
-    name: str
-    root: Path  # the project
-    folder: str  # a project-relative folder that belongs to this node alone
+    @property
+    def name(self) -> str:
+        """The task's or image's name."""
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+
+    @property
+    def folder(self) -> str:
+        """A folder that belongs to this node alone, relative to the project."""
 
     def files(self, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Tree:
         """The files of the project that match, by content."""
 
     def env(self, name: str) -> str | None:
-        """An environment variable, which from now on decides."""
+        """An environment variable. The engine adds it to the parts, by the digest of its value."""
 
     def tool(self, name: str) -> str:
-        """The path of a program; a change of the file that it names decides. Empty when not found."""
+        """The path of a program, empty when it is not found. The engine adds it to the parts, by content."""
 
     def pinned(self, table: str, key: str) -> str | None:
         """What imgbake.lock, or a `--commit` for it, says of this key."""
@@ -177,12 +185,29 @@ class PartsContext(Protocol):
 class RunContext(Protocol):
     """What a step may do while it runs. Everything that it starts ends with it."""
 
-    name: str
-    root: Path
-    folder: str
-    work: Path  # an empty folder, removed when the step ends
-    blobs: Blobs
-    force: bool  # the user asked for it to run although nothing changed
+    @property
+    def name(self) -> str:
+        """The task's or image's name."""
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+
+    @property
+    def folder(self) -> str:
+        """A folder that belongs to this node alone, relative to the project."""
+
+    @property
+    def work(self) -> Path:
+        """An empty folder, removed when the step ends."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """The content store."""
+
+    @property
+    def force(self) -> bool:
+        """Did the user ask for it to run although nothing changed?"""
 
     def run(
         self,
@@ -299,8 +324,13 @@ class Pinnable(Protocol):
 class ResolveContext(Protocol):
     """What a resolver of bases may look at."""
 
-    root: Path
-    blobs: Blobs
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """The content store."""
 
     def pinned(self, table: str, key: str) -> str | None:
         """The digest that imgbake.lock holds for this reference."""

@@ -25,17 +25,25 @@ _LONGEST_LINE = 1 << 16
 
 
 class Stop:
-    """A signal to stop, seen by every command that runs. Set once, never cleared."""
+    """A signal to stop, seen by every command that runs. Never cleared."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
         self._is_set = False
+        self.is_urgent = False  # asked twice: no more grace
 
     def set(self) -> None:
-        """Asks everything to stop. May be called from a signal handler."""
-        if not self._is_set:
-            self._is_set = True
-            os.write(self._writer, b"x")
+        """Asks everything to stop; the second time at once. May be called from a signal handler."""
+        if self._is_set:
+            self.is_urgent = True
+            return
+        self._is_set = True
+        os.write(self._writer, b"x")
+
+    def wait(self, seconds: float) -> bool:
+        """Sleeps until it is set or the time has passed. Is it set?"""
+        select.select([self._reader], [], [], seconds)
+        return self._is_set
 
     def is_set(self) -> bool:
         """Was it asked?"""
@@ -161,7 +169,7 @@ def _attend(
             if deadline is not None and not by and time.monotonic() >= deadline:
                 by = "timeout"
             if by:
-                _end(process, open_sinks)
+                _end(process, open_sinks, stop)
                 return by
             if not open_sinks and end is None:
                 time.sleep(0.01)
@@ -200,11 +208,13 @@ def _drain(sinks: Mapping[int, Callable[[bytes], None]]) -> None:
                 pass
 
 
-def _end(process: subprocess.Popen[bytes], sinks: Mapping[int, Callable[[bytes], None]]) -> None:
+def _end(
+    process: subprocess.Popen[bytes], sinks: Mapping[int, Callable[[bytes], None]], stop: Stop
+) -> None:
     """Ends the process and its group: politely, then after the grace period for good."""
     _signal(process, signal.SIGTERM)
     last = time.monotonic() + GRACE
-    while process.poll() is None and time.monotonic() < last:
+    while process.poll() is None and time.monotonic() < last and not stop.is_urgent:
         _drain(sinks)
         time.sleep(0.02)
     _signal(process, signal.SIGKILL)
