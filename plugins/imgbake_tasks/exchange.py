@@ -1,0 +1,335 @@
+"""One HTTP request and its answer: proxies, TLS, redirects, and which failures are worth another try.
+
+Follows RFC 9110 (semantics) and RFC 9112 (messages). No message made here holds a revealed secret:
+urls are shown as the recipe writes them, and those that a server redirects to without their query.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import email.utils
+import functools
+import http.client
+import re
+import socket
+import ssl
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+
+import msgspec
+
+from imgbake.api import StepError
+from imgbake_tasks.patient import Patience, Patient, connect
+from imgbake_tasks.retry import Transient
+
+_REDIRECTS = 10
+_REDIRECT = frozenset({301, 302, 303, 307, 308})
+_CHUNK = 1 << 18
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+# Asking twice does no more than asking once (RFC 9110, 9.2.2).
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
+# The server says that it did not do it: worth another try with any method.
+_NOT_DONE = frozenset({408, 425, 429, 503})
+
+
+class Header(msgspec.Struct, frozen=True):
+    """A header to send. A secret one goes to no other host than the one it was meant for."""
+
+    name: str
+    value: str
+    secret: bool = False
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What is asked, secrets put in, and how it may be shown."""
+
+    method: str
+    url: str
+    shown: str
+    headers: tuple[Header, ...] = ()
+    body: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"{self.method} {self.shown}"
+
+
+@contextlib.contextmanager
+def answer(
+    request: Request, expects: Callable[[int], bool], patience: Patience, ca: Path | None = None
+) -> Iterator[http.client.HTTPResponse]:
+    """The answer, its body still to be read.
+
+    Raises Transient for what may go well the next time, StepError for what will not: an unexpected
+    status, a name that doesn't exist, a certificate that isn't trusted, and whatever breaks once a
+    request was sent that must not be sent twice.
+    """
+    try:
+        for _ in range(_REDIRECTS):
+            with _sent(request, patience, ca) as response:
+                target = response.headers.get("Location", "")
+                if expects(response.status) or response.status not in _REDIRECT or not target:
+                    _expect(request, response, expects)
+                    yield response
+                    return
+                request = _redirected(request, response.status, target)
+    except Transient as trouble:
+        if request.method in _IDEMPOTENT or trouble.undone:
+            raise
+        hint = f"a {request.method} is not repeated by itself: look whether it was done, then build again"
+        raise StepError(trouble.message, hint=hint) from None
+    raise StepError(f"{request}: more than {_REDIRECTS} redirects", hint="check `url` in a browser")
+
+
+def body(response: http.client.HTTPResponse) -> Iterator[memoryview]:
+    """The pieces of a body, each only good until the next. Raises Transient when it ends too early."""
+    buffer = memoryview(bytearray(_CHUNK))
+    length, received = response.headers.get("Content-Length", ""), 0
+    while count := response.readinto(buffer):
+        received += count
+        yield buffer[:count]
+    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+    if length.isdigit() and not chunked and received < int(length):
+        raise Transient(f"the connection ended after {received} of {length} bytes")
+
+
+def validator(response: http.client.HTTPResponse) -> str:
+    """What tells this version from others: a strong ETag, else a time of modification, else nothing."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+
+
+@contextlib.contextmanager
+def _sent(request: Request, patience: Patience, ca: Path | None) -> Iterator[http.client.HTTPResponse]:
+    """The answer to a request as it is, redirects not followed."""
+    url = urlsplit(request.url)
+    if not url.hostname:
+        raise StepError(f"{request}: the url has no host", hint="it is http://HOST/PATH")
+    connection = _connection(url, request, patience, ca)
+    try:
+        with _failures(request, undone=True):
+            connection.connect()
+        with _failures(request, undone=False):
+            _send(connection, url, request)
+            yield connection.getresponse()
+    finally:
+        connection.end()
+
+
+@contextlib.contextmanager
+def _failures(request: Request, *, undone: bool) -> Iterator[None]:
+    """Turns what the network and the protocol raise into Transient and StepError."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        hint = 'trust its authority with `ca = "file.pem"`, or for all programs with SSL_CERT_FILE'
+        message = f"{request}: the server's certificate is not trusted: {error.verify_message}"
+        raise StepError(message, hint=hint) from None
+    except socket.gaierror as error:
+        message = f"{request}: {error.strerror}"
+        if error.errno == socket.EAI_AGAIN:
+            raise Transient(message, hint="check the network", undone=undone) from None
+        raise StepError(message, hint="check the host's name and the network") from None
+    except http.client.IncompleteRead:
+        raise Transient(f"{request}: the connection ended within the body", undone=undone) from None
+    except (ConnectionError, TimeoutError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+        raise Transient(f"{request}: {_reason(error)}", undone=undone) from None
+    except ssl.SSLError as error:
+        raise StepError(f"{request}: TLS failed: {error.reason or error}") from None
+    except http.client.HTTPException as error:
+        raise StepError(f"{request}: the answer is not HTTP ({type(error).__name__})") from None
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "the server ended the connection without an answer"
+    return error.strerror or str(error) or type(error).__name__
+
+
+class _Ends:
+    """What both kinds of connection do differently from http.client's: wait patiently, and end for sure."""
+
+    patience: Patience
+    sock: Patient | socket.socket | None
+
+    def end(self) -> None:
+        """Closes the socket itself."""
+        sock = self.sock.sock if isinstance(self.sock, Patient) else self.sock
+        if sock is not None:
+            sock.close()
+
+
+class _Plain(_Ends, http.client.HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        assert isinstance(self.sock, socket.socket)
+        self.sock = Patient(self.sock, self.patience)
+
+
+class _Secure(_Ends, http.client.HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        assert isinstance(self.sock, socket.socket)
+        self.sock = Patient(self.sock, self.patience)
+
+
+def _connection(url: SplitResult, request: Request, patience: Patience, ca: Path | None) -> _Plain | _Secure:
+    """A connection to the host, or to the proxy that the environment names for it."""
+    host, port, proxy = url.hostname or "", _port(url, request), _proxy(url)
+    first = (proxy.hostname or "", proxy.port or 80) if proxy else (host, port)
+    connection: _Plain | _Secure
+    if url.scheme == "https":
+        connection = _Secure(*first, timeout=patience.connect, context=_trust(ca))
+        if proxy:
+            connection.set_tunnel(host, port, headers=_basic(proxy, "Proxy-Authorization"))
+    else:
+        connection = _Plain(*first, timeout=patience.connect)
+    connection.patience = patience
+    dial = functools.partial(_dial, patience)
+    connection._create_connection = dial  # type: ignore[union-attr]  # http.client's own seam, without a name in its stubs
+    return connection
+
+
+def _dial(patience: Patience, address: tuple[str, int], *_: object) -> socket.socket:
+    return connect(address, patience)
+
+
+def _port(url: SplitResult, request: Request) -> int:
+    try:
+        return url.port or (443 if url.scheme == "https" else 80)
+    except ValueError:
+        raise StepError(f"{request}: the url's port is not a number up to 65535") from None
+
+
+def _trust(ca: Path | None) -> ssl.SSLContext:
+    """The system's authorities (SSL_CERT_FILE and SSL_CERT_DIR are heard), and one more file."""
+    context = ssl.create_default_context()
+    if ca is not None:
+        try:
+            context.load_verify_locations(ca)
+        except (OSError, ssl.SSLError) as error:
+            raise StepError(f"`ca` {ca.name} can't be used: {error.strerror or error}") from None
+    return context
+
+
+def _proxy(url: SplitResult) -> SplitResult | None:
+    """The proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for this url."""
+    address = urllib.request.getproxies().get(url.scheme, "")
+    if not address or urllib.request.proxy_bypass(url.hostname or ""):
+        return None
+    proxy = urlsplit(address if "://" in address else f"http://{address}")
+    if proxy.scheme != "http" or not proxy.hostname:
+        raise StepError(
+            f"{url.scheme}_proxy names a proxy of kind {proxy.scheme!r}",
+            hint="only http:// proxies are spoken to",
+        )
+    return proxy
+
+
+def _basic(url: SplitResult, header: str) -> dict[str, str]:
+    """The header for the user and password of a url (RFC 7617), if it has them."""
+    if url.username is None:
+        return {}
+    pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
+    return {header: "Basic " + base64.b64encode(pair.encode()).decode()}
+
+
+def _send(connection: _Plain | _Secure, url: SplitResult, request: Request) -> None:
+    proxy = _proxy(url) if url.scheme == "http" else None
+    host = url.netloc.rpartition("@")[2]
+    path = _plain(url.path or "/") + (f"?{_plain(url.query)}" if url.query else "")
+    headers = {
+        "Host": host,
+        "User-Agent": "imgbake",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+        **_basic(url, "Authorization"),
+        **(_basic(proxy, "Proxy-Authorization") if proxy else {}),
+    }
+    if request.body is not None or request.method in ("POST", "PUT", "PATCH"):
+        headers["Content-Length"] = str(len(request.body or b""))
+    given = {header.name.lower() for header in request.headers}
+    connection.putrequest(
+        request.method, f"http://{host}{path}" if proxy else path, skip_host=True, skip_accept_encoding=True
+    )
+    for name, value in headers.items():
+        if name.lower() not in given:
+            connection.putheader(name, value)
+    for header in request.headers:
+        connection.putheader(header.name, _legal(header))
+    connection.endheaders(request.body)
+
+
+def _plain(text: str) -> str:
+    """Text of a url with what may not stand there (spaces, other alphabets) percent-encoded."""
+    return quote(text, safe="%/:?#[]@!$&'()*+,;=-._~")
+
+
+def _legal(header: Header) -> bytes:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header.name):
+        raise StepError(f"{header.name!r} can't be the name of a header")
+    if re.search(r"[\r\n\0]", header.value):
+        hint = "a secret read from a file often ends with a line break that doesn't belong to it"
+        raise StepError(f"the header {header.name} would hold a line break", hint=hint)
+    return header.value.encode()
+
+
+def _redirected(request: Request, status: int, location: str) -> Request:
+    """The request that a redirect asks for (RFC 9110, 15.4). Secrets stay with the host they are for."""
+    old, new = urlsplit(request.url), urlsplit(urljoin(request.url, location))
+    shown = f"{new.scheme}://{new.netloc.rpartition('@')[2]}{new.path}"
+    if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http"):
+        raise StepError(f"{request} redirects to {shown}", hint="a redirect away from https is not followed")
+    method, content, headers = request.method, request.body, request.headers
+    if status == 303 or (status in (301, 302) and method == "POST"):
+        method, content = ("HEAD" if method == "HEAD" else "GET"), None
+        headers = tuple(header for header in headers if header.name.lower() != "content-type")
+    if (old.scheme, old.netloc.rpartition("@")[2]) != (new.scheme, new.netloc.rpartition("@")[2]):
+        if content is not None:
+            raise StepError(
+                f"{request} redirects to another host, {shown}", hint="make that the `url` if it is right"
+            )
+        headers = tuple(header for header in headers if not _stays(header))
+    elif new.username is None and old.username is not None:
+        new = new._replace(netloc=f"{old.netloc.rpartition('@')[0]}@{new.netloc}")
+    return Request(method, new.geturl(), shown, headers, content)
+
+
+def _stays(header: Header) -> bool:
+    return header.secret or header.name.lower() in _SECRET_HEADERS
+
+
+def _expect(request: Request, response: http.client.HTTPResponse, expects: Callable[[int], bool]) -> None:
+    """Raises when the status is not a right one."""
+    status = response.status
+    if expects(status):
+        return
+    message = f"{request}: the server answers {status} {response.reason}".rstrip()
+    if status in _NOT_DONE or (status >= 500 and status != 501):
+        raise Transient(message, wait=_retry_after(response), undone=status in _NOT_DONE)
+    raise StepError(message, hint=_hint(status))
+
+
+def _retry_after(response: http.client.HTTPResponse) -> float | None:
+    """How many seconds the server asks to wait (RFC 9110, 10.2.3)."""
+    text = response.headers.get("Retry-After", "")
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _hint(status: int) -> str:
+    if status in (401, 403):
+        return 'check the password or token: headers = { Authorization = "Bearer {{ token }}" }'
+    if status in (404, 410):
+        return "check `url`"
+    if 300 <= status < 400:
+        return "the redirect names no place to go; check `url`"
+    return "say `status` if this answer is right"

@@ -1,0 +1,117 @@
+"""Sockets that wait in small steps: they notice that the build stops, and that nothing has moved for long."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+_TICK = 0.25  # seconds between looks at whether to stop
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """How long to wait for the other side, in seconds, and what is asked while waiting."""
+
+    stall: float  # without a byte moving
+    check: Callable[[], None]  # raises when the step must stop
+    connect: float = 20.0
+
+
+def connect(address: tuple[str, int], patience: Patience) -> socket.socket:
+    """A connected socket, by the first of the host's addresses that answers.
+
+    Its timeout is the one for connecting, for a handshake to follow. Raises OSError.
+    """
+    failure: OSError = OSError("the host has no address")
+    for family, kind, protocol, _, found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            _connect(sock, found, patience)
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            sock.settimeout(patience.connect)
+            return sock
+    raise failure
+
+
+def _connect(sock: socket.socket, address: object, patience: Patience) -> None:
+    sock.setblocking(False)
+    poller = select.poll()
+    poller.register(sock, select.POLLOUT)
+    end = time.monotonic() + patience.connect
+    sock.connect_ex(address)  # type: ignore[arg-type]  # as getaddrinfo gives it
+    while not poller.poll(_TICK * 1000):
+        patience.check()
+        if time.monotonic() > end:
+            raise TimeoutError(f"no answer within {patience.connect:.0f} s")
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+class Patient:
+    """A connected socket, plain or TLS, whose reads and writes are patient.
+
+    It has what http.client and ftplib use of a socket.
+    """
+
+    def __init__(self, sock: socket.socket, patience: Patience) -> None:
+        sock.settimeout(_TICK)
+        self.sock = sock
+        self._patience = patience
+
+    def recv_into(self, buffer: WriteableBuffer) -> int:
+        """Reads what there is, at least a byte; 0 at the end. Raises TimeoutError after a stall."""
+        return self._moved(functools.partial(self.sock.recv_into, buffer))
+
+    def sendall(self, data: ReadableBuffer) -> None:
+        """Writes it all. Raises TimeoutError after a stall."""
+        rest = memoryview(data).cast("B")
+        while rest:
+            rest = rest[self._moved(functools.partial(self.sock.send, rest)) :]
+
+    def makefile(self, mode: str = "rb") -> io.BufferedReader:
+        """A buffered reader of the socket."""
+        assert mode == "rb", mode
+        return io.BufferedReader(_Reader(self))
+
+    def close(self) -> None:
+        """Does nothing: http.client calls it while the body is still to be read; the maker closes `sock`."""
+
+    def _moved(self, move: Callable[[], int]) -> int:
+        end = time.monotonic() + self._patience.stall
+        while True:
+            self._patience.check()
+            try:
+                return move()
+            except TimeoutError:
+                if time.monotonic() > end:
+                    raise TimeoutError(f"nothing moved for {self._patience.stall:.0f} s") from None
+
+
+class _Reader(io.RawIOBase):
+    """The reading end of a patient socket, as a raw stream."""
+
+    def __init__(self, patient: Patient) -> None:
+        self._patient = patient
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        return self._patient.recv_into(buffer)

@@ -1,0 +1,87 @@
+"""Places in the project: which path an option may name, and putting files there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path, PurePosixPath
+
+from imgbake.api import StepError
+
+_WILD = frozenset("*?[]")
+
+
+def checked(option: str, path: str) -> None:
+    """Raises ValueError when an option's path leaves the project, or isn't one plain path.
+
+    Text that still holds a recipe argument can't be judged yet and passes; `inside` sees it later.
+    """
+    if "{{" in path:
+        return
+    parts = PurePosixPath(path).parts
+    if path.startswith(("/", "~")) or ".." in parts:
+        raise ValueError(f"`{option}` must stay inside the project, and {path!r} does not")
+    if _WILD.intersection(path):
+        raise ValueError(f"`{option}` is one path, and {path!r} has wildcards")
+
+
+def inside(root: Path, path: str) -> Path:
+    """A project-relative path as an absolute one. Raises StepError when it leads elsewhere."""
+    full = root / path
+    if not full.resolve().is_relative_to(root.resolve()):
+        hint = "name a place inside the project; a symlink or '..' in the path leads elsewhere"
+        raise StepError(f"{path} is outside the project", hint=hint)
+    return full
+
+
+def put_file(source: Path, target: Path) -> None:
+    """Moves a file to where it belongs, replacing what is there in one step.
+
+    Raises StepError when a folder is in the way, OSError when the disk refuses.
+    """
+    if target.is_dir():
+        raise StepError(
+            f"{target} is a folder; a file should be written there", hint="remove it, or move `to`"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.imgbake-new")
+    try:
+        try:
+            source.replace(target)
+        except OSError:  # another file system: copy to this one first
+            shutil.copyfile(source, beside)
+            beside.replace(target)
+            source.unlink()
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def put_folder(source: Path, target: Path) -> None:
+    """Moves a folder to where it belongs, replacing what is there by two renames.
+
+    Whoever looks between them sees nothing at all, and never half of either. What a killed run left
+    of an earlier replacement is removed. Raises OSError when the disk refuses.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.with_name(f".{target.name}.imgbake-new")
+    old = target.with_name(f".{target.name}.imgbake-old")
+    for left in (new, old):
+        _remove(left)
+    try:
+        try:
+            source.rename(new)
+        except OSError:  # another file system: copy to this one first
+            shutil.copytree(source, new, symlinks=True)
+        with contextlib.suppress(FileNotFoundError):
+            target.rename(old)
+        new.rename(target)
+    finally:
+        _remove(new)
+        _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.is_dir():
+        shutil.rmtree(path)
