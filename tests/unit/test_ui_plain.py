@@ -148,6 +148,13 @@ def test_many_failures_are_counted_at_the_end() -> None:
     )
 
 
+def test_what_the_stream_cannot_encode_is_spelled_out() -> None:
+    raw = io.BytesIO()
+    screen = for_progress("plain", io.TextIOWrapper(raw, encoding="ascii"), {})
+    screen.on(NodeOutput(0, "task:x", "é 日"))
+    assert raw.getvalue() == b"task:x | \\xe9 \\u65e5\n"
+
+
 @pytest.mark.parametrize("mode", ["plain", "quiet", "json"])
 def test_a_reader_that_goes_away_does_not_stop_the_build(mode: str) -> None:
     program = (

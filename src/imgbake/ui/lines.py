@@ -22,10 +22,16 @@ class Lines:
         if self._broken or not text:
             return
         try:
-            self._stream.write(text)
+            self._stream.write(self._encodable(text))
             self._stream.flush()
         except (OSError, ValueError):  # ValueError: the stream was closed
             self._broken = True
 
     def flush(self) -> None:
         """Does nothing: every write is flushed."""
+
+    def _encodable(self, text: str) -> str:
+        """The text with what the stream's encoding lacks spelled out."""
+        if text.isascii():
+            return text
+        return text.encode(self.encoding, "backslashreplace").decode(self.encoding)
