@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from imgbake.events import (
@@ -37,16 +37,14 @@ class LiveView:
 
     wants_cached = True
 
-    def __init__(
-        self, stream: TextIO, environ: Mapping[str, str], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, stream: TextIO, environ: Mapping[str, str]) -> None:
         self._lines = Lines(stream)
         self._environ = environ
         self._coloured = colours.wanted(stream, environ)
-        self._frame = Frame(clock)
+        self._frame = Frame(time.monotonic)
         self._summary = Summary()
         self._above: list[Line] = []  # lines to print above the next frame
-        self._lock = threading.Lock()  # guards the two above
+        self._lock = threading.Lock()  # guards the three above
         self._ended = threading.Event()
         self._painter: threading.Thread | None = None
         self._canvas: Canvas | None = None  # the painter's, and `close`'s once the painter is gone
