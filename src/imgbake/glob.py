@@ -99,21 +99,24 @@ class Listing(NamedTuple):
     """A folder that was listed, and what in it is meant, as paths relative to the same root."""
 
     folder: str
+    names: list[tuple[str, bool]]  # all that is in it, and of each whether it is a folder
     folders: list[str]
     others: list[str]  # files, links and the rest
 
 
-def walk(root: str, start: str, matcher: Matcher) -> Iterator[Listing]:
+def walk(root: str, start: str, matcher: Matcher, before: Callable[[str], object]) -> Iterator[Listing]:
     """Lists every folder from `start` downwards, relative to `root`, that can hold what is meant.
 
-    Raises OSError when one of them can't be listed; one that is gone by then is listed as empty.
+    `before` is told of each folder before it is listed. Raises OSError when one can't be listed;
+    one that is gone by then is listed as empty.
     """
     pending = [(start, matcher.folder(start))]
     while pending:
         folder, whole = pending.pop()
         prefix = _prefix(folder)
-        found = Listing(folder, [], [])
-        for name, is_folder in _names(os.path.join(root, folder)):  # noqa: PTH118
+        before(folder)
+        found = Listing(folder, names(os.path.join(root, folder)), [], [])  # noqa: PTH118
+        for name, is_folder in found.names:
             path = prefix + name
             # Everything below a folder that is meant as a whole is, and needs no other look.
             meant = whole and name not in PRIVATE and not matcher.excluded(path)
@@ -159,7 +162,7 @@ def _prefix(folder: str) -> str:
     return folder if folder.endswith("/") else folder + "/"
 
 
-def _names(folder: str) -> list[tuple[str, bool]]:
+def names(folder: str) -> list[tuple[str, bool]]:
     """What is in a folder, and of each whether it is a folder itself and not a link to one."""
     try:
         with os.scandir(folder) as entries:
