@@ -32,9 +32,7 @@ class Made(msgspec.Struct, frozen=True):
     tree: Tree
 
 
-def draw(
-    bake: Bake, base: Artifact, scan: ScanTree, made_by: Callable[[str], Made], epoch: int
-) -> Blueprint:
+def draw(bake: Bake, base: Artifact, scan: ScanTree, made_by: Callable[[str], Made], epoch: int) -> Blueprint:
     """The blueprint of an image.
 
     `scan` reads the project's files, `made_by` gives the files of a task. Raises BakeError for a
@@ -46,14 +44,10 @@ def draw(
 
 def _layer(component: Component, scan: ScanTree, made_by: Callable[[str], Made]) -> Layer:
     files = tuple(_copied(component, copy, scan, made_by) for copy in component.files)
-    return Layer(
-        component.name, files, component.env, component.build, component.validate, component.test
-    )
+    return Layer(component.name, files, component.env, component.build, component.validate, component.test)
 
 
-def _copied(
-    component: Component, copy: FileCopy, scan: ScanTree, made_by: Callable[[str], Made]
-) -> Copied:
+def _copied(component: Component, copy: FileCopy, scan: ScanTree, made_by: Callable[[str], Made]) -> Copied:
     if copy.source.startswith(_TASK):
         made = made_by(copy.source.removeprefix(_TASK))
         patterns, entries = made.patterns, _without(made.tree.entries, copy.exclude)
@@ -70,8 +64,8 @@ def _copied(
 def _without(entries: Iterable[Entry], exclude: Sequence[str]) -> tuple[Entry, ...]:
     if not exclude:
         return tuple(entries)
-    is_excluded = glob.matcher(exclude)
-    return tuple(entry for entry in entries if not is_excluded(entry.path))
+    matcher = glob.Matcher((), exclude)
+    return tuple(entry for entry in entries if not matcher.excluded(entry.path))
 
 
 def _place(patterns: Sequence[str], entries: Sequence[Entry], to: str) -> Iterator[Entry]:

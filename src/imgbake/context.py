@@ -53,8 +53,7 @@ class Looking:
         return self._project.store
 
     def files(self, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Tree:
-        with self._project.looking:
-            return self._project.files.tree(patterns, exclude)
+        return self._project.files.tree(patterns, exclude)
 
     def env(self, name: str) -> str | None:
         value = self._project.env(name)
@@ -63,8 +62,7 @@ class Looking:
 
     def tool(self, name: str) -> str:
         path = shutil.which(name, path=self._project.env("PATH")) or ""
-        with self._project.looking:
-            content = self._project.files.digest(os.path.realpath(path)) if path else "not found"
+        content = self._project.files.digest(os.path.realpath(path)) if path else "not found"
         self.noted.append(Part(f"tool {name}", content))
         return path
 
@@ -133,8 +131,7 @@ class Working:
         return self._work
 
     def files(self, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Tree:
-        with self._project.looking:
-            return self._project.files.tree(patterns, exclude)
+        return self._project.files.tree(patterns, exclude)
 
     def run(
         self,
@@ -165,7 +162,9 @@ class Working:
             raise StepError(f"can't run `{_first_line(shown)}`: {error.strerror}", hint=hint) from None
         self._heed(ended, shown)
         if check and ended.code:
-            how = f"exited with code {ended.code}" if ended.code > 0 else f"was killed by signal {-ended.code}"
+            how = (
+                f"exited with code {ended.code}" if ended.code > 0 else f"was killed by signal {-ended.code}"
+            )
             raise StepError(f"`{_first_line(shown)}` {how}", tail=tuple(self._tail))
         return Completed(ended.code, ended.stdout.decode("utf-8", "replace"))
 

@@ -106,7 +106,9 @@ _Message = _Judged | _Ran | _Failed | Event
 class Engine:
     """One build."""
 
-    def __init__(self, project: Project, settings: Settings, observers: Sequence[Observer], stop: Stop) -> None:
+    def __init__(
+        self, project: Project, settings: Settings, observers: Sequence[Observer], stop: Stop
+    ) -> None:
         self._project = project
         self._settings = settings
         self._observers = observers
@@ -259,7 +261,9 @@ class Engine:
             return self._finish(node, message.verdict, message.artifact, "restored", message.seconds)
         verdict = message.verdict
         if message.moved:
-            self._tell(NodeNote(time.time(), node.id, f"{message.moved} while it ran: it will run again"))
+            self._tell(
+                NodeNote(time.time(), node.id, f"{message.moved} changed while it ran: it will run again")
+            )
             verdict = msgspec.structs.replace(verdict, is_volatile=True, is_recorded=True)
         return self._finish(node, verdict, message.artifact, "ran", message.seconds)
 
@@ -273,7 +277,10 @@ class Engine:
         if not verdict.is_recorded:
             last = self._project.ledger.last(node.id)
             took = seconds if outcome == "ran" or last is None else last.seconds
-            entry = ledger.record(node.id, verdict.fingerprint, verdict.parts, artifact, took, time.time())
+            entry = ledger.record(
+                node.id, verdict.fingerprint, verdict.parts, artifact,
+                seconds=took, finished=time.time(), why=verdict.why,
+            )  # fmt: skip
             try:
                 self._project.ledger.add(entry)
             except OSError as error:
@@ -352,7 +359,7 @@ class Engine:
                 moved = ""
             else:
                 artifact = self._run(node)
-                moved = self._moved(node, verdict)
+                moved = self._project.files.moved(verdict.seen) or ""
                 if not moved and node.kind != "base":
                     self._project.store.remember(verdict.fingerprint, artifact)
             self._messages.put(_Ran(node.id, verdict, artifact, time.monotonic() - started, moved))
@@ -360,7 +367,7 @@ class Engine:
             self._messages.put(_Failed(node.id, error, time.monotonic() - started))
         except OSError as error:
             self._messages.put(_Failed(node.id, _refused(error), time.monotonic() - started))
-        except BaseException as error:
+        except Exception as error:
             self._messages.put(_Failed(node.id, _broken(node, error), time.monotonic() - started))
 
     def _restore(self, node: Node, artifact: Artifact) -> Artifact:
@@ -388,15 +395,6 @@ class Engine:
             finally:
                 ctx.close()
         raise AssertionError("unreachable")
-
-    def _moved(self, node: Node, verdict: Verdict) -> str:
-        """What changed of a node's inputs while it ran; empty when nothing did."""
-        with self._project.looking:
-            if self._project.files.moved(verdict.seen) is None:
-                return ""
-        work = work_of(node, self._project, self._artifacts)
-        again = judge.parts_of(node, work, self._project)
-        return "" if again == verdict.parts else judge.first_change(verdict.parts, again)
 
 
 def _refused(error: OSError) -> BakeError:

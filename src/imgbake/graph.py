@@ -227,7 +227,7 @@ class _Writers:
 
     def _literal_matches(self, pattern: str) -> Iterator[str]:
         prefix = glob.static_prefix(pattern).rstrip("/")
-        candidates = set(self._below.get(prefix, ())) if prefix else None
+        candidates = set(self._below.get(prefix, ())) if prefix not in ("", ".") else None
         for literal, tasks in self._exact.items():
             if candidates is not None and candidates.isdisjoint(tasks) and literal != prefix:
                 continue
@@ -242,7 +242,10 @@ class _Writers:
             for first, second in [*_pairs(owners), *((name, owners[0]) for name in inside)]:
                 yield from _clash(first, second, literal, tasks, said)
         for index, (pattern, owner) in enumerate(self._wild):
-            others = [*self._wild[:index], *((text, name) for text, names in self._exact.items() for name in names)]
+            others = [
+                *self._wild[:index],
+                *((text, name) for text, names in self._exact.items() for name in names),
+            ]
             for text, name in others:
                 if name != owner and glob.overlaps(pattern, text):
                     yield from _clash(name, owner, pattern, tasks, said)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -15,7 +14,7 @@ from imgbake.ledger import Record
 from imgbake.model import Task
 from imgbake.project import Project
 from imgbake.steps import Work
-from imgbake.witness import Signature
+from imgbake.tree import Watch
 
 NEVER_BUILT = "never built"
 _REASONS = 3  # that are told; `imgbake explain` tells all
@@ -30,9 +29,9 @@ class Verdict(msgspec.Struct, frozen=True):
     action: Literal["cached", "restore", "run"]
     fingerprint: str
     parts: tuple[Part, ...]
+    seen: Watch  # what was looked at to decide
     why: tuple[str, ...] = ()
     artifact: Artifact | None = None  # unless it must be made
-    seen: Mapping[str, Signature] = {}  # what the files looked like that were read for it
     is_volatile: bool = False  # must be asked again in every build
     is_recorded: bool = False  # the ledger says the same already
 
@@ -44,9 +43,7 @@ def judge(node: Node, work: Work, project: Project, *, force: bool) -> Verdict:
         parts = (*work.parts(ctx), *ctx.noted)
     last = project.ledger.last(node.id)
     always = _always_runs(node, parts)
-    verdict = Verdict(
-        "run", fingerprint.of(parts), parts, seen=seen, is_volatile=ctx.is_volatile or always
-    )
+    verdict = Verdict("run", fingerprint.of(parts), parts, seen, is_volatile=ctx.is_volatile or always)
     if force and node.kind != "base":
         return _with(verdict, why=("forced",))
     if always:
@@ -63,17 +60,6 @@ def reasons(last: Record | None, parts: tuple[Part, ...]) -> tuple[str, ...]:
     found = [str(change) for change in fingerprint.changes(last.parts, parts)]
     more = len(found) - _REASONS
     return (*found[:_REASONS], *([f"and {more} more"] if more > 0 else []))
-
-
-def parts_of(node: Node, work: Work, project: Project) -> tuple[Part, ...]:
-    """The parts of a node's fingerprint as things are now."""
-    ctx = Looking(project, node)
-    return (*work.parts(ctx), *ctx.noted)
-
-
-def first_change(before: tuple[Part, ...], after: tuple[Part, ...]) -> str:
-    """The most telling difference, in words."""
-    return str(fingerprint.changes(before, after)[0])
 
 
 def _as_before(verdict: Verdict, node: Node, work: Work, project: Project, last: Record) -> Verdict:

@@ -34,6 +34,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     digest: str  # of the artifact
     seconds: float  # that its last real run took
     finished: float  # seconds since 1970
+    why: tuple[str, ...]  # it ran then
     raw_parts: msgspec.Raw
     raw_artifact: msgspec.Raw
 
@@ -54,12 +55,19 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 def record(
-    node: str, fingerprint: str, parts: tuple[Part, ...], artifact: Artifact, seconds: float, finished: float
+    node: str,
+    fingerprint: str,
+    parts: tuple[Part, ...],
+    artifact: Artifact,
+    *,
+    seconds: float,
+    finished: float,
+    why: tuple[str, ...],
 ) -> Record:
     """A record of what a node made of these parts."""
     raw_parts = msgspec.Raw(_ENCODER.encode(parts))
     raw_artifact = msgspec.Raw(_ENCODER.encode(artifact))
-    return Record(node, fingerprint, artifact.digest, seconds, finished, raw_parts, raw_artifact)
+    return Record(node, fingerprint, artifact.digest, seconds, finished, why, raw_parts, raw_artifact)
 
 
 class Ledger:

@@ -53,6 +53,7 @@ class Task(msgspec.Struct, frozen=True):
     needs: tuple[str, ...] = ()  # task names whose outcome is in the fingerprint
     after: tuple[str, ...] = ()  # task names that only come first
     inputs: tuple[str, ...] = ()  # globs, relative to the recipe's folder
+    exclude: tuple[str, ...] = ()  # globs of what is no input although `inputs` matches it
     outputs: tuple[str, ...] = ()
     store: bool = True  # keep the outputs in the content store
     always: bool = False  # run even when nothing changed

@@ -27,9 +27,9 @@ def clear(project: Project, node: Node) -> None:
     wild = [pattern for pattern in node.outputs if not glob.is_literal(pattern)]
     last = project.ledger.last(node.id)
     if wild and last is not None and (tree := last.artifact.tree) is not None:
-        is_wild = glob.matcher(wild)
+        matcher = glob.Matcher(wild)
         for entry in tree.entries:
-            if entry.kind != "dir" and is_wild(entry.path):
+            if entry.kind != "dir" and matcher.file(entry.path):
                 with contextlib.suppress(OSError):
                     _inside(project, entry.path).unlink()
     for pattern in node.outputs:
@@ -45,9 +45,8 @@ def capture(project: Project, node: Node, artifact: Artifact, *, keep: bool) -> 
     """
     for pattern in node.outputs:
         _inside(project, glob.static_prefix(pattern).rstrip("/"))
-    with project.looking:
-        absent = project.files.missing(node.outputs)
-        tree = project.files.tree(node.outputs, follow=False)
+    absent = project.files.missing(node.outputs)
+    tree = project.files.tree(node.outputs, follow=False)
     unmet = next((p for p in node.outputs if p in absent or not _any_match(p, tree)), None)
     if unmet is not None:
         hint = "`outputs` lists what it must make, relative to the recipe's folder"
@@ -62,8 +61,8 @@ def capture(project: Project, node: Node, artifact: Artifact, *, keep: bool) -> 
 
 def are_there(project: Project, tree: Tree) -> bool:
     """Do all these files stand in the project, with this content?"""
-    with project.looking:
-        return all(project.files.entry(entry.path) == entry or _same(project, entry) for entry in tree.entries)
+    now = project.files.exact(entry.path for entry in tree.entries)
+    return all(_same(now.get(entry.path), entry) for entry in tree.entries)
 
 
 def restore(project: Project, node: Node, tree: Tree) -> bool:
@@ -78,11 +77,10 @@ def restore(project: Project, node: Node, tree: Tree) -> bool:
     return True
 
 
-def _same(project: Project, entry: Entry) -> bool:
-    now = project.files.entry(entry.path)
+def _same(now: Entry | None, entry: Entry) -> bool:
     if now is None:
         return False
-    if entry.kind == "hardlink":
+    if "hardlink" in (now.kind, entry.kind):
         return now.kind in ("file", "hardlink")
     return now.value() == entry.value()
 
@@ -90,8 +88,8 @@ def _same(project: Project, entry: Entry) -> bool:
 def _any_match(pattern: str, tree: Tree) -> bool:
     if glob.is_literal(pattern):
         return True
-    is_match = glob.matcher([pattern])
-    return any(is_match(entry.path) for entry in tree.entries)
+    matcher = glob.Matcher([pattern])
+    return any(matcher.file(entry.path) or matcher.folder(entry.path) for entry in tree.entries)
 
 
 def _keep(project: Project, entry: Entry) -> None:
@@ -127,5 +125,3 @@ def _inside(project: Project, path: str) -> Path:
         hint = "an output must stay in the project: remove the symlink, or name another path"
         raise BakeError(f"'{path}' leads out of the project, to {parent}", hint=hint)
     return project.root / path
-
-

@@ -208,9 +208,7 @@ def _drain(sinks: Mapping[int, Callable[[bytes], None]]) -> None:
                 pass
 
 
-def _end(
-    process: subprocess.Popen[bytes], sinks: Mapping[int, Callable[[bytes], None]], stop: Stop
-) -> None:
+def _end(process: subprocess.Popen[bytes], sinks: Mapping[int, Callable[[bytes], None]], stop: Stop) -> None:
     """Ends the process and its group: politely, then after the grace period for good."""
     _signal(process, signal.SIGTERM)
     last = time.monotonic() + GRACE

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -62,7 +61,6 @@ class Project:
         self.state = self.root / STATE
         self.files = Files(self.root, self.state / "files")
         self.ledger = Ledger(self.state / "ledger")
-        self.looking = threading.RLock()  # held while `files` is used
         self.env_read: dict[str, str | None] = dict(recipe.env_read)
         self._warn = warn
         self._store: Store | None = None
@@ -93,8 +91,7 @@ class Project:
 
     def watch(self, path: str) -> None:
         """Notes a file whose state proves something: when it moves, a build is no longer settled."""
-        with self.looking:
-            self.files.watch(path)
+        self.files.watch(path)
 
     def remembered(self, fingerprint: str) -> Artifact | None:
         """What a node of this or another project once made of a fingerprint."""

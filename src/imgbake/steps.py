@@ -42,7 +42,7 @@ def work_of(node: Node, project: Project, done: dict[str, Artifact]) -> Work:
         case Task():
             return _TaskWork(node, node.work, project, done)
         case Base():
-            return _BaseWork(node.work, project)
+            return BaseWork(node.work, project)
         case Bake():
             return BakeWork(node, node.work, project, done)
         case Test():
@@ -51,15 +51,13 @@ def work_of(node: Node, project: Project, done: dict[str, Artifact]) -> Work:
 
 class _TaskWork:
     def __init__(self, node: Node, task: Task, project: Project, done: dict[str, Artifact]) -> None:
-        cls = project.plugins.step(task.uses)
-        assert cls is not None  # an unknown kind is an error of the recipe
-        self._cls = cls
-        self._step: Step = _instance(cls, task.options)
+        self._step = step_of(task, project)
         self._node, self._task, self._project, self._done = node, task, project, done
-        self.is_local = bool(getattr(cls, "local", False))
+        self.is_local = bool(getattr(self._step, "local", False))
 
     def parts(self, ctx: Looking) -> list[Part]:
-        task, found = self._task, [Part("kind", f"{self._cls.kind} {self._cls.version}")]
+        task, found = self._task, [Part("kind", f"{self._step.kind} {self._step.version}")]
+        found.append(Part("project", self._project.recipe.name))
         found += _arg_parts(task.args, self._project)
         found += _option_parts(task.options)
         found += [Part("option outputs", pattern) for pattern in self._node.outputs]
@@ -85,17 +83,16 @@ class _TaskWork:
 
     def _input_parts(self) -> Iterator[Part]:
         task, files = self._task, self._project.files
-        with self._project.looking:
-            absent = files.missing(task.inputs)
-            if absent:
-                hint = "a path is relative to the recipe's folder; a task that makes it lists it in `outputs`"
-                raise BakeError(f"input '{absent[0]}' does not exist, and no task makes it", hint=hint)
-            tree = files.tree(task.inputs, (*task.exclude, *self._node.outputs))
+        absent = files.missing(task.inputs)
+        if absent:
+            hint = "a path is relative to the recipe's folder; a task that makes it lists it in `outputs`"
+            raise BakeError(f"input '{absent[0]}' does not exist, and no task makes it", hint=hint)
+        tree = files.tree(task.inputs, (*task.exclude, *self._node.outputs))
         for entry in tree.entries:
             yield Part(f"input {entry.path}", entry.value())
 
 
-class _BaseWork:
+class BaseWork:
     """Resolving a base is cheap and asked in every build; whether it moved is its fingerprint."""
 
     is_local = False
@@ -113,6 +110,11 @@ class _BaseWork:
             self._project.watch(path)
         reference = without_passwords(self._base.reference)
         return [Part("base", f"{reference} {resolved.artifact.digest}".strip())]
+
+    @property
+    def resolved(self) -> Artifact:
+        """What `parts` found the base to be."""
+        return self._artifact
 
     def run(self, ctx: Working) -> Artifact:
         return self._artifact
@@ -154,8 +156,7 @@ class BakeWork:
         """The blueprint and what it is lowered to. Its upstream nodes must be done."""
         if self._drawn is None:
             base = self._done[self._bake.base]
-            with self._project.looking:
-                plan = blueprint.draw(self._bake, base, self._scan, self._made_by, self._project.epoch)
+            plan = blueprint.draw(self._bake, base, self._scan, self._made_by, self._project.epoch)
             self._project.env("SOURCE_DATE_EPOCH")
             self._drawn = plan, self._target.lower(plan)
         return self._drawn
@@ -191,7 +192,11 @@ class _TestWork:
         self._node, self._test, self._project, self._done = node, test, project, done
 
     def parts(self, ctx: Looking) -> list[Part]:
-        found = [Part(f"needs {self._test.of}", self._done[self._test.of].digest)]
+        target = target_of(self._test.bake, self._project)
+        found = [
+            Part("kind", f"test {target.kind} {target.version}"),
+            Part(f"needs {self._test.of}", self._done[self._test.of].digest),
+        ]
         for component in self._test.bake.image.components:
             found += [Part(f"option test {component.name}", command) for command in component.test]
         return found
@@ -215,6 +220,14 @@ def target_of(bake: Bake, project: Project) -> Target:
     assert cls is not None  # an unknown kind is an error of the recipe
     target: Target = _instance(cls, bake.target.options)
     return target
+
+
+def step_of(task: Task, project: Project) -> Step:
+    """The plugin's step that does this task."""
+    cls = project.plugins.step(task.uses)
+    assert cls is not None  # an unknown kind is an error of the recipe
+    step: Step = _instance(cls, task.options)
+    return step
 
 
 def all_outputs(task: Task, cls: type[Step]) -> tuple[str, ...]:

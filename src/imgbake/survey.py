@@ -52,6 +52,18 @@ class Survey:
         self._read()
         return Tree(tuple(entry for entry in self._entries if entry.kind == "file"))
 
+    def exact(self, paths: Sequence[str]) -> Tree:
+        """What stands at these paths, which are no patterns."""
+        for path in paths:
+            self._add(path)
+        self._read()
+        return Tree(tuple(entry for entry in self._entries if entry.kind))
+
+    def glance(self, path: str) -> Tree:
+        """Nothing but the signature of a path."""
+        self._look(path)
+        return Tree()
+
     def absent(self, paths: Sequence[str]) -> Tree:
         """Those of the paths where there is nothing, as entries of the kind "absent"."""
         gone = [path for path in paths if self._look(glob.normal(path)) is None]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imgbake import glob
-from imgbake.contract import Tree
+from imgbake.contract import Entry, Tree
 from imgbake.errors import BakeError
 from imgbake.memory import DigestMemory
 from imgbake.survey import Survey, content
@@ -71,6 +71,17 @@ class Files:
         """
         included, excluded = tuple(patterns), tuple(exclude)
         return self._ask(lambda survey: survey.tree(included, excluded), follow)
+
+    def exact(self, paths: Iterable[str]) -> dict[str, Entry]:
+        """What stands at each of these paths, which are no patterns; links are not followed."""
+        named = tuple(paths)
+        return {
+            entry.path: entry for entry in self._ask(lambda survey: survey.exact(named), follow=False).entries
+        }
+
+    def watch(self, path: str) -> None:
+        """Notes in `seen` what a path looks like, absolute or relative to the project."""
+        self._ask(lambda survey: survey.glance(path), follow=False)
 
     def digest(self, path: str) -> str:
         """The digest of one file's content, links followed. Raises BakeError when it can't be read."""

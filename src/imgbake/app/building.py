@@ -1,0 +1,194 @@
+"""`imgbake build` and `imgbake run`: brings nodes up to date, one build of a project at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from imgbake import process, settled
+from imgbake.app.opening import Request, goals, open_project, require_args
+from imgbake.contract import Artifact
+from imgbake.engine import Engine, Report, Settings
+from imgbake.errors import BakeError
+from imgbake.events import Observer
+from imgbake.project import STATE, Project
+from imgbake.witness import signature
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What to build, and how."""
+
+    request: Request
+    kind: str  # "image" or "task"
+    names: tuple[str, ...] = ()
+    jobs: int = 1
+    keep_going: bool = False
+    force: bool = False
+    push: bool = False
+    key: str = ""  # under which a settled build is remembered
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of it."""
+
+    report: Report
+    lines: tuple[str, ...]  # the images, for people
+    pushed: tuple[str, ...] = ()
+
+
+def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], None]) -> Outcome:
+    """Brings what was ordered up to date. Raises BakeError when it could not even begin."""
+    root = order.request.file.parent
+    with _only_build(root, warn) as marker, _stoppable() as stop:
+        project = open_project(order.request, warn)
+        try:
+            names = goals(project, order.names, order.kind)
+            require_args(project, names)
+            how = Settings(order.jobs, order.keep_going, order.force, marker)
+            report = Engine(project, how, [*observers, *project.plugins.observers()], stop).run(names)
+            pushed = _push(project, names, report, stop, marker, observers) if order.push else ()
+            outcome = Outcome(report, tuple(_lines(names, report)), pushed)
+            _remember(project, order, outcome)
+            return outcome
+        finally:
+            project.close()
+
+
+def as_json(report: Report, pushed: Sequence[str] = ()) -> dict[str, object]:
+    """The report as the document that `--format json` prints."""
+    nodes = []
+    for name, result in report.results.items():
+        entry: dict[str, object] = {
+            "node": name,
+            "outcome": result.outcome,
+            "seconds": round(result.seconds, 3),
+        }
+        if result.artifact is not None:
+            made = result.artifact
+            entry["artifact"] = {
+                "kind": made.kind, "digest": made.digest, "reference": made.reference, "facts": made.facts
+            }  # fmt: skip
+        if result.why:
+            entry["why"] = list(result.why)
+        if result.error:
+            entry["error"] = result.error
+        nodes.append(entry)
+    counts = {name: report.count(name) for name in ("ran", "cached", "restored", "failed", "skipped")}
+    return {"seconds": round(report.seconds, 3), "counts": counts, "nodes": nodes, "pushed": list(pushed)}
+
+
+def _lines(names: Sequence[str], report: Report) -> Iterator[str]:
+    for name in names:
+        result = report.results.get(name)
+        if name.startswith("image:") and result is not None and result.artifact is not None:
+            yield f"{name.partition(':')[2]}  {result.artifact.digest}  {result.artifact.reference}"
+
+
+def _remember(project: Project, order: Order, outcome: Outcome) -> None:
+    project.files.save()
+    report = outcome.report
+    if not report.is_settled or order.push or not order.key:
+        return
+    for path in (*project.recipe.files, project.root / "imgbake.lock", *_environment(project)):
+        project.watch(str(path))
+    fresh = Report(
+        {name: msgspec.structs.replace(result, outcome="cached", seconds=0.0, why=())
+         for name, result in report.results.items()},
+        0.0,
+        is_settled=True,
+    )  # fmt: skip
+    document = msgspec.json.encode(as_json(fresh)).decode()
+    kept = settled.Settled(len(report.results), list(outcome.lines), document)
+    settled.keep(project.root, order.key, kept, project.files.seen, project.env_read)
+
+
+def _environment(project: Project) -> Iterator[str]:
+    """What shows that a plugin was installed, removed or edited."""
+    yield from (path for path in sys.path if path and signature(path))
+    yield from project.plugins.files()
+
+
+def _push(
+    project: Project,
+    names: Sequence[str],
+    report: Report,
+    stop: process.Stop,
+    marker: str,
+    observers: Sequence[Observer],
+) -> tuple[str, ...]:
+    from imgbake.app.shipping import push
+
+    if report.count("failed") or report.count("skipped"):
+        return ()
+    made: dict[str, Artifact] = {}
+    for name in names:
+        artifact = report.results[name].artifact
+        if name.startswith("image:") and artifact is not None:
+            made[name] = artifact
+    return push(project, made, stop, marker, observers)
+
+
+@contextlib.contextmanager
+def _only_build(root: Path, warn: Callable[[str], None]) -> Iterator[str]:
+    """Holds the project's lock, and ends what an interrupted build left running. Gives our marker."""
+    state = root / STATE
+    try:
+        state.mkdir(exist_ok=True)
+        file = (state / "lock").open("a+")
+    except OSError as error:
+        hint = "imgbake keeps its records there: make the project's folder writable"
+        raise BakeError(f"can't write to {state}: {error.strerror}", hint=hint) from None
+    with file:
+        _lock(file.fileno(), state, warn)
+        file.seek(0)
+        left = file.read().strip()
+        if left and (ended := process.end_orphans(left)):
+            warn(f"ended {ended} processes that an interrupted build left running")
+        marker = uuid.uuid4().hex
+        file.truncate(0)
+        file.write(marker)
+        file.flush()
+        try:
+            yield marker
+        finally:
+            file.truncate(0)
+
+
+def _lock(fd: int, state: Path, warn: Callable[[str], None]) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        warn(f"waiting for another imgbake that builds in {state.parent}")
+        fcntl.flock(fd, fcntl.LOCK_EX)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[process.Stop]:
+    """A stop signal that Ctrl-C and SIGTERM set."""
+    stop = process.Stop()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop.close()
+
+
+def processors() -> int:
+    """How many processors we may use: the default of -j."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,146 @@
+"""From a command line to a project: reads the recipe, draws the graph, and refuses what is wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from imgbake import faults, graph, lockfile, plugins, recipe, secrets
+from imgbake.errors import UsageError, did_you_mean
+from imgbake.model import Recipe, Target, Task
+from imgbake.project import STATE, Project
+from imgbake.steps import all_outputs
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What every command needs to know."""
+
+    file: Path
+    args: dict[str, str] = {}
+    commits: dict[str, str] = {}  # git tasks to the commit to use
+    no_input: bool = False
+
+
+def open_project(
+    request: Request, warn: Callable[[str], None], environ: Mapping[str, str] = os.environ
+) -> Project:
+    """The project of a recipe. Raises RecipeError with everything that is wrong with it."""
+    found = plugins.installed()
+    path = request.file
+    parsed = path.parent / STATE / "parsed"
+    loaded = recipe.read(path, given=request.args, environ=environ, kinds=found, parsed=parsed)
+    drawn, more = graph.build(
+        loaded.recipe, lambda task: _outputs(task, found), lambda target: _artifact(target, found)
+    )
+    if loaded.faults or more:
+        raise faults.problems((*loaded.faults, *more), loaded.sources)
+    return Project(
+        loaded.recipe,
+        drawn,
+        found,
+        lock=lockfile.read(path.parent),
+        secrets=secrets.Secrets(loaded.secrets),
+        environ=environ,
+        commits=_commits(request.commits, loaded.recipe),
+        warn=warn,
+    )
+
+
+def goals(project: Project, names: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """The nodes that names on the command line mean: NAME, NAME@TARGET, or a node as `list` shows it.
+
+    `kind` is "image" or "task"; without names it is all nodes of that kind. An image brings its test.
+    Raises UsageError for a name that is not there.
+    """
+    nodes = project.graph.nodes
+    if not names:
+        return project.graph.of_kind(kind) + (project.graph.of_kind("test") if kind == "image" else ())
+    wanted: dict[str, None] = {}
+    for name in names:
+        matches = [name] if name in nodes else _named(project, name, kind)
+        if not matches:
+            known = [node.partition(":")[2] for node in project.graph.of_kind(kind)]
+            known += list(project.recipe.images) if kind == "image" else []
+            raise UsageError(f"no {kind} named '{name}'", hint=_elsewhere(name, kind, project, known))
+        wanted.update(dict.fromkeys(matches))
+    return tuple(wanted)
+
+
+def node(project: Project, name: str) -> str:
+    """The one node that a name means. Raises UsageError when it is none, or several."""
+    nodes = project.graph.nodes
+    if name in nodes:
+        return name
+    found = [found for kind in ("task", "image") for found in _named(project, name, kind)]
+    found = [name for name in found if not name.startswith("test:")] or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"'{name}' is several nodes", hint="name one: " + ", ".join(found))
+    short = [node.partition(":")[2] for node in nodes]
+    raise UsageError(f"no node named '{name}'", hint=did_you_mean(name, [*nodes, *short]))
+
+
+def require_args(project: Project, names: tuple[str, ...]) -> None:
+    """Raises UsageError that lists every argument that these nodes read and nobody gave."""
+    missing: dict[str, list[str]] = {}
+    for name in project.graph.closure(names):
+        for arg in project.graph.nodes[name].missing:
+            missing.setdefault(arg, []).append(name)
+    if not missing:
+        return
+    lines = []
+    for arg, readers in missing.items():
+        env = project.recipe.args[arg].env
+        give = f"--arg {arg}=VALUE" + (f", or {env} in the environment" if env else "")
+        about = f" ({project.recipe.args[arg].help})" if project.recipe.args[arg].help else ""
+        lines.append(f"missing argument '{arg}'{about}, which {readers[0]} needs: give {give}")
+    raise UsageError("\n".join(lines))
+
+
+def _named(project: Project, name: str, kind: str) -> list[str]:
+    nodes = project.graph.nodes
+    if kind == "task":
+        return [f"task:{name}"] if f"task:{name}" in nodes else []
+    image, _, target = name.partition("@")
+    if image not in project.recipe.images:
+        return []
+    targets = [target] if target else list(project.recipe.images[image].targets)
+    wanted = [f"{prefix}:{image}@{each}" for prefix in ("image", "test") for each in targets]
+    return [node for node in wanted if node in nodes]
+
+
+def _elsewhere(name: str, kind: str, project: Project, known: list[str]) -> str:
+    if kind == "image" and f"task:{name}" in project.graph.nodes:
+        return f"it is a task: `imgbake run {name}`"
+    if kind == "task" and name.partition("@")[0] in project.recipe.images:
+        return f"it is an image: `imgbake build {name}`"
+    return did_you_mean(name, known)
+
+
+def _outputs(task: Task, found: plugins.Plugins) -> tuple[str, ...]:
+    cls = found.step(task.uses)
+    return task.outputs if cls is None else all_outputs(task, cls)
+
+
+def _artifact(target: Target, found: plugins.Plugins) -> str:
+    cls: Any = found.target(target.uses)
+    return "" if cls is None else str(cls.artifact)
+
+
+def _commits(given: Mapping[str, str], read: Recipe) -> dict[str, str]:
+    """The commits of the command line by node. A bare commit (key "") is for the only git task."""
+    tasks = [task.name for task in read.tasks.values() if task.uses == "git"]
+    commits = {}
+    for name, commit in given.items():
+        if not name and len(tasks) != 1:
+            hint = "write --commit TASK=COMMIT; git tasks here: " + (", ".join(tasks) or "none")
+            raise UsageError("--commit needs the name of a git task", hint=hint)
+        if name and name not in tasks:
+            raise UsageError(f"--commit names '{name}', which is no git task", hint=did_you_mean(name, tasks))
+        commits[f"task:{name or tasks[0]}"] = commit
+    return commits

@@ -1,0 +1,78 @@
+"""`imgbake lock`: writes down what moves by itself, so that builds stay with it."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+
+from imgbake import lockfile
+from imgbake.context import Looking
+from imgbake.contract import Pin, Pinnable
+from imgbake.errors import UsageError, did_you_mean
+from imgbake.graph import Base, Node
+from imgbake.model import Task
+from imgbake.project import Project
+from imgbake.steps import step_of
+
+
+class Locked(msgspec.Struct, frozen=True):
+    """What became of a pin: "added", "kept", "moved", or "dropped" when nothing uses it any more."""
+
+    pin: Pin
+    what: str
+    before: str = ""
+
+
+class _Unpinned(Looking):
+    """Looks at the world as if nothing were locked."""
+
+    def pinned(self, table: str, key: str) -> str | None:
+        return None
+
+
+def lock(project: Project, names: tuple[str, ...], *, upgrade: bool) -> tuple[Locked, ...]:
+    """Pins what is not pinned yet; with `upgrade`, moves all pins, or those that are named.
+
+    A name is a git task's, a base's reference, or a key of the lock file. Raises UsageError for a
+    name that is none, BakeError when something can't be asked.
+    """
+    old = {(pin.table, pin.key): pin for pin in project.lock.pins()}
+    found: dict[tuple[str, str], Locked] = {}
+    known: set[str] = set()
+    for node in project.graph.nodes.values():
+        pin = _current(node, project)
+        if pin is not None:
+            aliases = {pin.key, node.id, node.id.partition(":")[2]}
+            known |= aliases
+            moves = upgrade and (not names or not aliases.isdisjoint(names))
+            found[pin.table, pin.key] = _locked(pin, old, moves=moves)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        hint = did_you_mean(unknown[0], known)
+        raise UsageError(f"nothing that can be locked is named '{unknown[0]}'", hint=hint)
+    dropped = [Locked(pin, "dropped") for key, pin in old.items() if key not in found]
+    lockfile.write(project.root, [entry.pin for entry in found.values()])
+    return (*found.values(), *dropped)
+
+
+def _locked(now: Pin, old: dict[tuple[str, str], Pin], *, moves: bool) -> Locked:
+    before = old.get((now.table, now.key))
+    if before is None:
+        return Locked(now, "added")
+    if not moves or before.value == now.value:
+        return Locked(before, "kept")
+    return Locked(now, "moved", before.value)
+
+
+def _current(node: Node, project: Project) -> Pin | None:
+    """What a node would use if nothing were locked; None for one that does not move by itself."""
+    ctx = _Unpinned(project, node)
+    if isinstance(node.work, Base):
+        resolved = project.plugins.resolve(node.work.kind, node.work.reference, ctx)
+        moves = resolved.volatile and resolved.artifact.digest
+        return Pin("bases", node.work.reference, resolved.artifact.digest) if moves else None
+    if isinstance(node.work, Task):
+        step = step_of(node.work, project)
+        return cast(Pinnable, step).pin(ctx) if hasattr(step, "pin") else None
+    return None

@@ -1,0 +1,140 @@
+"""`imgbake plan`, `list`, `explain` and `lower`: what a build would do and why. Nothing is changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from imgbake import fingerprint, judge
+from imgbake.contract import Artifact, Lowered
+from imgbake.errors import BakeError, UsageError
+from imgbake.fingerprint import Change
+from imgbake.graph import Node
+from imgbake.judge import NEVER_BUILT, Verdict
+from imgbake.project import Project
+from imgbake.steps import BakeWork, BaseWork, work_of
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """What a build would do with a node.
+
+    `action`: "cached", "restore", "run", "may run" (one before it runs; its outcome decides),
+    "needs arguments", or "error" (its inputs can't be read).
+    """
+
+    node: str
+    action: str
+    why: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+
+    @property
+    def state(self) -> str:
+        """The same in the words of `imgbake list`."""
+        if self.action == "run" and self.why == (NEVER_BUILT,):
+            return NEVER_BUILT
+        return {"cached": "fresh", "needs arguments": "needs arguments", "error": "error"}.get(
+            self.action, "stale"
+        )
+
+
+class Planner:
+    """Judges nodes without running any."""
+
+    def __init__(self, project: Project, *, force: bool = False) -> None:
+        self._project = project
+        self._force = force
+        self.artifacts: dict[str, Artifact] = {}
+
+    def plan(self, goals: Sequence[str]) -> tuple[Planned, ...]:
+        """What a build of these goals would do, in the order in which it could."""
+        found: dict[str, Planned] = {}
+        for name in self._project.graph.closure(goals):
+            found[name] = self._planned(self._project.graph.nodes[name], found)
+        return tuple(found.values())
+
+    def _planned(self, node: Node, before: dict[str, Planned]) -> Planned:
+        if node.missing:
+            return Planned(node.id, "needs arguments", ("needs: " + ", ".join(node.missing),))
+        unknown = [name for name in node.before if name not in self.artifacts]
+        if unknown:
+            moved = next((name for name in unknown if before[name].action == "run"), unknown[0])
+            return Planned(node.id, "may run", (f"{moved} runs first",))
+        work = work_of(node, self._project, self.artifacts)
+        try:
+            verdict = judge.judge(node, work, self._project, force=self._force)
+        except (BakeError, OSError) as error:
+            message = error.message if isinstance(error, BakeError) else str(error)
+            return Planned(node.id, "error", (self._project.secrets.mask(message),))
+        if isinstance(work, BaseWork):
+            self.artifacts[node.id] = work.resolved
+            return Planned(node.id, "cached", verdict.why, verdict)
+        if verdict.artifact is not None:
+            self.artifacts[node.id] = verdict.artifact
+        return Planned(node.id, verdict.action, verdict.why, verdict)
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """Why a node would run, or when and why it last did."""
+
+    node: str
+    state: str
+    why: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
+    upstream: tuple[Planned, ...] = ()  # nodes before it that would run first
+    last_run: float | None = None  # seconds since 1970
+    last_why: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def explain(project: Project, name: str) -> Explained:
+    """What differs now from a node's last run."""
+    steps = Planner(project).plan([name])
+    own = next(step for step in steps if step.node == name)
+    upstream = tuple(step for step in steps if step.node != name and step.action not in ("cached", "restore"))
+    last = project.ledger.last(name)
+    changes: tuple[Change, ...] = ()
+    if last is not None and own.verdict is not None and own.action != "cached":
+        changes = fingerprint.changes(last.parts, own.verdict.parts)
+    if last is None:
+        return Explained(name, own.state, own.why, upstream=upstream)
+    return Explained(name, own.state, own.why, changes, upstream, last.finished, last.why, last.seconds)
+
+
+def lower(project: Project, name: str) -> Lowered:
+    """The native documents of an image. Raises BakeError while a task that it copies has not run."""
+    if not name.startswith("image:"):
+        raise UsageError(f"{name} is not an image", hint="write NAME@TARGET; see `imgbake list`")
+    planner = Planner(project)
+    node = project.graph.nodes[name]
+    for step in planner.plan(node.before):
+        if step.node not in planner.artifacts:
+            why = ": ".join([step.action, *step.why])
+            hint = f"build it first: `imgbake build {name.partition(':')[2]}`"
+            raise BakeError(f"{name} is made from {step.node}, which is not there yet ({why})", hint=hint)
+    work = work_of(node, project, planner.artifacts)
+    assert isinstance(work, BakeWork)
+    return work.draw()[1]
+
+
+def as_json(steps: Sequence[Planned]) -> list[dict[str, Any]]:
+    """A plan as the document that `--format json` prints."""
+    return [
+        {"node": step.node, "action": step.action, "state": step.state, "why": list(step.why)}
+        for step in steps
+    ]
+
+
+def explained_as_json(found: Explained) -> dict[str, Any]:
+    """An explanation as the document that `--format json` prints."""
+    document = msgspec.to_builtins(found)
+    document["changes"] = [{**msgspec.to_builtins(change), "text": str(change)} for change in found.changes]
+    document["upstream"] = as_json(found.upstream)
+    return dict(document)
+
+
+def how_long_ago(moment: float) -> float:
+    """Seconds since a moment."""
+    return max(0.0, time.time() - moment)

@@ -1,0 +1,77 @@
+"""`imgbake export` and `--push`: how a baked image leaves the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from imgbake.app.planning import Planner
+from imgbake.context import Working
+from imgbake.contract import Artifact, Exporter
+from imgbake.errors import BakeError, UsageError, did_you_mean
+from imgbake.events import Event, Observer
+from imgbake.graph import Bake, Node
+from imgbake.process import Stop
+from imgbake.project import Project
+from imgbake.steps import target_of
+
+
+def export(project: Project, name: str, to: Path, form: str) -> str:
+    """Writes an image to a path in a format (the target's first when empty), and returns its digest.
+
+    Raises BakeError when it is not built, UsageError when its target can't.
+    """
+    node = project.graph.nodes[name]
+    exporter = _exporter(node, project)
+    forms = exporter.formats()
+    if form and form not in forms:
+        hint = did_you_mean(form, forms)
+        raise UsageError(f"{name} can't be exported as '{form}'", hint=hint)
+    planner = Planner(project)
+    step = planner.plan([name])[-1]
+    if step.action != "cached":
+        why = "; ".join(step.why) or step.action
+        hint = f"`imgbake build {name.partition(':')[2]}` first"
+        raise BakeError(f"{name} is not up to date ({why})", hint=hint)
+    artifact = planner.artifacts[name]
+    exporter.export(artifact, project.store, to, form or forms[0], name.partition(":")[2])
+    return artifact.digest
+
+
+def push(
+    project: Project,
+    made: Mapping[str, Artifact],
+    stop: Stop,
+    marker: str,
+    observers: Sequence[Observer],
+) -> tuple[str, ...]:
+    """Pushes images to the tags of their targets, and returns the references. Raises BakeError."""
+    tell: Callable[[Event], None] = _teller(observers)
+    pushed: list[str] = []
+    for name, artifact in made.items():
+        node = project.graph.nodes[name]
+        ctx = Working(project, node, stop, tell, marker, force=False)
+        try:
+            pushed += _exporter(node, project).push(artifact, ctx)
+        finally:
+            ctx.close()
+    return tuple(pushed)
+
+
+def _exporter(node: Node, project: Project) -> Exporter:
+    if not isinstance(node.work, Bake):
+        raise UsageError(f"{node.id} is not an image", hint="write NAME@TARGET; see `imgbake list`")
+    target = target_of(node.work, project)
+    if not hasattr(target, "export"):
+        hint = "its artifacts stay where it puts them"
+        raise UsageError(f"the target '{node.work.target.uses}' of {node.id} can't export or push", hint=hint)
+    return cast(Exporter, target)  # checked above: a Protocol can't be asked at run time
+
+
+def _teller(observers: Sequence[Observer]) -> Callable[[Event], None]:
+    def tell(event: Event) -> None:
+        for observer in observers:
+            observer.on(event)
+
+    return tell
