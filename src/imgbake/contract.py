@@ -224,6 +224,7 @@ class RunContext(Protocol):
         A string is given to the shell, a sequence is run as it is. `env` is added to our environment.
         With `capture`, stdout is returned instead of logged. With `check`, an exit code other than 0
         raises StepError with the last lines of output. Ends with the build, or at the node's timeout.
+        Secrets that `command` and `env` name are put in here.
         """
 
     def log(self, text: str) -> None:
