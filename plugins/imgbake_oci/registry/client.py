@@ -1,0 +1,122 @@
+"""The client: every registry, over shared connections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from imgbake.api import BakeError
+from imgbake.api import digest as digests
+from imgbake_oci.descriptor import Descriptor
+from imgbake_oci.reference import Reference
+from imgbake_oci.registry import credentials as credential_files
+from imgbake_oci.registry import pull, push
+from imgbake_oci.registry import tls as certificates
+from imgbake_oci.registry.auth import Auth
+from imgbake_oci.registry.connections import Pools
+from imgbake_oci.registry.credentials import Credentials
+from imgbake_oci.registry.origins import Origins
+from imgbake_oci.registry.patience import Retries, Timeouts, Watch
+from imgbake_oci.registry.session import Session
+from imgbake_oci.registry.tls import Contexts, Tls
+from imgbake_oci.registry.transport import Transport
+from imgbake_oci.registry.wire import FilePart
+
+_UNWATCHED = Watch()
+
+
+class Client:
+    """Talks to registries. Safe from threads; one is enough for a process.
+
+    Without arguments it uses what this user and machine have: see `credentials` and `tls`.
+    `connections` is the most that one host gets at a time. In every method the watch's `check` is called
+    while waiting and between pieces, and ends the transfer by raising; its `progress` hears bytes done
+    and bytes in all. Every method raises BakeError with a hint for what the user or the registry did
+    wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        credentials: Credentials | None = None,
+        tls: Tls | None = None,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        connections: int = 8,
+    ) -> None:
+        tls = tls or certificates.from_environment()
+        self._pools = Pools(Contexts(tls), timeouts or Timeouts(), connections)
+        transport = Transport(self._pools)
+        origins = Origins(transport, tls.insecure)
+        auth = Auth(transport, origins, credentials or credential_files.from_environment())
+        self._session = Session(transport, origins, auth, retries or Retries())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections. No transfer may be under way."""
+        self._pools.close()
+
+    def resolve(self, reference: Reference, watch: Watch = _UNWATCHED) -> Descriptor:
+        """The manifest or index that a reference means now: its media type, digest and size."""
+        return pull.resolve(self._session, reference, watch)
+
+    def manifest(
+        self, reference: Reference, digest: str = "", watch: Watch = _UNWATCHED
+    ) -> tuple[str, bytes]:
+        """The media type and the bytes of a manifest or index: the one of this digest in the reference's
+        repository, or else what the reference means. Verified; at most 4 MiB."""
+        return pull.manifest(self._session, reference.pinned(digest) if digest else reference, watch)
+
+    def blob(self, reference: Reference, descriptor: Descriptor, to: Path, watch: Watch = _UNWATCHED) -> None:
+        """Downloads a blob of the reference's repository to a path, verified. When this raises, there is
+        no file at that path."""
+        pull.blob(self._session, reference, descriptor, to, watch)
+
+    def has_blob(self, reference: Reference, digest: str, watch: Watch = _UNWATCHED) -> bool:
+        """Is this blob in the reference's repository?"""
+        return push.has_blob(self._session, reference, digest, watch)
+
+    def push_blob(
+        self,
+        reference: Reference,
+        digest: str,
+        path: Path,
+        watch: Watch = _UNWATCHED,
+        *,
+        mount_from: str = "",
+        piece: int = 0,
+    ) -> str:
+        """Brings a file into the reference's repository as the blob of this digest, unless it is there.
+
+        `mount_from` names another repository of the registry that may have it. `piece` limits the bytes
+        of one request, 0 sends the file in one. Returns how it went: "there", "mounted" or "uploaded".
+        """
+        if not path.is_file():
+            raise BakeError(f"{path}: no such file to push")
+        if push.has_blob(self._session, reference, digest, watch, pushes=True):
+            return "there"
+        source = FilePart(path, 0, path.stat().st_size)
+        upload = push.Upload(self._session, reference, digest, source, piece)
+        if mount_from not in ("", reference.repository) and upload.mount(mount_from, watch):
+            return "mounted"
+        upload.run(watch)
+        return "uploaded"
+
+    def push_manifest(
+        self, reference: Reference, media_type: str, data: bytes, watch: Watch = _UNWATCHED, *, tag: str = ""
+    ) -> str:
+        """Puts a manifest into the reference's repository under its digest, and then under the tag if one
+        is given. What it refers to must be there. Returns the digest."""
+        digest = digests.of_bytes(data)
+        for name in (digest, tag) if tag else (digest,):
+            call = push.manifest_call(reference, name, media_type, data)
+            push.manifest(self._session, call, watch)
+        return digest

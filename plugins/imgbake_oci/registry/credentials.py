@@ -1,0 +1,187 @@
+"""Who we are at a registry: what `docker login` and `podman login` left behind.
+
+Looked up in this order: the file that REGISTRY_AUTH_FILE names, docker's config.json (in DOCKER_CONFIG
+or ~/.docker), and containers/auth.json below XDG_RUNTIME_DIR and XDG_CONFIG_HOME. In each, a helper
+named for the registry (`credHelpers`) comes first, then `auths`, where a key may go as deep as a
+repository, then the helper for all registries (`credsStore`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import subprocess
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from imgbake.api import BakeError
+from imgbake_oci.reference import HUB, Reference
+from imgbake_oci.registry.failures import clean
+
+_HUB_KEYS = ("index.docker.io", "docker.io", "registry-1.docker.io")
+_HUB_SERVER = "https://index.docker.io/v1/"
+_HELPER_SECONDS = 60
+_TOKEN_USER = "<token>"  # by this name a helper says that the secret is an identity token
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """A user with a password, or an identity token. Never shows its secrets."""
+
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+    source: str = ""  # the file or helper that it comes from
+
+    def __repr__(self) -> str:
+        return f"Credential({self.username!r} from {self.source})"
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A credential, if there is one, and what went wrong while it was looked for."""
+
+    credential: Credential | None = None
+    remark: str = ""
+
+
+class _Auth(msgspec.Struct):
+    auth: str | None = None
+    username: str | None = None
+    password: str | None = None
+    identitytoken: str | None = None
+
+
+class _File(msgspec.Struct):
+    auths: dict[str, _Auth | None] | None = None
+    helpers: dict[str, str] | None = msgspec.field(default=None, name="credHelpers")
+    store: str | None = msgspec.field(default=None, name="credsStore")
+
+
+class Credentials:
+    """Credentials by registry and repository, looked up when first needed. Safe from threads."""
+
+    def __init__(self, files: tuple[Path, ...]) -> None:
+        self._files = files
+        self._lock = threading.Lock()
+        self._found: dict[str, Found] = {}
+        self._helped: dict[tuple[str, str], Found] = {}
+
+    def find(self, reference: Reference) -> Found:
+        """The credential for this repository. Raises BakeError when a file of them can't be read."""
+        with self._lock:
+            if reference.name not in self._found:
+                self._found[reference.name] = self._look_up(reference)
+            return self._found[reference.name]
+
+    def _look_up(self, reference: Reference) -> Found:
+        remark = ""
+        for path in self._files:
+            found = _in_file(path, reference)
+            if found.credential:
+                return found
+            remark = remark or found.remark
+        return Found(None, remark)
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Credentials:
+    """The credentials of this user."""
+    home = Path(environ.get("HOME", "/"))
+    docker = Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    files = [docker, config / "containers/auth.json"]
+    if runtime := environ.get("XDG_RUNTIME_DIR"):
+        files.insert(1, Path(runtime) / "containers/auth.json")
+    if named := environ.get("REGISTRY_AUTH_FILE"):
+        files.insert(0, Path(named))
+    return Credentials(tuple(files))
+
+
+def _in_file(path: Path, reference: Reference) -> Found:
+    file = _read(path)
+    auths = {_plain_key(key): auth for key, auth in (file.auths or {}).items() if auth}
+    remark = ""
+    if helper := (file.helpers or {}).get(reference.registry):
+        found = _ask_helper(helper, reference, path)
+        if found.credential:
+            return found
+        remark = found.remark
+    for key in _keys(reference):
+        if key in auths and (credential := _decode(auths[key], key, path)):
+            return Found(credential)
+    if file.store and not remark:
+        return _ask_helper(file.store, reference, path)
+    return Found(None, remark)
+
+
+def _read(path: Path) -> _File:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_File)
+    except (FileNotFoundError, NotADirectoryError):
+        return _File()
+    except OSError as error:
+        raise BakeError(f"{path}: cannot read the credentials: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        hint = "correct it, or log in again with `docker login`"
+        raise BakeError(f"{path}: not a file of credentials: {error}", hint=hint) from error
+
+
+def _keys(reference: Reference) -> list[str]:
+    """The keys that hold for this repository, the most exact first."""
+    names = _HUB_KEYS if reference.registry == HUB else (reference.registry,)
+    parts = reference.repository.split("/")
+    deep = [f"{name}/{'/'.join(parts[:n])}" for n in range(len(parts), 0, -1) for name in names]
+    return [*deep, *names]
+
+
+def _plain_key(key: str) -> str:
+    """A key without its scheme and the API version that docker puts after some."""
+    key = key.removeprefix("https://").removeprefix("http://").rstrip("/")
+    return key.removesuffix("/v1").removesuffix("/v2")
+
+
+def _decode(auth: _Auth | None, key: str, path: Path) -> Credential | None:
+    if not auth:
+        return None
+    user, password = auth.username or "", auth.password or ""
+    if auth.auth:
+        try:
+            user, _, password = base64.b64decode(auth.auth, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError) as error:
+            hint = "log in again with `docker login`"
+            raise BakeError(f"{path}: the entry of {key} is damaged", hint=hint) from error
+    token = auth.identitytoken or ""
+    if not token and not password:
+        return None
+    return Credential(user, password.rstrip("\0"), token, str(path))
+
+
+class _Secret(msgspec.Struct):
+    username: str = msgspec.field(default="", name="Username")
+    secret: str = msgspec.field(default="", name="Secret")
+
+
+def _ask_helper(helper: str, reference: Reference, path: Path) -> Found:
+    """What a credential helper says: the server on stdin, JSON on stdout, "not found" with exit code 1."""
+    program = f"docker-credential-{helper}"
+    server = _HUB_SERVER if reference.registry == HUB else reference.registry
+    try:
+        done = subprocess.run(
+            [program, "get"], input=server.encode(), capture_output=True, timeout=_HELPER_SECONDS
+        )
+    except OSError as error:
+        return Found(None, f"{program}, which {path} names, could not be run: {error.strerror}")
+    except subprocess.TimeoutExpired:
+        return Found(None, f"{program}, which {path} names, did not answer in {_HELPER_SECONDS} s")
+    if done.returncode:
+        said = clean((done.stdout or done.stderr).decode(errors="replace"))
+        return Found(None, "" if "not found" in said else f"{program} failed: {said}")
+    try:
+        secret = msgspec.json.decode(done.stdout, type=_Secret)
+    except msgspec.DecodeError:
+        return Found(None, f"{program} did not answer in JSON")
+    if secret.username == _TOKEN_USER:
+        return Found(Credential(identity_token=secret.secret, source=program))
+    return Found(Credential(secret.username, secret.secret, source=program))

@@ -1,0 +1,57 @@
+"""By which scheme a registry is reached: HTTPS, or plain HTTP where that is allowed.
+
+Plain HTTP is for the loopback address, which nobody else can listen to, and for registries named in
+IMGBAKE_INSECURE_REGISTRIES. The latter are asked by HTTPS first. On the loopback address HTTP is asked
+first: a plain server can wait forever for the rest of a TLS greeting, while a TLS server refuses a
+plain request at once.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from imgbake_oci.registry.connections import Origin
+from imgbake_oci.registry.patience import Transient, Watch
+from imgbake_oci.registry.proxies import is_loopback
+from imgbake_oci.registry.transport import Request, Transport, Unreachable
+
+_PING_LIMIT = 1 << 16
+
+
+class Origins:
+    """The origin of each registry, found out once. Safe from threads."""
+
+    def __init__(self, transport: Transport, insecure: frozenset[str]) -> None:
+        self._transport = transport
+        self._insecure = insecure
+        self._lock = threading.Lock()
+        self._known: dict[str, Origin] = {}
+
+    def origin(self, host: str, watch: Watch) -> Origin:
+        """The origin of the API at this host[:port]. Raises Unreachable or Transient."""
+        with self._lock:
+            if host not in self._known:
+                self._known[host] = self._find(host, watch)
+            return self._known[host]
+
+    def allows_plain(self, host: str) -> bool:
+        """May secrets go to this host without TLS?"""
+        return host in self._insecure or is_loopback(Origin("http", host).address[0])
+
+    def _find(self, host: str, watch: Watch) -> Origin:
+        secure, plain = Origin("https", host), Origin("http", host)
+        if host in self._insecure:
+            return secure if self._answers(secure, watch) else plain
+        if self.allows_plain(host):
+            return plain if self._answers(plain, watch) else secure
+        return secure
+
+    def _answers(self, origin: Origin, watch: Watch) -> bool:
+        """Is there a server that speaks this scheme? A TLS server resets a plain request, or calls it bad."""
+        try:
+            with self._transport.send(Request("GET", f"{origin}/v2/"), watch) as response:
+                response.read(_PING_LIMIT)
+                location = response.headers.get("Location", "")
+                return response.status != 400 and not location.startswith(f"https://{origin.host}/")
+        except (Transient, Unreachable):
+            return False

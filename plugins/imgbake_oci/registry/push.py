@@ -1,0 +1,211 @@
+"""Pushing: blobs first, then manifests by digest, then tags (distribution-spec, "Push")."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode, urljoin
+
+from imgbake.api import digest as digests
+from imgbake_oci.reference import Reference
+from imgbake_oci.registry.failures import RegistryError
+from imgbake_oci.registry.patience import Transient, Watch
+from imgbake_oci.registry.session import Call, Session
+from imgbake_oci.registry.transport import Response
+from imgbake_oci.registry.wire import FilePart
+
+_ANSWER_LIMIT = 1 << 20
+_SMALLER = 32 << 20  # bytes of a piece for a registry, or a proxy before it, that takes no whole blob
+_OCTETS = {"Content-Type": "application/octet-stream"}
+_NO_MOUNT = frozenset({400, 401, 403, 404, 405})
+
+
+def has_blob(
+    session: Session, reference: Reference, digest: str, watch: Watch, *, pushes: bool = False
+) -> bool:
+    """Is the blob in this repository? With `pushes`, asked by the token that a push will need anyway."""
+    call = Call(reference, "HEAD", f"blobs/{digest}", f"blob {digest}", expected=(200, 404), pushes=pushes)
+
+    def attempt() -> bool:
+        with session.send(call, watch) as response:
+            return response.status == 200
+
+    return session.patiently(attempt, watch)
+
+
+class Upload:
+    """A blob on its way: the registry's place for it, and how much has arrived there.
+
+    `source` is a whole file; `piece` is the most bytes for one request, 0 for all of them.
+    """
+
+    def __init__(
+        self, session: Session, reference: Reference, digest: str, source: FilePart, piece: int = 0
+    ) -> None:
+        self._session = session
+        self._reference = reference
+        self._digest = digest
+        self._source = source
+        self._piece = piece
+        self._location = ""
+        self._in_doubt = False  # did a request break off, so that only the registry knows what it has?
+        self._done = 0
+
+    def mount(self, repository: str, watch: Watch) -> bool:
+        """Takes the blob over from another repository; False when it can't be. That begins an upload."""
+        try:
+            return self._session.patiently(lambda: self._mount(repository, watch), watch)
+        except RegistryError as error:
+            if error.status in _NO_MOUNT:
+                return False
+            raise
+
+    def run(self, watch: Watch) -> None:
+        """Uploads. What broke off goes on where the registry says that it ended, or begins anew."""
+        self._session.patiently(lambda: self._attempt(watch), watch)
+
+    def _mount(self, repository: str, watch: Watch) -> bool:
+        query = urlencode({"mount": self._digest, "from": repository})
+        call = self._call("POST", f"blobs/uploads/?{query}", expected=(201, 202), mount_from=repository)
+        with self._session.send(call, watch) as response:
+            if response.status == 202:
+                self._follow(response)
+            return response.status == 201
+
+    def _attempt(self, watch: Watch) -> None:
+        before = self._done
+        try:
+            self._find_place(watch)
+            self._send(watch)
+        except Transient as failure:
+            self._in_doubt = True
+            failure.progressed = self._done > before
+            raise
+        except RegistryError as error:
+            self._retreat(error)
+
+    def _find_place(self, watch: Watch) -> None:
+        """Begins an upload, unless there is one; asks how far it has come if that is in doubt."""
+        if self._location and self._in_doubt:
+            self._ask_place(watch)
+        if not self._location:
+            self._done = 0
+            call = self._call("POST", "blobs/uploads/", expected=(202,))
+            with self._session.send(call, watch) as response:
+                self._follow(response)
+        self._in_doubt = False
+
+    def _ask_place(self, watch: Watch) -> None:
+        call = self._call("GET", self._location, expected=(200, 204))
+        try:
+            with self._session.send(call, watch) as response:
+                end = response.headers.get("Range", "").rpartition("-")[2]
+                # "0-0" is what an upload of no bytes says of itself, having no way to say "none".
+                self._done = int(end) + 1 if end.isdecimal() and end != "0" else 0
+                self._follow(response)
+        except RegistryError:
+            self._location = ""
+
+    def _send(self, watch: Watch) -> None:
+        if not self._done and not self._piece:
+            self._finish(self._source, watch)
+            return
+        while self._done < self._source.size:
+            self._send_piece(watch)
+        self._finish(None, watch)
+
+    def _send_piece(self, watch: Watch) -> None:
+        count = min(self._source.size - self._done, self._piece or self._source.size)
+        part = FilePart(self._source.path, self._done, count)
+        headers = {**_OCTETS, "Content-Range": f"{self._done}-{self._done + count - 1}"}
+        call = self._call(
+            "PATCH", self._location, expected=(201, 202, 204), headers=headers, body=part, commits=True
+        )
+        with self._session.send(call, self._counting(watch)) as response:
+            self._done += count
+            self._follow(response)
+
+    def _finish(self, body: FilePart | None, watch: Watch) -> None:
+        mark = "&" if "?" in self._location else "?"
+        location = f"{self._location}{mark}{urlencode({'digest': self._digest})}"
+        call = self._call("PUT", location, expected=(201, 204), headers=_OCTETS, body=body, commits=True)
+        with self._session.send(call, self._counting(watch)) as response:
+            _check_digest(self._reference, self._digest, response)
+
+    def _retreat(self, error: RegistryError) -> None:
+        """Goes on in smaller pieces when one was too large, or begins anew when the upload is lost."""
+        is_too_large = error.status == 413 and not self._piece and self._source.size > _SMALLER
+        is_lost = error.status in (404, 416) or "BLOB_UPLOAD_INVALID" in error.codes
+        if is_too_large:
+            self._piece = _SMALLER
+        elif not (is_lost and self._location):
+            raise error
+        self._location = ""
+        raise Transient(error)
+
+    def _follow(self, response: Response) -> None:
+        """Notes where the registry wants the next request of this upload."""
+        location = response.headers.get("Location")
+        if location:
+            self._location = urljoin(response.request.url, location)
+        elif not self._location:
+            raise RegistryError(f"{self._reference.registry}: began an upload and did not say where")
+
+    def _counting(self, watch: Watch) -> Watch:
+        """A watch for one request, which adds what earlier ones have sent."""
+        done = self._done
+        return Watch(watch.check, lambda sent, _: watch.progress(done + sent, self._source.size))
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        expected: tuple[int, ...],
+        headers: dict[str, str] | None = None,
+        body: FilePart | None = None,
+        mount_from: str = "",
+        commits: bool = False,
+    ) -> Call:
+        return Call(
+            self._reference,
+            method,
+            path,
+            f"blob {self._digest} to {self._reference.repository}",
+            expected=expected,
+            headers=headers or {},
+            body=body,
+            pushes=True,
+            mount_from=mount_from,
+            commits=commits,
+        )
+
+
+def manifest(session: Session, call: Call, watch: Watch) -> None:
+    """Sends a call of `manifest_call`, and checks that the registry keeps what was sent."""
+
+    def attempt() -> None:
+        with session.send(call, watch) as response:
+            assert isinstance(call.body, bytes)
+            _check_digest(call.reference, digests.of_bytes(call.body), response)
+
+    session.patiently(attempt, watch)
+
+
+def manifest_call(reference: Reference, name: str, media_type: str, data: bytes) -> Call:
+    """The call that puts a manifest under a name: its digest or a tag."""
+    return Call(
+        reference,
+        "PUT",
+        f"manifests/{name}",
+        f"{reference.repository} manifest {name}",
+        expected=(200, 201, 202),
+        headers={"Content-Type": media_type},
+        body=data,
+        pushes=True,
+    )
+
+
+def _check_digest(reference: Reference, digest: str, response: Response) -> None:
+    response.read(_ANSWER_LIMIT)
+    found = response.headers.get("Docker-Content-Digest", digest)
+    if found != digest:
+        raise RegistryError(f"{reference.registry}: stored {found} instead of {digest}")
