@@ -1,4 +1,4 @@
-"""The media types of images, and what the older docker ones are called in OCI (image-spec, media-types.md)."""
+"""Media types of images, and what the older docker ones are called in OCI (image-spec, media-types.md)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,116 @@
+"""The folders of an image, as far as layers above must know them.
+
+A layer that writes `bin/tool` has to say what `bin` is. Were it always a folder of root's with 0755,
+a copy into /tmp would take away its sticky bit, and one into /bin would hide all of /usr/bin where
+/bin is a symlink, as it is in most distributions. So each layer is asked once for its folders and its
+symlinks, and what is added goes where `cp` on the running image would put it.
+
+Whiteouts are heeded (image-spec, layer.md); a folder that a later layer replaces by a plain file is
+still taken for a folder, which no known image does.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+
+import msgspec
+
+from imgbake_oci.tarfiles import Head
+
+_MOST_LINKS = 40  # as Linux has it
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+
+Attributes = tuple[int, int, int]
+"""Permissions, user id, group id."""
+
+
+class Added(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one layer says of folders. Paths are relative to the image's root."""
+
+    folders: dict[str, Attributes] = {}
+    links: dict[str, str] = {}  # symlinks and what they hold
+    removed: tuple[str, ...] = ()
+    emptied: tuple[str, ...] = ()  # folders whose content below this layer is hidden
+
+
+class Folders:
+    """The folders of the layers so far. Grows by `add`."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, Attributes] = {}
+        self._links: dict[str, str] = {}
+
+    def add(self, layer: Added) -> None:
+        """Puts a layer on top."""
+        for path in layer.removed:
+            self._forget(path, itself=True)
+        for path in layer.emptied:
+            self._forget(path, itself=False)
+        for path, attributes in layer.folders.items():
+            self._links.pop(path, None)
+            self._folders[path] = attributes
+        for path, target in layer.links.items():
+            self._folders.pop(path, None)
+            self._links[path] = target
+
+    def attributes(self, path: str) -> Attributes | None:
+        """Of this folder, None when it isn't there. The path must be resolved."""
+        return self._folders.get(path)
+
+    def resolve(self, folder: str) -> str:
+        """The folder's path with symlinks followed, as the kernel would from the image's root.
+
+        Raises ValueError when they go round in circles.
+        """
+        if not self._links:
+            return folder
+        todo = folder.split("/")[::-1]
+        done: list[str] = []
+        followed = 0
+        while todo:
+            name = todo.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                del done[-1:]
+                continue
+            done.append(name)
+            target = self._links.get("/".join(done))
+            if target is not None:
+                followed += 1
+                if followed > _MOST_LINKS:
+                    raise ValueError(f"/{folder} leads through symlinks that go round in circles")
+                done = [] if target.startswith("/") else done[:-1]
+                todo += target.split("/")[::-1]
+        return "/".join(done)
+
+    def _forget(self, path: str, *, itself: bool) -> None:
+        prefix = f"{path}/" if path else ""
+        for known in (self._folders, self._links):
+            for below in [name for name in known if name.startswith(prefix) or (itself and name == path)]:
+                if below != path or itself:
+                    del known[below]
+
+
+def added_by(members: Iterable[Head]) -> Added:
+    """What the members of a layer say of folders. The last word on a path counts."""
+    folders: dict[str, Attributes] = {}
+    links: dict[str, str] = {}
+    removed: set[str] = set()
+    emptied: set[str] = set()
+    for member in members:
+        path = posixpath.normpath("/" + member.path).lstrip("/")
+        parent, name = posixpath.split(path)
+        if name == _OPAQUE:
+            emptied.add(parent)
+        elif name.startswith(_WHITEOUT):
+            removed.add(posixpath.join(parent, name.removeprefix(_WHITEOUT)))
+        elif member.kind == "dir":
+            links.pop(path, None)
+            folders[path] = (member.mode & 0o7777, member.uid, member.gid)
+        elif member.kind == "symlink":
+            folders.pop(path, None)
+            links[path] = member.link
+    return Added(folders, links, tuple(sorted(removed)), tuple(sorted(emptied)))

@@ -1,0 +1,186 @@
+r"""A tar stream on its way into a file: hashed, compressed, hashed again and written, on all CPUs.
+
+    write, read --> piece --+--> hash, in order: diff_id, CRC-32 --+--> in order: digest, file
+                            +--> compress, on every CPU -----------+
+
+hashlib, the compressors and write(2) let go of the interpreter's lock for whole pieces, so plain
+threads are enough. The buffers are used again and again, and their number is what limits how far the
+producer runs ahead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Protocol
+
+import msgspec
+
+from imgbake_oci.compression import PIECE, Format, Piece, compressor, head, tail
+
+_AHEAD = 4  # pieces that wait, besides one for each CPU
+
+
+class Hash(Protocol):
+    """A hash that is being made."""
+
+    def update(self, data: Piece, /) -> None:
+        """Adds data."""
+
+    def hexdigest(self) -> str:
+        """The digest of all that was added, in hex."""
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """What was written: the digests of content and file, and their sizes in bytes."""
+
+    diff_id: str
+    digest: str
+    content_size: int
+    size: int
+
+
+class Packer:
+    """Writes one compressed file. To be used with `with`, which ends its threads whatever happens.
+
+    `each` is called with the number of bytes so far, once for every piece; what it raises ends the
+    writing.
+    """
+
+    def __init__(self, path: Path, format: Format, each: Callable[[int], None]) -> None:
+        workers = available_cpus()
+        self._format = format
+        self._each = each
+        self._compress = compressor(format)
+        self._compressing = ThreadPoolExecutor(workers, "compress")
+        self._hashing = ThreadPoolExecutor(1, "hash")
+        self._writing = ThreadPoolExecutor(1, "write")
+        self._written: Future[None] | None = None  # the last piece
+        self._free: SimpleQueue[bytearray] = SimpleQueue()
+        for _ in range(workers + _AHEAD):
+            self._free.put(bytearray(PIECE))
+        self._content = hashlib.sha256()
+        self._checksum = 0
+        self._digest = hashlib.sha256()
+        self._sent = 0
+        self._size = 0
+        self._at = 0
+        self._file = path.open("xb")
+        self._next_piece()
+        self._put(head(format))
+
+    def __enter__(self) -> Packer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pool in (self._compressing, self._hashing, self._writing):
+            pool.shutdown(cancel_futures=True)
+        self._file.close()
+
+    def write(self, data: Piece) -> None:
+        """Adds these bytes."""
+        at, size = self._at, len(data)
+        if at + size < PIECE:
+            self._piece[at : at + size] = data
+            self._at = at + size
+            return
+        view = memoryview(data)
+        while len(view):
+            room = PIECE - self._at
+            self.write_within(view[:room])
+            view = view[room:]
+
+    def write_within(self, data: Piece) -> None:
+        """Adds bytes that fit into the piece that is being filled."""
+        self._piece[self._at : self._at + len(data)] = data
+        self._advance(len(data))
+
+    def read(self, descriptor: int, size: int, hashed: Hash | None = None) -> int:
+        """Adds up to `size` bytes of an open file, read in place; returns how many there were."""
+        left = size
+        while left:
+            at = self._at
+            part = self._piece[at : min(at + left, PIECE)]
+            count = os.readv(descriptor, (part,))
+            if not count:
+                break
+            if hashed:
+                hashed.update(part[:count])
+            left -= count
+            self._advance(count)
+        return size - left
+
+    def finish(self) -> Packed:
+        """Writes what is left. Raises what went wrong in one of the threads, such as OSError."""
+        content_size = self._sent + self._at
+        if self._at:
+            self._send(self._at)
+        if self._written:
+            self._written.result()
+        self._put(tail(self._format, self._checksum, content_size))
+        self._file.close()
+        diff_id, digest = self._content.hexdigest(), self._digest.hexdigest()
+        return Packed(f"sha256:{diff_id}", f"sha256:{digest}", content_size, self._size)
+
+    def _advance(self, count: int) -> None:
+        self._at += count
+        if self._at == PIECE:
+            self._send(PIECE)
+            self._next_piece()
+
+    def _next_piece(self) -> None:
+        self._buffer = self._free.get()
+        self._piece = memoryview(self._buffer)
+        self._at = 0
+
+    def _send(self, size: int) -> None:
+        if self._written and self._written.done():
+            self._written.result()  # raises what the threads met
+        piece = self._piece[:size]
+        hashed = self._hashing.submit(self._hash, piece)
+        compressed = self._compressing.submit(self._compress, piece)
+        self._written = self._writing.submit(self._store, self._written, self._buffer, hashed, compressed)
+        self._sent += size
+        self._at = 0
+        self._each(self._sent)
+
+    def _hash(self, piece: memoryview) -> None:
+        self._content.update(piece)
+        self._checksum = zlib.crc32(piece, self._checksum)
+
+    def _store(
+        self,
+        before: Future[None] | None,
+        buffer: bytearray,
+        hashed: Future[None],
+        compressed: Future[Piece],
+    ) -> None:
+        """Writes a piece, unless the one before it failed: then this one fails in the same way."""
+        try:
+            if before:
+                before.result()
+            hashed.result()
+            self._put(compressed.result())
+        finally:
+            self._free.put(buffer)
+
+    def _put(self, data: Piece) -> None:
+        self._digest.update(data)
+        self._file.write(data)
+        self._size += len(data)
+
+
+def available_cpus() -> int:
+    """How many CPUs this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
