@@ -1,6 +1,6 @@
 """What plugins may use: the only module of imgbake that they import."""
 
-from imgbake import digest
+from imgbake import digest, glob
 from imgbake.contract import (
     Artifact,
     Blobs,
@@ -73,5 +73,6 @@ __all__ = [
     "Where",
     "did_you_mean",
     "digest",
+    "glob",
     "hookimpl",
 ]
