@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from imgbake.api import Artifact, RunContext, StepError
-from imgbake_tasks import checksum, exchange, place, retry
-from imgbake_tasks.exchange import Header, Request
+from imgbake_tasks import checksum, exchange, http_request, place, retry
 from imgbake_tasks.http import HttpOptions
 from imgbake_tasks.patient import Patience
 
@@ -29,40 +27,15 @@ def _attempt(options: HttpOptions, ctx: RunContext) -> tuple[int, Path]:
     """One request. Returns the status and the file of what is kept."""
     received = ctx.work / "body"
     patience = Patience(stall=options.stall_timeout, check=ctx.check)
-    ca = place.inside(ctx.root, options.ca) if options.ca else None
-    with exchange.answer(_request(options, ctx), options.expects, patience, ca) as response:
+    asked, ca = http_request.request(options, ctx.reveal), http_request.authorities(options, ctx.root)
+    with exchange.answer(asked, options.expects, patience, ca) as response:
         with received.open("wb") as file:
-            for piece in exchange.body(response):
+            for piece in exchange.body(response, options.shown):
                 ctx.check()
                 file.write(piece)
         if options.checksum:
             checksum.verify(received, options.checksum, options.shown, ctx)
         return response.status, _kept(options, response, received)
-
-
-def _request(options: HttpOptions, ctx: RunContext) -> Request:
-    headers = [
-        Header(name, ctx.reveal(value), secret="{{" in value) for name, value in options.headers.items()
-    ]
-    body = None
-    if options.json is not None:
-        body = msgspec.json.encode(_revealed(options.json, ctx.reveal))
-        if not any(header.name.lower() == "content-type" for header in headers):
-            headers.append(Header("Content-Type", "application/json"))
-    elif options.body is not None:
-        body = ctx.reveal(options.body).encode()
-    return Request(options.method, ctx.reveal(options.url), options.shown, tuple(headers), body)
-
-
-def _revealed(value: Any, reveal: Callable[[str], str]) -> Any:
-    """A JSON value with secrets put into its texts."""
-    if isinstance(value, str):
-        return reveal(value)
-    if isinstance(value, list):
-        return [_revealed(item, reveal) for item in value]
-    if isinstance(value, dict):
-        return {key: _revealed(item, reveal) for key, item in value.items()}
-    return value
 
 
 def _kept(options: HttpOptions, response: http.client.HTTPResponse, received: Path) -> Path:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import re
 
+import msgspec
+
 from imgbake.api import Artifact, PartsContext, RunContext, StepError
-from imgbake_tasks import checksum, exchange, partial, place, retry
-from imgbake_tasks.exchange import Header, Request
+from imgbake_tasks import exchange, http_request, partial, place, retry
+from imgbake_tasks.exchange import Header
 from imgbake_tasks.http import HttpOptions
 from imgbake_tasks.partial import Partial, Version
 from imgbake_tasks.patient import Patience
@@ -31,10 +33,10 @@ def run(options: HttpOptions, target: str, ctx: RunContext) -> Artifact:
 def version(options: HttpOptions, ctx: PartsContext) -> str:
     """What the server says of its present version: ETag or Last-Modified. Raises StepError."""
     patience = Patience(stall=min(options.stall_timeout, 20.0), check=lambda: None)
-    ca = place.inside(ctx.root, options.ca) if options.ca else None
+    ca = http_request.authorities(options, ctx.root)
     hint = "say `refresh = false` to use what was downloaded before"
     for method in ("HEAD", "GET"):
-        request = _request(options, ctx, method=method)
+        request = msgspec.structs.replace(http_request.request(options, ctx.reveal), method=method)
         expects = (
             options.expects
             if method == "GET"
@@ -57,37 +59,28 @@ def version(options: HttpOptions, ctx: PartsContext) -> str:
 
 def _attempt(options: HttpOptions, under_way: Partial, ctx: RunContext) -> str:
     """One request, for what is still missing. Returns the version that the server told."""
-    source = f"{options.url} {options.checksum}"
     known = under_way.version()
     offset = under_way.size()
-    if known is None or known.source != source or not (known.validator or options.checksum):
+    if known is None or known.source != _source(options) or not (known.validator or options.checksum):
         known, offset = None, 0
-    request = _request(options, ctx, extra=_resuming(known, offset))
+    request = http_request.request(options, ctx.reveal)
+    request = msgspec.structs.replace(request, headers=request.headers + _resuming(known, offset))
     patience = Patience(stall=options.stall_timeout, check=ctx.check)
-    ca = place.inside(ctx.root, options.ca) if options.ca else None
+    ca = http_request.authorities(options, ctx.root)
 
     def expects(status: int) -> bool:
         return options.expects(status) or (offset > 0 and status in (206, 416))
 
     with exchange.answer(request, expects, patience, ca) as response:
         validator = exchange.validator(response)
-        _receive(response, Version(source, validator, _size(response)), offset, under_way, ctx)
+        _receive(response, options, offset, under_way, ctx)
     if options.checksum:
-        _verify(options, under_way, offset > 0, ctx)
+        under_way.verify(options.checksum, options.shown, ctx, resumed=offset > 0)
     return validator
 
 
-def _request(
-    options: HttpOptions,
-    ctx: RunContext | PartsContext,
-    *,
-    method: str = "GET",
-    extra: tuple[Header, ...] = (),
-) -> Request:
-    headers = tuple(
-        Header(name, ctx.reveal(value), secret="{{" in value) for name, value in options.headers.items()
-    )
-    return Request(method, ctx.reveal(options.url), options.shown, headers + extra)
+def _source(options: HttpOptions) -> str:
+    return f"{options.shown} {options.checksum}"
 
 
 def _resuming(known: Version | None, offset: int) -> tuple[Header, ...]:
@@ -104,7 +97,7 @@ def _size(response: http.client.HTTPResponse) -> int:
 
 
 def _receive(
-    response: http.client.HTTPResponse, version: Version, offset: int, under_way: Partial, ctx: RunContext
+    response: http.client.HTTPResponse, options: HttpOptions, offset: int, under_way: Partial, ctx: RunContext
 ) -> None:
     """Adds the body to the file. Raises Transient when it must be asked for again."""
     begin, total = _range(response)
@@ -114,9 +107,10 @@ def _receive(
         under_way.discard()
         raise Transient("the server has another file than before; starting again", wait=0)
     resumed = response.status == 206
+    version = Version(_source(options), exchange.validator(response), _size(response))
     done = offset if resumed else 0
     with under_way.resume() if resumed else under_way.start(version) as file:
-        for piece in exchange.body(response):
+        for piece in exchange.body(response, options.shown):
             ctx.check()
             file.write(piece)
             done += len(piece)
@@ -128,14 +122,3 @@ def _range(response: http.client.HTTPResponse) -> tuple[int, int]:
     match = _RANGE.match(response.headers.get("Content-Range", ""))
     begin, total = match.groups() if match else (None, None)
     return int(begin or -1), int(total) if total and total.isdigit() else -1
-
-
-def _verify(options: HttpOptions, under_way: Partial, resumed: bool, ctx: RunContext) -> None:
-    """Raises when the checksum is wrong. Bytes put together of two attempts get a second chance."""
-    try:
-        checksum.verify(under_way.path, options.checksum, options.shown, ctx)
-    except StepError as error:
-        under_way.discard()
-        if resumed:
-            raise Transient(f"{error.message}; starting again", hint=error.hint, wait=0) from None
-        raise

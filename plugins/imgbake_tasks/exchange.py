@@ -13,7 +13,6 @@ import functools
 import http.client
 import re
 import socket
-import ssl
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 import msgspec
 
 from imgbake.api import StepError
+from imgbake_tasks import failures, trust
 from imgbake_tasks.patient import Patience, Patient, connect
 from imgbake_tasks.retry import Transient
 
@@ -84,7 +84,7 @@ def answer(
     raise StepError(f"{request}: more than {_REDIRECTS} redirects", hint="check `url` in a browser")
 
 
-def body(response: http.client.HTTPResponse) -> Iterator[memoryview]:
+def body(response: http.client.HTTPResponse, shown: str) -> Iterator[memoryview]:
     """The pieces of a body, each only good until the next. Raises Transient when it ends too early."""
     buffer = memoryview(bytearray(_CHUNK))
     length, received = response.headers.get("Content-Length", ""), 0
@@ -93,7 +93,7 @@ def body(response: http.client.HTTPResponse) -> Iterator[memoryview]:
         yield buffer[:count]
     chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
     if length.isdigit() and not chunked and received < int(length):
-        raise Transient(f"the connection ended after {received} of {length} bytes")
+        raise Transient(f"{shown}: the connection ended after {received} of {length} bytes")
 
 
 def validator(response: http.client.HTTPResponse) -> str:
@@ -106,8 +106,8 @@ def validator(response: http.client.HTTPResponse) -> str:
 def _sent(request: Request, patience: Patience, ca: Path | None) -> Iterator[http.client.HTTPResponse]:
     """The answer to a request as it is, redirects not followed."""
     url = urlsplit(request.url)
-    if not url.hostname:
-        raise StepError(f"{request}: the url has no host", hint="it is http://HOST/PATH")
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise StepError(f"{request}: this is no http url", hint="it is http://HOST/PATH or https://HOST/PATH")
     connection = _connection(url, request, patience, ca)
     try:
         with _failures(request, undone=True):
@@ -123,30 +123,12 @@ def _sent(request: Request, patience: Patience, ca: Path | None) -> Iterator[htt
 def _failures(request: Request, *, undone: bool) -> Iterator[None]:
     """Turns what the network and the protocol raise into Transient and StepError."""
     try:
-        yield
-    except ssl.SSLCertVerificationError as error:
-        hint = 'trust its authority with `ca = "file.pem"`, or for all programs with SSL_CERT_FILE'
-        message = f"{request}: the server's certificate is not trusted: {error.verify_message}"
-        raise StepError(message, hint=hint) from None
-    except socket.gaierror as error:
-        message = f"{request}: {error.strerror}"
-        if error.errno == socket.EAI_AGAIN:
-            raise Transient(message, hint="check the network", undone=undone) from None
-        raise StepError(message, hint="check the host's name and the network") from None
+        with failures.network(str(request), undone=undone):
+            yield
     except http.client.IncompleteRead:
         raise Transient(f"{request}: the connection ended within the body", undone=undone) from None
-    except (ConnectionError, TimeoutError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
-        raise Transient(f"{request}: {_reason(error)}", undone=undone) from None
-    except ssl.SSLError as error:
-        raise StepError(f"{request}: TLS failed: {error.reason or error}") from None
     except http.client.HTTPException as error:
         raise StepError(f"{request}: the answer is not HTTP ({type(error).__name__})") from None
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, http.client.RemoteDisconnected):
-        return "the server ended the connection without an answer"
-    return error.strerror or str(error) or type(error).__name__
 
 
 class _Ends:
@@ -182,7 +164,7 @@ def _connection(url: SplitResult, request: Request, patience: Patience, ca: Path
     first = (proxy.hostname or "", proxy.port or 80) if proxy else (host, port)
     connection: _Plain | _Secure
     if url.scheme == "https":
-        connection = _Secure(*first, timeout=patience.connect, context=_trust(ca))
+        connection = _Secure(*first, timeout=patience.connect, context=trust.context(ca))
         if proxy:
             connection.set_tunnel(host, port, headers=_basic(proxy, "Proxy-Authorization"))
     else:
@@ -202,17 +184,6 @@ def _port(url: SplitResult, request: Request) -> int:
         return url.port or (443 if url.scheme == "https" else 80)
     except ValueError:
         raise StepError(f"{request}: the url's port is not a number up to 65535") from None
-
-
-def _trust(ca: Path | None) -> ssl.SSLContext:
-    """The system's authorities (SSL_CERT_FILE and SSL_CERT_DIR are heard), and one more file."""
-    context = ssl.create_default_context()
-    if ca is not None:
-        try:
-            context.load_verify_locations(ca)
-        except (OSError, ssl.SSLError) as error:
-            raise StepError(f"`ca` {ca.name} can't be used: {error.strerror or error}") from None
-    return context
 
 
 def _proxy(url: SplitResult) -> SplitResult | None:
@@ -294,8 +265,6 @@ def _redirected(request: Request, status: int, location: str) -> Request:
                 f"{request} redirects to another host, {shown}", hint="make that the `url` if it is right"
             )
         headers = tuple(header for header in headers if not _stays(header))
-    elif new.username is None and old.username is not None:
-        new = new._replace(netloc=f"{old.netloc.rpartition('@')[0]}@{new.netloc}")
     return Request(method, new.geturl(), shown, headers, content)
 
 

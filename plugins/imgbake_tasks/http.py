@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from imgbake.api import Artifact, Part, PartsContext, RunContext
-from imgbake_tasks import checksum, place
+from imgbake_tasks import address, checksum, place
+from imgbake_tasks.address import Address
 
 
 class HttpOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,7 +38,7 @@ class HttpOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://", "{{")):
-            raise ValueError(f"`url` starts with http:// or https://, and {_shown(self.url)!r} does not")
+            raise ValueError(f"`url` starts with http:// or https://, and {self.shown!r} does not")
         place.checked("to", self.to)
         place.checked("ca", self.ca)
         if self.checksum:
@@ -60,7 +61,12 @@ class HttpOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     @property
     def shown(self) -> str:
         """The url as it may be seen: without user and password, query left as the recipe writes it."""
-        return _shown(self.url)
+        return self.address.plain
+
+    @property
+    def address(self) -> Address:
+        """The url, taken apart."""
+        return address.parsed(self.url)
 
     def expects(self, status: int) -> bool:
         """Is this the status, or one of the statuses, of a good answer?"""
@@ -82,7 +88,7 @@ class Http:
         """The file that is kept, if one is."""
         if self.options.keep == "none":
             return ()
-        return (self.options.to or f"{folder}/{_last_segment(self.options.url)}",)
+        return (self.options.to or f"{folder}/{place.file_name(urlsplit(self.options.shown).path)}",)
 
     def parts(self, ctx: PartsContext) -> Iterable[Part]:
         """With `refresh`, the version that the server has now. Raises StepError when it can't be asked."""
@@ -100,18 +106,3 @@ class Http:
         target = next(iter(self.outputs(ctx.folder)), "")
         work = download.run if self.options.is_download else call.run
         return work(self.options, target, ctx)
-
-
-def _shown(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
-
-
-def _last_segment(url: str) -> str:
-    """A file name for what a url names. A secret in it, or what can't be a name, gives a plain word."""
-    if "{{" in url.partition("?")[0].rpartition("/")[2]:
-        return "download"
-    name = unquote(urlsplit(url).path.rpartition("/")[2])
-    plain = "".join("_" if character in "/\0*?[]" else character for character in name)
-    return plain if plain.strip(".") else "download"

@@ -11,7 +11,9 @@ from typing import BinaryIO
 
 import msgspec
 
-from imgbake.api import digest
+from imgbake.api import RunContext, StepError, digest
+from imgbake_tasks import checksum
+from imgbake_tasks.retry import Transient
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -59,6 +61,19 @@ class Partial:
         """Forgets the bytes. What says of which version they are goes last, so that none is without."""
         self.path.unlink(missing_ok=True)
         self._about.unlink(missing_ok=True)
+
+    def verify(self, expected: str, what: str, ctx: RunContext, *, resumed: bool) -> None:
+        """Raises StepError when the checksum is wrong; the bytes are forgotten then.
+
+        Bytes put together of two attempts get a second chance: then it is Transient.
+        """
+        try:
+            checksum.verify(self.path, expected, what, ctx)
+        except StepError as error:
+            self.discard()
+            if resumed:
+                raise Transient(f"{error.message}; starting again", hint=error.hint, wait=0) from None
+            raise
 
 
 def of_node(root: Path, node: str) -> Partial:

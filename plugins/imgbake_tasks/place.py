@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from urllib.parse import unquote
 
 from imgbake.api import StepError
 
@@ -18,8 +19,7 @@ def checked(option: str, path: str) -> None:
     """
     if "{{" in path:
         return
-    parts = PurePosixPath(path).parts
-    if path.startswith(("/", "~")) or ".." in parts:
+    if path.startswith(("/", "~")) or ".." in path.split("/"):
         raise ValueError(f"`{option}` must stay inside the project, and {path!r} does not")
     if _WILD.intersection(path):
         raise ValueError(f"`{option}` is one path, and {path!r} has wildcards")
@@ -32,6 +32,13 @@ def inside(root: Path, path: str) -> Path:
         hint = "name a place inside the project; a symlink or '..' in the path leads elsewhere"
         raise StepError(f"{path} is outside the project", hint=hint)
     return full
+
+
+def file_name(path: str) -> str:
+    """A file name for the last segment of a url's path; a plain word for a secret, and for no name."""
+    name = unquote(path.rpartition("/")[2])
+    plain = "".join("_" if character in "/\0*?[]" else character for character in name)
+    return plain if plain.strip(".") and "{{" not in plain else "download"
 
 
 def put_file(source: Path, target: Path) -> None:

@@ -63,7 +63,5 @@ class Script:
         folder = place.inside(ctx.root, options.cwd)
         if not folder.is_dir():
             raise StepError(f"there is no folder {options.cwd} to run in", hint="make it, or change `cwd`")
-        command = ctx.reveal(options.run) if isinstance(options.run, str) else [*map(ctx.reveal, options.run)]
-        env = {name: ctx.reveal(value) for name, value in options.env.items()}
-        ctx.run(command, env=env, cwd=folder, shell=options.shell)
+        ctx.run(options.run, env=options.env, cwd=folder, shell=options.shell)
         return Artifact(kind="files")

@@ -1,0 +1,30 @@
+"""A url as a recipe writes it, taken apart before secrets are put in, so that none can change its shape."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+import msgspec
+
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:(?P<user>[^/?#]*)@)?(?P<rest>.*)", re.DOTALL)
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Who is asked, and as whom. Every text may still name secrets; `plain` may be shown and kept."""
+
+    plain: str  # without user and password
+    user: str | None = None
+    password: str | None = None
+
+
+def parsed(url: str) -> Address:
+    """The parts of a url. What is no url (a path, git's host:path) is all `plain`."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        return Address(url)
+    plain = match["scheme"] + match["rest"]
+    if match["user"] is None:
+        return Address(plain)
+    user, colon, password = match["user"].partition(":")
+    return Address(plain, unquote(user), unquote(password) if colon else None)
