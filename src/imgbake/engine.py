@@ -75,6 +75,7 @@ class Report(msgspec.Struct, frozen=True):
     seconds: float
     is_settled: bool
     was_interrupted: bool = False
+    has_bug: bool = False  # a failure was a plugin's or ours, not the user's
 
     def count(self, outcome: str) -> int:
         """How many nodes had this outcome."""
@@ -126,6 +127,7 @@ class Engine:
         self._running: set[str] = set()
         self._is_settled = True
         self._has_failed = False
+        self._has_bug = False
 
     def run(self, goals: Iterable[str]) -> Report:
         """Brings the goals up to date, and says how it went. Never raises for a node that fails."""
@@ -142,7 +144,7 @@ class Engine:
                     self._skip(nodes[name], "the build stopped")
         finally:
             self._dismiss()
-        report = Report(self._results, time.time() - started, self._is_settled, self._stop.is_set())
+        report = Report(self._results, time.time() - started, self._is_settled, self._stop.is_set(), self._has_bug)
         counts = [report.count(outcome) for outcome in ("ran", "cached", "restored", "failed", "skipped")]
         self._tell(BuildFinished(time.time(), report.seconds, *counts))
         return report
@@ -305,6 +307,7 @@ class Engine:
             self._skip(node, "interrupted")
             return
         self._has_failed = True
+        self._has_bug |= isinstance(error, PluginError)
         message = self._project.secrets.mask(error.message)
         tail = error.tail if isinstance(error, StepError) else ()
         self._results[node.id] = Result("failed", seconds, error=message)

@@ -49,6 +49,7 @@ class Project:
         environ: Mapping[str, str],
         commits: Mapping[str, str],
         warn: Callable[[str], None],
+        is_read_only: bool = False,
     ) -> None:
         self.recipe = recipe
         self.graph = graph
@@ -63,6 +64,7 @@ class Project:
         self.ledger = Ledger(self.state / "ledger")
         self.env_read: dict[str, str | None] = dict(recipe.env_read)
         self._warn = warn
+        self._is_read_only = is_read_only
         self._store: Store | None = None
 
     @property

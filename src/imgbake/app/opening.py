@@ -26,9 +26,16 @@ class Request(msgspec.Struct, frozen=True):
 
 
 def open_project(
-    request: Request, warn: Callable[[str], None], environ: Mapping[str, str] = os.environ
+    request: Request,
+    warn: Callable[[str], None],
+    environ: Mapping[str, str] = os.environ,
+    *,
+    is_read_only: bool = False,
 ) -> Project:
-    """The project of a recipe. Raises RecipeError with everything that is wrong with it."""
+    """The project of a recipe. Raises RecipeError with everything that is wrong with it.
+
+    One that is opened read-only leaves no trace on the disk.
+    """
     found = plugins.installed()
     path = request.file
     parsed = path.parent / STATE / "parsed"
@@ -47,6 +54,7 @@ def open_project(
         environ=environ,
         commits=_commits(request.commits, loaded.recipe),
         warn=warn,
+        is_read_only=is_read_only,
     )
 
 
@@ -68,6 +76,13 @@ def goals(project: Project, names: tuple[str, ...], kind: str) -> tuple[str, ...
             raise UsageError(f"no {kind} named '{name}'", hint=_elsewhere(name, kind, project, known))
         wanted.update(dict.fromkeys(matches))
     return tuple(wanted)
+
+
+def either(project: Project, name: str) -> tuple[str, ...]:
+    """The nodes that a name means, be it a task's or an image's. Raises UsageError when it is none."""
+    found = [name] if name in project.graph.nodes else []
+    found = found or [node for kind in ("task", "image") for node in _named(project, name, kind)]
+    return tuple(found) or (node(project, name),)
 
 
 def node(project: Project, name: str) -> str:

@@ -1,0 +1,5 @@
+"""`python -m imgbake`."""
+
+from imgbake.cli import main
+
+main()

@@ -1,0 +1,72 @@
+"""`imgbake plugins`: the kinds that are installed, and the options of each."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import msgspec
+
+from imgbake import plugins
+from imgbake.errors import UsageError, did_you_mean
+from imgbake.options import options_of
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of task or target."""
+
+    name: str
+    role: str  # "task" or "target"
+    origin: str
+    summary: str
+
+
+class Option(msgspec.Struct, frozen=True):
+    """One option of a kind."""
+
+    name: str
+    type: str
+    default: str
+    description: str
+
+
+def kinds() -> list[Kind]:
+    """Everything that is installed, and where it comes from."""
+    found = plugins.installed()
+    origins = found.origins()
+    tasks = [_kind(name, "task", found.step(name), origins) for name in found.step_kinds()]
+    targets = [_kind(name, "target", found.target(name), origins) for name in found.target_kinds()]
+    return tasks + targets
+
+
+def options(kind: str) -> list[Option]:
+    """The options of a kind. Raises UsageError when it is not installed."""
+    found = plugins.installed()
+    cls: Any = found.step(kind) or found.target(kind)
+    if cls is None:
+        known = [*found.step_kinds(), *found.target_kinds()]
+        raise UsageError(f"no plugin adds the kind '{kind}'", hint=did_you_mean(kind, known))
+    return [_option(field) for field in msgspec.structs.fields(options_of(cls))]
+
+
+def _kind(name: str, role: str, cls: Any, origins: dict[str, str]) -> Kind:
+    summary = (inspect.getdoc(cls) or "").partition("\n")[0]
+    return Kind(name, role, origins.get(name, cls.__module__), summary)
+
+
+def _option(field: msgspec.structs.FieldInfo) -> Option:
+    meta = next((each for each in getattr(field.type, "__metadata__", ()) if isinstance(each, msgspec.Meta)), None)
+    shown = getattr(field.type, "__origin__", field.type) if meta else field.type
+    return Option(field.encode_name, _type_name(shown), _default_text(field), (meta.description or "") if meta else "")
+
+
+def _type_name(annotation: Any) -> str:
+    names = {str: "string", int: "integer", float: "number", bool: "boolean"}
+    return names.get(annotation) or str(annotation).replace("typing.", "")
+
+
+def _default_text(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "(required)"
+    value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default  # type: ignore[operator]
+    return "" if value is None else msgspec.json.encode(value).decode()

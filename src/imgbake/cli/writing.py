@@ -1,0 +1,115 @@
+"""`imgbake init`, `check`, `schema`, `lock` and `export`: what writes files for the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imgbake.cli.options import RECIPE, Args, Directory, File, Format, OutputFormat, enter, print_json, request, warn
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(init)
+    app.command()(check)
+    app.command()(schema)
+    app.command()(lock)
+    app.command()(export)
+
+
+def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=False)] = Path(".")) -> None:
+    """Write a starter recipe."""
+    from imgbake import starter
+    from imgbake.errors import UsageError
+
+    path = folder / RECIPE
+    if path.exists():
+        raise UsageError(f"{path} is already there", hint="imgbake never overwrites a recipe")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in starter.files(folder.resolve().name).items():
+        target = folder / name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+            typer.echo(f"wrote {target}")
+    typer.echo("next: imgbake build" + (f" -C {folder}" if folder != Path(".") else ""))
+
+
+def check(
+    file: File = RECIPE, directory: Directory = None, args: Args = None, format: OutputFormat = Format.TEXT
+) -> None:
+    """Check the recipe, and print everything that is wrong with it."""
+    enter(directory)
+    from imgbake.app.opening import open_project
+    from imgbake.errors import RecipeError
+
+    try:
+        project = open_project(request(file, args), warn, is_read_only=True)
+    except RecipeError as error:
+        if format is Format.TEXT:
+            raise
+        print_json({"problems": error.problems})
+        raise typer.Exit(error.exit_code) from None
+    counts = {
+        "tasks": len(project.recipe.tasks),
+        "components": len(project.recipe.components),
+        "images": len(project.recipe.images),
+        "nodes": len(project.graph.nodes),
+    }
+    if format is Format.JSON:
+        print_json({"problems": [], **counts})
+    else:
+        typer.echo(f"{file}: good: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+def schema() -> None:
+    """Print the JSON Schema of imgbake.toml, with the options of every installed plugin."""
+    from imgbake import plugins
+    from imgbake.schema import json_schema
+
+    print_json(json_schema(plugins.installed()))
+
+
+def lock(
+    names: Annotated[list[str] | None, typer.Argument(help="Bases or git tasks to move.")] = None,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Move what is pinned already.")] = False,
+    file: File = RECIPE,
+    directory: Directory = None,
+    args: Args = None,
+    format: OutputFormat = Format.TEXT,
+) -> None:
+    """Pin bases to digests and git refs to commits, in imgbake.lock."""
+    enter(directory)
+    from imgbake.app import pinning
+    from imgbake.app.opening import open_project
+
+    project = open_project(request(file, args), warn)
+    locked = pinning.lock(project, tuple(names or ()), upgrade=upgrade)
+    if format is Format.JSON:
+        print_json(locked)
+        return
+    for entry in locked:
+        moved = f"{entry.before} -> " if entry.what == "moved" else ""
+        typer.echo(f"{entry.what}  {entry.pin.key}  {moved}{entry.pin.value}")
+    if not locked:
+        typer.echo("nothing here moves by itself")
+
+
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME[@TARGET]", help="An image that was built.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
+    form: Annotated[str, typer.Option("--format", help="oci, oci-archive, docker-archive.")] = "",
+    file: File = RECIPE,
+    directory: Directory = None,
+    args: Args = None,
+) -> None:
+    """Write a built image as files, whole or not at all."""
+    from imgbake.app import opening, shipping
+
+    output = output.absolute()
+    enter(directory)
+    project = opening.open_project(request(file, args), warn)
+    node = opening.node(project, name)
+    typer.echo(f"{output}  {shipping.export(project, node, output, form)}")

@@ -1,0 +1,168 @@
+"""The rules of the architecture: who may import whom, and what is imported when."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CORE = ROOT / "src" / "imgbake"
+
+# From the bottom to the top: a module imports only from layers below its own, or from its own layer.
+LAYERS = [
+    {"__init__", "digest", "witness", "names", "duration", "glob"},
+    {"errors", "model", "settled"},
+    {"contract", "faults", "location", "toml_words", "syntax", "recipe_files", "secrets"},
+    {
+        "events",
+        "options",
+        "diagnosis",
+        "hashing",
+        "memory",
+        "survey",
+        "tree",
+        "fingerprint",
+        "ledger",
+        "lockfile",
+    },
+    {
+        "hookspecs",
+        "process",
+        "scratch",
+        "store_disk",
+        "store",
+        "recipe_tables",
+        "recipe_paths",
+        "parsed",
+        "expand",
+    },
+    {"api", "graph", "reading", "recipe", "schema", "starter", "plugins", "blueprint"},
+    {"project"},
+    {"context", "outputs"},
+    {"steps"},
+    {"judge"},
+    {"engine"},
+    {"app"},
+    {"ui"},
+    {"cli"},
+    {"__main__", "testing"},
+]
+VENDORS = re.compile(r"\b(docker|kaniko|packer|aws|amazon|ec2|ecr|s3|gcp|azure|buildkit)\b", re.IGNORECASE)
+
+
+def _modules(folder: Path) -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(folder.rglob("*.py")):
+        if "tests" not in path.relative_to(folder).parts:
+            yield path.relative_to(folder).as_posix(), ast.parse(path.read_text())
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Dotted names of everything imported, wherever in the module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _layer(module: str) -> int:
+    return next(index for index, layer in enumerate(LAYERS) if module in layer)
+
+
+def test_every_module_has_a_layer() -> None:
+    known = set().union(*LAYERS)
+    assert {path.stem if path.is_file() else path.name for path in CORE.iterdir() if _is_code(path)} == known
+
+
+def _is_code(path: Path) -> bool:
+    return path.suffix == ".py" or (path / "__init__.py").exists()
+
+
+def test_the_core_imports_only_lower_layers() -> None:
+    wrong = []
+    for file, tree in _modules(CORE):
+        own = file.partition("/")[0].removesuffix(".py")
+        for name in _imports(tree):
+            if name.startswith("imgbake."):
+                other = name.split(".")[1]
+                if other != own and other != "__version__" and _layer(other) > _layer(own):
+                    wrong.append(f"{file} imports {name}")
+    assert not wrong
+
+
+def test_the_core_imports_no_plugin() -> None:
+    wrong = [
+        f"{file} imports {name}"
+        for file, tree in _modules(CORE)
+        for name in _imports(tree)
+        if name.startswith("imgbake_")
+    ]
+    assert not wrong
+
+
+def test_the_core_names_no_vendor() -> None:
+    wrong = []
+    for file, tree in _modules(CORE):
+        if file.startswith("testing/"):
+            continue
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and not _is_docstring(node, tree)
+            ):
+                wrong += [f"{file}: {word}" for word in VENDORS.findall(node.value)]
+            if isinstance(node, ast.Name) and VENDORS.fullmatch(node.id):
+                wrong.append(f"{file}: {node.id}")
+    assert not wrong
+
+
+def _is_docstring(constant: ast.Constant, tree: ast.AST) -> bool:
+    return any(
+        (isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+        and node.body[0].value is constant)
+        or (isinstance(node, ast.Expr)
+        and node.value is constant)
+        for node in ast.walk(tree)
+    )
+
+
+@pytest.mark.parametrize(
+    "plugin", sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
+)
+def test_plugins_use_the_public_api_alone(plugin: str) -> None:
+    wrong = [
+        f"{file} imports {name}"
+        for file, tree in _modules(ROOT / "plugins" / plugin)
+        for name in _imports(tree)
+        if name.split(".")[0] == "imgbake"
+        and not (name + ".").startswith(("imgbake.api.", "imgbake.testing."))
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        (
+            "import imgbake.cli",
+            {"msgspec", "pluggy", "diskcache", "rich", "sqlite3", "tomllib", "imgbake.engine"},
+        ),
+        ("import imgbake.plugins", {"imgbake_oci", "imgbake_tasks", "diskcache", "rich"}),
+        ("import imgbake_oci", {"ssl", "http.client", "isal", "zstandard", "tarfile"}),
+        ("import imgbake_tasks", {"ssl", "http.client", "ftplib", "urllib.request"}),
+        ("import imgbake.app.building", {"rich", "sqlite3", "diskcache", "ssl"}),
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(code: str, unwanted: set[str]) -> None:
+    script = f"import sys; {code}; print(*sys.modules, sep='\\n')"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert unwanted.isdisjoint(found.stdout.split())
