@@ -1,0 +1,50 @@
+"""Where the store is and how large it may grow, from the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from imgbake.errors import UsageError
+
+DEFAULT_LIMIT = 20 * 10**9
+_UNITS = {
+    "": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE)
+
+
+def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """IMGBAKE_CACHE_DIR, else the folder "imgbake" in the user's cache (XDG base directory spec)."""
+    if chosen := environ.get("IMGBAKE_CACHE_DIR"):
+        return Path(chosen).expanduser().absolute()
+    cache = environ.get("XDG_CACHE_HOME", "")
+    # The spec has relative paths ignored.
+    return (Path(cache) if cache.startswith("/") else Path.home() / ".cache") / "imgbake"
+
+
+def default_limit(environ: Mapping[str, str] = os.environ) -> int:
+    """IMGBAKE_CACHE_SIZE in bytes, else 20 GB. Raises UsageError."""
+    text = environ.get("IMGBAKE_CACHE_SIZE")
+    return parse_size(text, "IMGBAKE_CACHE_SIZE") if text else DEFAULT_LIMIT
+
+
+def parse_size(text: str, what: str = "the size") -> int:
+    """The bytes in "20GB", "1.5 GiB", "500M" or "1000". Raises UsageError, naming `what` it is."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f"{what} can't be '{text}'", hint="write a number and a unit, such as 20GB or 500MiB"
+        )
+    number, unit = match.groups()
+    return int(float(number) * _UNITS[(unit or "").lower()])
