@@ -30,20 +30,21 @@ class Change(msgspec.Struct, frozen=True):
             return f"{subject} added"
         if self.after is None:
             return f"{subject} removed"
-        if self._is_short():
+        if self._is_short() and not self._is_digest():
             return f"{subject} changed: {self.before} -> {self.after}"
         return f"{subject} changed"
 
     def lines(self) -> tuple[str, ...]:
         """What changed inside a part of several lines, as a line diff; empty for a short one."""
-        if self._is_short() or self.before is None or self.after is None:
+        if self._is_short() or self._is_digest() or self.before is None or self.after is None:
             return ()
         pair = difflib.unified_diff(self.before.splitlines(), self.after.splitlines(), lineterm="", n=1)
         return tuple(line for line in pair if not line.startswith(("---", "+++")))
 
+    def _is_digest(self) -> bool:
+        return self.label.startswith(("input ", "file ", "env ", "tool ", "needs "))
+
     def _is_short(self) -> bool:
-        if self.label.startswith(("input ", "file ")):
-            return False
         both = (self.before or "") + (self.after or "")
         return "\n" not in both and len(both) <= 160
 

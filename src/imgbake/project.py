@@ -28,7 +28,8 @@ from imgbake.lockfile import Lock
 from imgbake.model import Recipe
 from imgbake.plugins import Plugins
 from imgbake.secrets import Secrets
-from imgbake.store import Store, StoreUnwritable
+from imgbake.store import Store
+from imgbake.store_faults import StoreUnwritable
 from imgbake.tree import Files
 
 STATE = ".imgbake"
@@ -97,6 +98,8 @@ class Project:
 
     def remembered(self, fingerprint: str) -> Artifact | None:
         """What a node of this or another project once made of a fingerprint."""
+        if self._is_read_only and not self.store.folder.exists():
+            return None
         return self.store.record(fingerprint)
 
     def holds(self, blobs: Iterable[str]) -> bool:
@@ -122,9 +125,11 @@ class Project:
             self._store.close()
 
     def _open_store(self) -> Store:
+        if self._is_read_only:
+            return Store(warn=self._warn)
         try:
-            return Store.open()
+            return Store.open(warn=self._warn)
         except StoreUnwritable as error:
             local = self.state / "cache"
             self._warn(f"{error.message}; using {os.path.relpath(local)} instead")
-            return Store.open(local)
+            return Store.open(local, warn=self._warn)

@@ -1,0 +1,101 @@
+"""`imgbake cache`: what is in the content store, and making room in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imgbake.cli.options import Format, OutputFormat, print_json, warn
+
+if TYPE_CHECKING:
+    from imgbake.store import Store
+
+app = typer.Typer(help="Look after the content store, which all projects share.", no_args_is_help=True)
+
+_UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+Size = Annotated[str | None, typer.Option("--max-size", help="Bytes to keep at most, such as 5GB.")]
+Age = Annotated[str | None, typer.Option("--older-than", help="Remove what was not used for this long: 30d.")]
+
+
+@app.command("ls")
+def list_entries(format: OutputFormat = Format.TEXT) -> None:
+    """List everything in the store, the least recently used first."""
+    entries = _store().entries()
+    if format is Format.JSON:
+        print_json([entry._asdict() for entry in entries])
+        return
+    import time
+
+    from imgbake.ui.tables import age, size, table
+
+    rows = [(each.kind, each.name, size(each.size), age(time.time() - each.used)) for each in entries]
+    if rows:
+        typer.echo(table(rows, ("KIND", "NAME", "SIZE", "USED"), right={2}))
+
+
+@app.command("du")
+def usage(format: OutputFormat = Format.TEXT) -> None:
+    """Say how much is in the store."""
+    store = _store()
+    found = store.usage()
+    if format is Format.JSON:
+        print_json({"folder": str(store.folder), **found._asdict()})
+        return
+    from imgbake.ui.tables import size
+
+    typer.echo(f"{store.folder}")
+    typer.echo(f"{found.blobs} blobs, {size(found.blob_bytes)}; {found.records} records, {size(found.record_bytes)}")
+    typer.echo(f"limit {size(found.limit)} (IMGBAKE_CACHE_SIZE)")
+
+
+@app.command()
+def gc(max_size: Size = None, older_than: Age = None, format: OutputFormat = Format.TEXT) -> None:
+    """Remove what was not used for long, until the store is small enough."""
+    from imgbake.store_folder import parse_size
+
+    store = _store()
+    limit = store.size_limit if max_size is None else parse_size(max_size, "--max-size")
+    freed = store.gc(limit, older_than=None if older_than is None else _seconds(older_than))
+    if format is Format.JSON:
+        print_json(freed._asdict())
+        return
+    from imgbake.ui.tables import size
+
+    typer.echo(f"removed {freed.count} entries, {size(freed.size)}")
+
+
+@app.command()
+def verify(format: OutputFormat = Format.TEXT) -> None:
+    """Read every blob, and remove those that are not what they should be. They are made again when needed."""
+    damaged = _store().verify()
+    if format is Format.JSON:
+        print_json({"damaged": list(damaged)})
+    else:
+        for digest in damaged:
+            typer.echo(f"removed {digest}, which was damaged")
+        typer.echo("every blob is sound" if not damaged else f"{len(damaged)} blobs were damaged")
+    if damaged:
+        raise typer.Exit(1)
+
+
+@app.command()
+def clear() -> None:
+    """Remove everything. It costs time, never correctness."""
+    _store().clear()
+
+
+def _store() -> Store:
+    from imgbake.store import Store
+
+    return Store(warn=warn)
+
+
+def _seconds(text: str) -> float:
+    from imgbake.errors import UsageError
+
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isdigit():
+        raise UsageError(f"--older-than {text} is no time span", hint="write a number and m, h, d or w: 30d")
+    return float(int(number) * _UNITS[unit])
