@@ -60,6 +60,12 @@ def literal(text: str, path: Path) -> str | None:
     return text[slice(*span.value)] if span and span.value else None
 
 
+def last_key(file: str, text: str) -> Where:
+    """The place of the last key of a text that may break off after it."""
+    keys = [span.key for span in _spans(text).values()]
+    return place(file, text, *max(keys)) if keys else Where(file)
+
+
 def place(file: str, text: str, start: int, end: int) -> Where:
     """The place of these characters of a text; what goes on in the next line is cut off."""
     first = text.rfind("\n", 0, start) + 1

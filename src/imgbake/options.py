@@ -44,11 +44,9 @@ def read_all(
 ) -> dict[str, T]:
     """The tables that are right, as this type; the faults of the others are added. Fast for many."""
     known = _known(type_, *beside)
-    clean = {
-        name: _own(table, type_, beside)
-        for name, table in tables.items()
-        if isinstance(table, dict) and table.keys() <= known
-    }
+    clean = {name: table for name, table in tables.items() if type(table) is dict and table.keys() <= known}
+    if beside and type_.__struct_config__.forbid_unknown_fields:
+        clean = {name: _own(table, type_, beside) for name, table in clean.items()}
     if len(clean) == len(tables) and not _is_lenient(type_):
         try:
             return msgspec.convert(clean, dict[str, type_])  # type: ignore[valid-type]  # known at run time

@@ -1,0 +1,212 @@
+"""The tables of imgbake.toml as they are written, before anything is expanded or looked up.
+
+One struct for each kind of table that belongs to the core; the descriptions are the recipe's
+reference and what editors show. Keys that a plugin adds to a table with `uses` are in its options.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from imgbake.model import Scalar
+
+Strings = tuple[str, ...]
+Seconds = Annotated[
+    int | float | str,
+    Meta(extra_json_schema={"examples": [90, "90s", "5m", "1h30m"]}),
+]
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table in which only the keys that are named here may stand."""
+
+
+class ProjectTable(Table, frozen=True, kw_only=True):
+    """The project as a whole."""
+
+    name: Annotated[str | None, Meta(description="The project's name; its folder's name when left out.")] = (
+        None
+    )
+    pools: Annotated[
+        dict[str, Annotated[int, Meta(ge=1)]],
+        Meta(description="Resource pools and how much each holds, such as `{ db = 1 }`; see `resources`."),
+    ] = {}
+
+
+class ArgTable(Table, frozen=True, kw_only=True):
+    """An argument of the recipe, read as `{{ name }}`. A bare value is its default."""
+
+    default: Annotated[
+        Scalar | None,
+        Meta(description="The value when nobody gives one. Without it the argument must be given."),
+    ] = None
+    help: Annotated[str, Meta(description="What it is for.")] = ""
+    choices: Annotated[tuple[Scalar, ...], Meta(description="The only values that it may have.")] = ()
+    secret: Annotated[
+        bool,
+        Meta(description="Its value is put in when it is used, masked in all output and kept nowhere."),
+    ] = False
+    env: Annotated[
+        str, Meta(description="An environment variable that gives the value; `--arg` wins over it.")
+    ] = ""
+
+
+class PolicyKeys(Table, frozen=True, kw_only=True):
+    """How a node is run. None of it decides whether it runs."""
+
+    timeout: Annotated[
+        Seconds | None,
+        Meta(description='The longest it may take: seconds, or text such as "90s", "5m", "1h30m".'),
+    ] = None
+    retries: Annotated[int, Meta(ge=0, description="How many times it is tried again after a failure.")] = 0
+    resources: Annotated[
+        dict[str, Annotated[int, Meta(ge=1)]],
+        Meta(
+            description="How much of each pool of `[project]` it holds while it runs, such as `{ db = 1 }`."
+        ),
+    ] = {}
+
+
+class TaskTable(PolicyKeys, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A node that makes files. Its other keys are options of the kind that `uses` names."""
+
+    uses: Annotated[str | None, Meta(description='The kind of task; "script" when there is a `run`.')] = None
+    needs: Annotated[Strings, Meta(description="Tasks that come first, and whose outcome decides.")] = ()
+    after: Annotated[Strings, Meta(description="Tasks that only come first.")] = ()
+    inputs: Annotated[
+        Strings,
+        Meta(
+            description="Globs of files that decide, relative to the recipe. Whoever writes them comes first."
+        ),
+    ] = ()
+    exclude: Annotated[
+        Strings, Meta(description="Globs of files that are no inputs although they match.")
+    ] = ()
+    outputs: Annotated[
+        Strings, Meta(description="Globs of the files that it makes, relative to the recipe.")
+    ] = ()
+    store: Annotated[
+        bool,
+        Meta(
+            description="Keep the outputs in the content store. Without it they are made again when missing."
+        ),
+    ] = True
+    always: Annotated[bool, Meta(description="Run even when nothing changed.")] = False
+
+
+class FileTable(Table, frozen=True, kw_only=True):
+    """Files that a component copies into an image."""
+
+    source: Annotated[
+        str,
+        Meta(description="A path or glob relative to the recipe, or `task:NAME` for all that a task makes."),
+    ] = msgspec.field(name="from")
+    to: Annotated[
+        str,
+        Meta(
+            description="An absolute path in the image. With a slash at its end it names a folder.",
+            extra_json_schema={"pattern": r"^(/|.*\{\{)"},
+        ),
+    ]
+    mode: Annotated[
+        str | None,
+        Meta(
+            description='Permissions of the files, such as "0640"; their own when left out.',
+            extra_json_schema={"pattern": r"^[0-7]{3,4}$|\{\{"},
+        ),
+    ] = None
+    owner: Annotated[
+        str | None,
+        Meta(
+            description='User and group by number, "1000:1000"; "1000" is both, "0:0" the default.',
+            extra_json_schema={"pattern": r"^[0-9]+(:[0-9]+)?$|\{\{"},
+        ),
+    ] = None
+    unpack: Annotated[bool, Meta(description="Unpack a zip or tar archive there instead of copying it.")] = (
+        False
+    )
+    exclude: Annotated[Strings, Meta(description="Globs of files to leave out.")] = ()
+
+
+class ComponentTable(Table, frozen=True, kw_only=True):
+    """Files, environment and commands by phase, written once and used by any image."""
+
+    params: Annotated[
+        dict[str, Scalar],
+        Meta(description="Parameters and their defaults, read as `{{ params.name }}` in this table."),
+    ] = {}
+    needs: Annotated[Strings, Meta(description="Components that come before this one in an image.")] = ()
+    files: Annotated[tuple[FileTable, ...], Meta(description="What is copied into the image.")] = ()
+    env: Annotated[dict[str, str], Meta(description="Environment variables of the image.")] = {}
+    build: Annotated[str | Strings, Meta(description="Commands that run while the image is made.")] = ()
+    validate: Annotated[
+        str | Strings,
+        Meta(description="Commands that run before the image is finished; a failure fails the build."),
+    ] = ()
+    test: Annotated[
+        str | Strings, Meta(description="Commands that run on a fresh instance of the finished image.")
+    ] = ()
+
+
+class HealthcheckTable(Table, frozen=True, kw_only=True):
+    """How to ask a container whether it is well."""
+
+    test: Annotated[
+        str | Strings, Meta(description="A shell command; or a list: a program and its arguments.")
+    ]
+    interval: Annotated[Seconds, Meta(description="The time between two checks.")] = 0
+    timeout: Annotated[Seconds, Meta(description="The longest that a check may take.")] = 0
+    start_period: Annotated[
+        Seconds, Meta(description="The time to start up in which a failure does not count.")
+    ] = 0
+    retries: Annotated[int, Meta(ge=0, description="How many failures in a row make it unhealthy.")] = 0
+
+
+class ImageTable(PolicyKeys, frozen=True, kw_only=True):
+    """A base, and components in the order in which they are applied."""
+
+    base: Annotated[
+        str | dict[str, str],
+        Meta(
+            description='What it starts from: "scratch", a registry reference, `oci:DIR`, '
+            "`oci-archive:FILE`, `docker-archive:FILE`, `image:NAME`; or a table by artifact kind."
+        ),
+    ]
+    components: Annotated[
+        tuple[str | dict[str, Scalar], ...],
+        Meta(description='Names of components, or `{ use = "name", param = "value" }`. Each at most once.'),
+    ] = ()
+    targets: Annotated[Strings, Meta(description='The targets that bake it; `["oci"]` when left out.')] = (
+        "oci",
+    )
+    entrypoint: Annotated[
+        str | Strings | None,
+        Meta(description="What a container runs: a program and its arguments, or a shell command."),
+    ] = None
+    cmd: Annotated[
+        str | Strings | None, Meta(description="Default arguments of the entrypoint, or the command.")
+    ] = None
+    env: Annotated[
+        dict[str, str], Meta(description="Environment variables; they win over the components'.")
+    ] = {}
+    user: Annotated[
+        str | int | None, Meta(description="The user, and group after a colon, that it runs as.")
+    ] = None
+    workdir: Annotated[str | None, Meta(description="The folder that it runs in, absolute.")] = None
+    ports: Annotated[tuple[int | str, ...], Meta(description='Ports that it serves: 8080, "53/udp".')] = ()
+    volumes: Annotated[Strings, Meta(description="Folders that hold data outside the image, absolute.")] = ()
+    labels: Annotated[dict[str, str], Meta(description="Labels of the image.")] = {}
+    annotations: Annotated[dict[str, str], Meta(description="Annotations of the image's manifest.")] = {}
+    stop_signal: Annotated[
+        str | None, Meta(description='The signal that asks it to stop, such as "SIGINT".')
+    ] = None
+    healthcheck: Annotated[HealthcheckTable | None, Meta(description="How to ask whether it is well.")] = None
+
+
+class TargetTable(PolicyKeys, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A named way of baking. Its other keys are options of the kind that `uses` names."""
+
+    uses: Annotated[str, Meta(description="The kind of target.")]

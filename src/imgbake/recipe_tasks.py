@@ -1,0 +1,121 @@
+"""[tasks]: the core's keys and the plugin's options of each, checked and put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from imgbake import names, options
+from imgbake.errors import PluginError, did_you_mean
+from imgbake.model import At, Task
+from imgbake.reading import Reading
+from imgbake.recipe_files import Section
+from imgbake.recipe_paths import in_project
+from imgbake.recipe_tables import TaskTable
+
+SCRIPT = "script"  # the kind of a task that says what to run and no more
+
+_Expanded = dict[str, tuple[dict[str, Any], tuple[str, ...]]]  # table and the arguments it reads, by name
+
+
+def read_tasks(section: Section, reading: Reading) -> dict[str, Task]:
+    """The tasks that are right, in the order of the recipe; the faults of the others are added."""
+    by_kind: dict[str, _Expanded] = {}
+    for name in section.tables:
+        expanded = reading.table(section, name)
+        kind = _kind(expanded[0], section.at(name), reading) if expanded else None
+        if expanded and kind is not None:
+            by_kind.setdefault(kind, {})[name] = expanded
+    tasks: dict[str, Task] = {}
+    for kind, tables in by_kind.items():
+        tasks.update(_of_kind(kind, tables, section, reading))
+    return tasks if len(by_kind) < 2 else {name: tasks[name] for name in section.tables if name in tasks}
+
+
+def own_options(kind: str, cls: type, core: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """The options of a plugin class. Raises PluginError when one is a key of the core."""
+    type_ = options.options_of(cls)
+    shared = options.keys(type_) & options.keys(core)
+    if shared:
+        message = f"'{kind}' has options that belong to the core: {', '.join(sorted(shared))}"
+        raise PluginError(cls.__module__.partition(".")[0], message, hint="give them other names")
+    return type_
+
+
+def _kind(table: Mapping[str, Any], at: At, reading: Reading) -> str | None:
+    kind = table.get("uses", SCRIPT if "run" in table else None)
+    if kind is None:
+        hint = f'add run = "...", or uses = one of {", ".join(sorted(reading.kinds.step_kinds()))}'
+        reading.fault(at, f"'{at.path[-1]}' says neither what it uses nor what to run", hint, value=False)
+    elif not isinstance(kind, str):
+        reading.fault(at / "uses", "'uses' must be a string")
+    elif reading.kinds.step(kind) is None:
+        hint = did_you_mean(kind, reading.kinds.step_kinds())
+        reading.fault(at / "uses", f"there is no kind of task '{kind}'", hint)
+    else:
+        return kind
+    return None
+
+
+def _of_kind(kind: str, tables: _Expanded, section: Section, reading: Reading) -> dict[str, Task]:
+    cls = reading.kinds.step(kind)
+    assert cls is not None  # `_kind` has asked
+    type_ = own_options(kind, cls, TaskTable)
+    plain = {name: table for name, (table, _) in tables.items()}
+    commons = options.read_all(plain, TaskTable, section.at, reading.faults, beside=(type_,))
+    typed = options.read_all(plain, type_, section.at, reading.faults, beside=(TaskTable,))
+    tasks: dict[str, Task] = {}
+    for name, common in commons.items():
+        at = section.at(name)
+        task = _task(name, at, kind, common, typed.get(name), tables[name][1], reading)
+        _check_names(task, section, reading)
+        if section.expands:
+            core = {key: value for key, value in plain[name].items() if key in options.keys(TaskTable)}
+            reading.expander.refuse_secrets(core, at, "what the core reads of a task")
+        if name in typed:
+            tasks[name] = task
+    return tasks
+
+
+def _task(
+    name: str,
+    at: At,
+    kind: str,
+    common: TaskTable,
+    typed: msgspec.Struct | None,
+    args: tuple[str, ...],
+    reading: Reading,
+) -> Task:
+    faults = reading.faults
+    outputs = in_project(common.outputs, at / "outputs", "output", faults)
+    for index, output in enumerate(outputs):
+        if output == ".":
+            reading.fault(
+                at / "outputs" / index, "the whole project cannot be an output", "name a folder in it"
+            )
+    return Task(
+        name,
+        at,
+        kind,
+        typed,
+        common.needs,
+        common.after,
+        in_project(common.inputs, at / "inputs", "input", faults),
+        in_project(common.exclude, at / "exclude", "exclusion", faults),
+        outputs,
+        common.store,
+        common.always,
+        reading.policy(common, at),
+        args,
+        reading.ungiven(args),
+    )
+
+
+def _check_names(task: Task, section: Section, reading: Reading) -> None:
+    for key, named in (("needs", task.needs), ("after", task.after)):
+        for index, name in enumerate(named):
+            if name not in section.tables:
+                hint = names.suggest(name, section.tables)
+                reading.fault(task.at / key / index, f"there is no task '{name}'", hint)
