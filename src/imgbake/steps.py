@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import msgspec
 
-from imgbake import blueprint, outputs
+from imgbake import blueprint, glob, outputs
 from imgbake.context import Looking, Working
 from imgbake.contract import Artifact, Blueprint, Lowered, Part, Step, Target
 from imgbake.digest import of_bytes
@@ -87,9 +88,16 @@ class _TaskWork:
         if absent:
             hint = "a path is relative to the recipe's folder; a task that makes it lists it in `outputs`"
             raise BakeError(f"input '{absent[0]}' does not exist, and no task makes it", hint=hint)
-        tree = files.tree(task.inputs, (*task.exclude, *self._node.outputs))
+        tree = files.tree(task.inputs, (*task.exclude, *self._own_outputs()))
         for entry in tree.entries:
             yield Part(f"input {entry.path}", entry.value())
+
+
+    def _own_outputs(self) -> Iterator[str]:
+        """The outputs that the inputs match as well: what a task makes is no input of it."""
+        for output in self._node.outputs:
+            if any(glob.overlaps(pattern, output) for pattern in self._task.inputs):
+                yield output
 
 
 class BaseWork:
@@ -252,11 +260,16 @@ def _arg_parts(names: Sequence[str], project: Project) -> Iterator[Part]:
 
 def _option_parts(options: Any) -> Iterator[Part]:
     """The options that differ from their defaults, each as text."""
-    for field in msgspec.structs.fields(options):
+    for field in _fields(type(options)):
         value = getattr(options, field.name)
         if value != _default(field):
             text = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
             yield Part(f"option {field.encode_name}", without_passwords(text))
+
+
+@cache
+def _fields(options: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(options)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
