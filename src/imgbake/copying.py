@@ -6,7 +6,6 @@ import errno
 import fcntl
 import hashlib
 import os
-from pathlib import Path
 
 _FICLONE = 0x40049409  # ioctl_ficlone(2): share the blocks until one of the files is written
 _CHUNK = 1 << 20
@@ -48,7 +47,7 @@ def clone(source: int, target: int) -> bool:
     return True
 
 
-def copy_path(source: Path, target: Path, mode: int) -> None:
+def copy_path(source: str, target: str, mode: int) -> None:
     """Copies a file to a path where there is nothing yet, with exactly these permissions."""
     reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -115,7 +115,7 @@ def walk(root: str, start: str, matcher: Matcher, before: Callable[[str], object
         folder, whole = pending.pop()
         prefix = _prefix(folder)
         before(folder)
-        found = Listing(folder, names(os.path.join(root, folder)), [], [])  # noqa: PTH118
+        found = Listing(folder, names(os.path.join(root, folder)), [], [])
         for name, is_folder in found.names:
             path = prefix + name
             # Everything below a folder that is meant as a whole is, and needs no other look.

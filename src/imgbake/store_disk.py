@@ -88,10 +88,10 @@ class BlobDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
 
     def remove(self, file_path: str) -> None:
         """Deletes a blob's file, and nothing that only looks like one. What can't be deleted stays."""
-        digest = "sha256:" + os.path.basename(file_path)  # noqa: PTH119
+        digest = "sha256:" + os.path.basename(file_path)
         if digests.is_digest(digest):
             with suppress(OSError):
-                os.unlink(os.path.join(self._directory, filename(digest)))  # noqa: PTH108
+                os.unlink(os.path.join(self._directory, filename(digest)))
 
 
 class Index(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
@@ -231,6 +231,6 @@ class Index(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
 
     def _unlink_lost(self, connection: sqlite3.Connection) -> None:
         for name in self._gone:
-            key = "sha256:" + os.path.basename(name)  # noqa: PTH119
+            key = "sha256:" + os.path.basename(name)
             if connection.execute("SELECT 1 FROM Cache WHERE key = ? AND raw = 1", (key,)).fetchone() is None:
                 self.disk.remove(name)

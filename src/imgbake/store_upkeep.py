@@ -61,12 +61,25 @@ def usage(index: Index, limit: int) -> Usage:
     return Usage(len(blobs), sum(blobs), len(records), sum(records), limit)
 
 
-def make_room(index: Index, limit: int, unused_since: float, in_use_since: float) -> Freed:
+def make_room(index: Index, folder: Path, limit: int, unused_since: float, in_use_since: float) -> Freed:
     """Removes what was last used before `unused_since`, then the least recently used until all that
     is left takes no more than `limit` bytes. Times are in seconds since 1970.
 
     What was used after `in_use_since` stays: a process that is still running may count on it.
     """
+    freed = _evict(index, limit, unused_since, in_use_since)
+    strays = _unlink_strays(index, folder, in_use_since)
+    return Freed(freed.number + strays.number, freed.size + strays.size)
+
+
+def check_blobs(folder: Path) -> Iterator[tuple[str, bool]]:
+    """Reads every blob: its digest, and whether it is sound."""
+    for some in _slices(list(blob_files(folder))):
+        found = hashing.of_files([(str(folder / filename(digest)), size) for digest, size in some])
+        yield from ((digest, now == digest) for (digest, _), now in zip(some, found, strict=True))
+
+
+def _evict(index: Index, limit: int, unused_since: float, in_use_since: float) -> Freed:
     over = index.volume() - limit
     doomed: list[Row] = []
     for row in index.rows():
@@ -78,8 +91,8 @@ def make_room(index: Index, limit: int, unused_since: float, in_use_since: float
     return Freed(len(gone), sum(row.size for row in gone))
 
 
-def drop_strays(index: Index, folder: Path, older_than: float) -> Freed:
-    """Removes blobs without a row that were last changed before `older_than`: a process was killed."""
+def _unlink_strays(index: Index, folder: Path, older_than: float) -> Freed:
+    """Removes blobs without a row: what a process left that was killed between the two."""
     strays = [
         (digest, size)
         for digest, size in blob_files(folder)
@@ -88,13 +101,6 @@ def drop_strays(index: Index, folder: Path, older_than: float) -> Freed:
     for some in _slices(strays):
         index.unlink([digest for digest, _ in some])
     return Freed(len(strays), sum(size for _, size in strays))
-
-
-def check_blobs(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Reads every blob: its digest, and whether it is sound."""
-    for some in _slices(list(blob_files(folder))):
-        found = hashing.of_files([(str(folder / filename(digest)), size) for digest, size in some])
-        yield from ((digest, now == digest) for (digest, _), now in zip(some, found, strict=True))
 
 
 def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:

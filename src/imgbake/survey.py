@@ -104,7 +104,7 @@ class Survey:
             self._look(path + "/.")  # a link that a pattern names is entered: its folder counts
 
     def _leads_to_folder(self, path: str, found: os.stat_result) -> bool:
-        return stat.S_ISLNK(found.st_mode) and os.path.isdir(self._at(path))  # noqa: PTH112
+        return stat.S_ISLNK(found.st_mode) and os.path.isdir(self._at(path))
 
     def _look(self, path: str) -> os.stat_result | None:
         """What is at the path, links not followed. Notes the signature."""
@@ -162,7 +162,7 @@ class Survey:
 
     def _link_text(self, path: str) -> str:
         try:
-            text = os.readlink(self._at(path))  # noqa: PTH115
+            text = os.readlink(self._at(path))
         except OSError as error:
             raise _unreadable(error, "read") from None
         if path in self.fresh:
@@ -172,7 +172,7 @@ class Survey:
     def _target(self, path: str, text: str) -> tuple[str, os.stat_result | None]:
         """Where a link leads in the end. Every link on the way counts."""
         for _ in range(_LINKS):
-            path = os.path.join(os.path.dirname(path), text)  # noqa: PTH118, PTH120
+            path = os.path.join(os.path.dirname(path), text)
             found = self._look(path)
             if found is None or not stat.S_ISLNK(found.st_mode):
                 return path, found
@@ -209,7 +209,7 @@ def content(path: str | Path) -> str:
     try:
         mode = os.lstat(path).st_mode
         if stat.S_ISLNK(mode):
-            return os.readlink(path)  # noqa: PTH115
+            return os.readlink(path)
         if stat.S_ISDIR(mode):
             return listing_text(glob.names(os.fspath(path)))
         (digest,) = hashing.of_files([(os.fspath(path), 0)])

@@ -160,7 +160,7 @@ class Files:
             self.seen[path] = UNSETTLED
 
     def _at(self, path: str) -> str:
-        return os.path.join(self._root, path)  # noqa: PTH118
+        return os.path.join(self._root, path)
 
 
 def _first_difference(one: Tree, other: Tree) -> str | None:
