@@ -1,0 +1,5 @@
+"""What the services have in common."""
+
+from shop.serving import serve
+
+__all__ = ["serve"]
