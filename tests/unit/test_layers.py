@@ -125,12 +125,13 @@ def test_the_core_names_no_vendor() -> None:
 
 def _is_docstring(constant: ast.Constant, tree: ast.AST) -> bool:
     return any(
-        (isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-        and node.body
-        and isinstance(node.body[0], ast.Expr)
-        and node.body[0].value is constant)
-        or (isinstance(node, ast.Expr)
-        and node.value is constant)
+        (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+            and node.body[0].value is constant
+        )
+        or (isinstance(node, ast.Expr) and node.value is constant)
         for node in ast.walk(tree)
     )
 

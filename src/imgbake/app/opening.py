@@ -38,7 +38,8 @@ def open_project(
     """
     found = plugins.installed()
     path = request.file
-    parsed = path.parent / STATE / "parsed"
+    state = path.parent / STATE
+    parsed = None if is_read_only and not state.exists() else state / "parsed"
     loaded = recipe.read(path, given=request.args, environ=environ, kinds=found, parsed=parsed)
     drawn, more = graph.build(
         loaded.recipe, lambda task: _outputs(task, found), lambda target: _artifact(target, found)

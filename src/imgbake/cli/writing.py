@@ -100,7 +100,7 @@ def lock(
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME[@TARGET]", help="An image that was built.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
-    form: Annotated[str, typer.Option("--format", help="oci, oci-archive, docker-archive.")] = "",
+    form: Annotated[str, typer.Option("--format", help="A format that the target offers; its first if none.")] = "",
     file: File = RECIPE,
     directory: Directory = None,
     args: Args = None,
