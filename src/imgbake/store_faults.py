@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import errno
-import sqlite3
 from pathlib import Path
-
-import diskcache
 
 from imgbake.errors import BakeError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-_SQLITE_CLOSED = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
-_SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class StoreUnwritable(BakeError):
@@ -26,27 +21,30 @@ class StoreFull(BakeError):
 
 def is_damage(error: Exception) -> bool:
     """Does sqlite say that the index is not a sound database?"""
-    return isinstance(error, sqlite3.Error) and _code(error) in _SQLITE_DAMAGED
+    import sqlite3
+
+    return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-def is_ours(error: Exception) -> bool:
-    """Is this an error of the disk or the index, and not a bug?"""
-    return isinstance(error, OSError | sqlite3.Error | diskcache.Timeout)
+def explained(error: Exception, folder: Path) -> BakeError | None:
+    """An error of the disk or the index as the user should see it; None for any other."""
+    import sqlite3
 
+    import diskcache
 
-def explained(error: Exception, folder: Path) -> BakeError:
-    """An OSError, or an error of sqlite or diskcache, as the user should see it."""
-    if isinstance(error, OSError):
-        full, closed = error.errno in _FULL, error.errno in _CLOSED
-    else:
-        full, closed = _code(error) == sqlite3.SQLITE_FULL, _code(error) in _SQLITE_CLOSED
-    if full:
+    if not isinstance(error, OSError | sqlite3.Error | diskcache.Timeout):
+        return None
+    code = error.errno if isinstance(error, OSError) else _code(error)
+    is_disk = isinstance(error, OSError)
+    if code in (_FULL if is_disk else {sqlite3.SQLITE_FULL}):
         hint = "make room, run 'imgbake cache gc', or set IMGBAKE_CACHE_DIR to a folder on another disk"
         return StoreFull(f"no room left for the store in {folder}", hint=hint)
-    if closed:
+    if code in (
+        _CLOSED if is_disk else {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+    ):
         hint = "set IMGBAKE_CACHE_DIR to a folder that you may write"
         return StoreUnwritable(f"the store in {folder} can't be written: {_reason(error)}", hint=hint)
-    if isinstance(error, diskcache.Timeout) or _code(error) == sqlite3.SQLITE_BUSY:
+    if isinstance(error, diskcache.Timeout) or (not is_disk and code == sqlite3.SQLITE_BUSY):
         hint = "another imgbake holds it; end that one, or set IMGBAKE_CACHE_DIR to another folder"
         return BakeError(f"the store in {folder} stayed locked for a minute", hint=hint)
     hint = "the store may be deleted at any time; 'imgbake cache clear' does that"
@@ -54,7 +52,7 @@ def explained(error: Exception, folder: Path) -> BakeError:
 
 
 def _code(error: Exception) -> int:
-    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF  # the rest is detail
+    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF  # the rest of it is detail
 
 
 def _reason(error: Exception) -> str:

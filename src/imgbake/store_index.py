@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from imgbake.errors import BakeError
 from imgbake.scratch import Scratch
+from imgbake.store_faults import explained, is_damage
 
 if TYPE_CHECKING:
     from imgbake.store_disk import Index
@@ -124,19 +125,16 @@ class SharedIndex:
         except (BakeError, KeyError):
             raise
         except Exception as error:
-            from imgbake.store_faults import explained, is_ours
-
-            if not is_ours(error):
+            told = explained(error, self._folder)
+            if told is None:
                 raise
-            raise explained(error, self._folder) from error
+            raise told from error
 
     def _do(self, work: Callable[[Index], T]) -> T:
         with self._lock, self.explaining():
             try:
                 return work(self._opened())
             except Exception as error:
-                from imgbake.store_faults import is_damage
-
                 if not is_damage(error):
                     raise
                 self.close()

@@ -63,7 +63,7 @@ def gc(max_size: Size = None, older_than: Age = None, format: OutputFormat = For
         return
     from imgbake.ui.tables import size
 
-    typer.echo(f"removed {freed.count} entries, {size(freed.size)}")
+    typer.echo(f"removed {freed.number} entries, {size(freed.size)}")
 
 
 @app.command()
