@@ -16,7 +16,8 @@ from msgspec import inspect as types
 from imgbake.errors import did_you_mean
 from imgbake.faults import Fault
 from imgbake.model import At
-from imgbake.toml_words import ARRAYS, TABLES, alternatives, dotted, found, sample, wanted, written
+from imgbake.toml_types import alternatives, has_shape, limits_broken
+from imgbake.toml_words import dotted, found, sample, wanted, written
 
 _PATH = re.compile(r" - at `\$(?P<path>.*)`$")
 _STEP = re.compile(r"\[(?P<index>\d+)\]|\.(?P<key>[^.\[]+)")
@@ -53,7 +54,7 @@ def _fields(table: dict[str, Any], info: types.StructType, at: At) -> Iterator[F
 
 def _value(value: Any, type_: types.Type, at: At) -> Iterator[Fault]:
     options = alternatives(type_)
-    fitting = [option for option in options if _has_shape(value, option)]
+    fitting = [option for option in options if has_shape(value, option)]
     if fitting:
         yield from _inside(value, fitting[0], at)
     elif all(isinstance(option, types.LiteralType | types.EnumType) for option in options):
@@ -62,29 +63,9 @@ def _value(value: Any, type_: types.Type, at: At) -> Iterator[Fault]:
         yield _wrong_type(value, type_, at)
 
 
-def _has_shape(value: Any, type_: types.Type) -> bool:
-    """Is the value of this type, as far as can be told without looking into it?"""
-    if isinstance(type_, types.LiteralType):
-        return any(value == choice and type(value) is type(choice) for choice in type_.values)
-    if isinstance(type_, types.EnumType):
-        return value in [member.value for member in type_.cls]
-    if isinstance(type_, types.StrType):
-        return isinstance(value, str)
-    if isinstance(type_, types.BoolType):
-        return isinstance(value, bool)
-    if isinstance(type_, types.IntType):
-        return isinstance(value, int) and not isinstance(value, bool)
-    if isinstance(type_, types.FloatType):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(type_, ARRAYS):
-        return isinstance(value, list)
-    if isinstance(type_, TABLES):
-        return isinstance(value, dict)
-    return True  # msgspec judges
-
-
 def _inside(value: Any, type_: types.Type, at: At) -> Iterator[Fault]:
-    yield from _limits(value, type_, at)
+    for broken, hint in limits_broken(value, type_):
+        yield Fault(at, f"{_name(at)} {broken}", hint, value=True)
     if isinstance(type_, types.CollectionType):
         for index, item in enumerate(value):
             yield from _value(item, type_.item_type, at / index)
@@ -95,28 +76,6 @@ def _inside(value: Any, type_: types.Type, at: At) -> Iterator[Fault]:
         known = frozenset(field.encode_name for field in type_.fields)
         yield from _unknown(value, known, at)
         yield from _fields(value, type_, at)
-
-
-def _limits(value: Any, type_: types.Type, at: At) -> Iterator[Fault]:
-    """What `msgspec.Meta` demands of a value of the right type."""
-    key = _name(at)
-    if isinstance(type_, types.IntType | types.FloatType):
-        if type_.ge is not None and value < type_.ge:
-            yield Fault(at, f"{key} must be {type_.ge} or more", value=True)
-        if type_.gt is not None and value <= type_.gt:
-            yield Fault(at, f"{key} must be more than {type_.gt}", value=True)
-        if type_.le is not None and value > type_.le:
-            yield Fault(at, f"{key} must be {type_.le} or less", value=True)
-        if type_.lt is not None and value >= type_.lt:
-            yield Fault(at, f"{key} must be less than {type_.lt}", value=True)
-    elif isinstance(type_, types.StrType | types.CollectionType | types.DictType):
-        if type_.min_length is not None and len(value) < type_.min_length:
-            few = "must not be empty" if type_.min_length == 1 else f"needs {type_.min_length} or more"
-            yield Fault(at, f"{key} {few}", value=True)
-        if type_.max_length is not None and len(value) > type_.max_length:
-            yield Fault(at, f"{key} is too long: {type_.max_length} at most", value=True)
-    if isinstance(type_, types.StrType) and type_.pattern and not re.search(type_.pattern, value):
-        yield Fault(at, f"{key} cannot be {written(value)}", f"it must match {type_.pattern}", value=True)
 
 
 def _not_offered(value: Any, options: tuple[types.Type, ...], at: At) -> Fault:
@@ -147,7 +106,7 @@ def _how_to_write(value: Any, options: tuple[types.Type, ...], at: At) -> str:
     if isinstance(value, float) and any(isinstance(option, types.StrType) for option in options):
         return "put it in quotes"
     for option in options:
-        if isinstance(option, types.CollectionType) and _has_shape(value, option.item_type):
+        if isinstance(option, types.CollectionType) and has_shape(value, option.item_type):
             return f"put it in brackets: {key}[{written(value)}]" if not isinstance(value, dict) else ""
     if isinstance(value, str) and any(_reads_as(value, option) for option in options):
         return f"leave out the quotes: {key}{value}"

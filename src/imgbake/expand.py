@@ -103,7 +103,7 @@ class Expander:
     def _env(self, written: str, name: str, at: At) -> str:
         value = self.env_read[name] = self._environ.get(name)
         if value is None:
-            hint = f"set it, or use an argument with env = {'{name}'} and a default"
+            hint = f'set it, or read an argument with env = "{name}" and a default instead'
             self._fault(at, written, f"the environment variable '{name}' is not set", hint)
         elif not is_text(value):
             self._fault(at, written, f"the environment variable '{name}' is not valid UTF-8")
@@ -117,7 +117,7 @@ class Expander:
             read[name] = None
             return self._args[name].value
         if name is None:
-            self._fault(at, written, "'{{' is not followed by a name and '}}'", _LITERAL)
+            self._fault(at, "", "'{{' is not followed by a name and '}}'", _LITERAL)
         elif not name:
             self._fault(at, written, "there is no name between '{{' and '}}'", _LITERAL)
         else:

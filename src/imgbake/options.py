@@ -26,9 +26,21 @@ def read(table: object, type_: type[T], at: At, faults: list[Fault], *, beside: 
 
     `beside` are types whose keys stand in the same table and are read by another call.
     """
+    value, is_right = read_repaired(table, type_, at, faults, beside=beside)
+    return value if is_right else None
+
+
+def read_repaired(
+    table: object, type_: type[T], at: At, faults: list[Fault], *, beside: Beside = ()
+) -> tuple[T | None, bool]:
+    """The table as this type, and whether it is right.
+
+    Of a wrong one the faults are added, and what is right in it is returned so that it can be checked
+    further, with stand-ins for the rest (see `imgbake.repair`); None if not even that can be.
+    """
     if type(table) is dict and table.keys() <= _known(type_, *beside) and not _is_lenient(type_):
         try:
-            return msgspec.convert(_own(table, type_, beside), type_)
+            return msgspec.convert(_own(table, type_, beside), type_), True
         except msgspec.ValidationError:
             pass
     return _walk(table, type_, at, faults, beside)
@@ -41,19 +53,21 @@ def read_all(
     faults: list[Fault],
     *,
     beside: Beside = (),
-) -> dict[str, T]:
-    """The tables that are right, as this type; the faults of the others are added. Fast for many."""
+) -> dict[str, tuple[T | None, bool]]:
+    """`read_repaired` for many tables, which is fast when all are right."""
     known = _known(type_, *beside)
     clean = {name: table for name, table in tables.items() if type(table) is dict and table.keys() <= known}
     if beside and type_.__struct_config__.forbid_unknown_fields:
         clean = {name: _own(table, type_, beside) for name, table in clean.items()}
     if len(clean) == len(tables) and not _is_lenient(type_):
         try:
-            return msgspec.convert(clean, dict[str, type_])  # type: ignore[valid-type]  # known at run time
+            values = msgspec.convert(clean, dict[str, type_])  # type: ignore[valid-type]  # known at run time
+            return {name: (value, True) for name, value in values.items()}
         except msgspec.ValidationError:
             pass
-    found = {name: read(table, type_, at(name), faults, beside=beside) for name, table in tables.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    return {
+        name: read_repaired(table, type_, at(name), faults, beside=beside) for name, table in tables.items()
+    }
 
 
 @cache
@@ -131,13 +145,15 @@ def _made_of(info: types.Type) -> Sequence[types.Type]:
     return [info.type] if isinstance(info, types.Metadata) else []
 
 
-def _walk(table: object, type_: type[T], at: At, faults: list[Fault], beside: Beside) -> T | None:
-    from imgbake.diagnosis import diagnose  # needs msgspec.inspect, and most recipes are right
+def _walk(
+    table: object, type_: type[T], at: At, faults: list[Fault], beside: Beside
+) -> tuple[T | None, bool]:
+    from imgbake.diagnosis import diagnose  # most recipes are right
+    from imgbake.repair import repaired
 
     found = diagnose(table, type_, at, _known(type_, *beside))
     faults += found
-    return (
-        None
-        if found
-        else msgspec.convert(_own(typing.cast("dict[str, object]", table), type_, beside), type_)
-    )
+    try:
+        return msgspec.convert(repaired(table, types.type_info(type_)), type_), not found
+    except msgspec.ValidationError:  # by a check of the type's own
+        return None, False

@@ -13,6 +13,7 @@ from imgbake.faults import Fault
 from imgbake.model import At, Policy
 from imgbake.recipe_files import Section
 from imgbake.recipe_tables import PolicyKeys
+from imgbake.repair import STAND_IN
 
 _DURATION = 'write seconds, or text such as "90s", "5m" or "1h30m"'
 _PLAIN = Policy()
@@ -90,7 +91,8 @@ class Reading:
 
     def settled(self) -> tuple[Fault, ...]:
         """All faults, each once; those of values that wait for an argument say so instead."""
-        return tuple(dict.fromkeys(self._or_missing(fault) for fault in self.faults))
+        real = (fault for fault in self.faults if STAND_IN not in fault.message)
+        return tuple(dict.fromkeys(self._or_missing(fault) for fault in real))
 
     def policy(self, keys: PolicyKeys, at: At) -> Policy:
         """How a node is run, with unknown pools and durations that are none added to the faults."""
@@ -119,13 +121,18 @@ class Reading:
         """A duration in seconds; with a fault added, 0, when it is none."""
         found = seconds(value)
         if found is None or not (found or zero):
-            self.fault(at, f"{value!r} is not a duration{'' if zero else ' above zero'}", _DURATION)
+            self.fault(at, f"'{value}' is not a duration{'' if zero else ' above zero'}", _DURATION)
         return found or 0
 
     def _or_missing(self, fault: Fault) -> Fault:
         """The fault; or that an argument is missing, if the value at fault is only its name so far."""
         for at, table in self._incomplete:
-            if fault.at and fault.at.file == at.file and fault.at.path[: len(at.path)] == at.path:
+            if (
+                fault.at
+                and not fault.piece
+                and fault.at.file == at.file
+                and fault.at.path[: len(at.path)] == at.path
+            ):
                 value = _value_at(table, fault.at.path[len(at.path) :])
                 name = next((name for name in self.missing if f"{{{{ {name} }}}}" in value), None)
                 if name is not None:

@@ -99,7 +99,7 @@ def _read(
 
 def _project(document: Document, faults: list[Fault]) -> tuple[str | None, dict[str, int]]:
     at = At(document.file, ("project",))
-    table = options.read(document.table.get("project", {}), ProjectTable, at, faults)
+    table, _ = options.read_repaired(document.table.get("project", {}), ProjectTable, at, faults)
     if table is None:
         return None, {}
     if table.name is not None and unevaluated(table.name) is None:

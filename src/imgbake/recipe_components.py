@@ -160,7 +160,8 @@ class Components:
         for key in ("files", "env"):
             what = f"'{key}' of a component"
             reading.expander.refuse_secrets(inside.get(key), declared.at / key, what)
-        table = options.read({**declared.table, **inside}, ComponentTable, declared.at, reading.faults)
+        whole = {**declared.table, **inside}
+        table, _ = options.read_repaired(whole, ComponentTable, declared.at, reading.faults)
         component = self._component(name, table, declared.at, params) if table else None
         args = [*declared.args, *(arg for param in defaults.values() for arg in param.args), *read]
         return component, tuple(dict.fromkeys(args))

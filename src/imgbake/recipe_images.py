@@ -24,14 +24,14 @@ Tables = dict[str, tuple[ImageTable, tuple[str, ...]]]  # by name, with the argu
 
 
 def image_tables(section: Section, reading: Reading) -> Tables:
-    """The tables of images that are right in themselves; the faults of the others are added."""
+    """The tables of images. The faults of wrong ones are added, and what is right in them is kept."""
     tables: Tables = {}
     for name in section.tables:
         expanded = reading.table(section, name)
         if expanded is None:
             continue
         at = section.at(name)
-        table = options.read(expanded[0], ImageTable, at, reading.faults)
+        table, _ = options.read_repaired(expanded[0], ImageTable, at, reading.faults)
         if section.expands:
             plain = {key: value for key, value in expanded[0].items() if key != "components"}
             reading.expander.refuse_secrets(plain, at, "an image")

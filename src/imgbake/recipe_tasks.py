@@ -22,14 +22,16 @@ _Expanded = dict[str, tuple[dict[str, Any], tuple[str, ...]]]  # table and the a
 
 def read_tasks(section: Section, reading: Reading) -> dict[str, Task]:
     """The tasks that are right, in the order of the recipe; the faults of the others are added."""
-    by_kind: dict[str, _Expanded] = {}
+    by_kind: dict[str | None, _Expanded] = {}
     for name in section.tables:
         expanded = reading.table(section, name)
-        kind = _kind(expanded[0], section.at(name), reading) if expanded else None
-        if expanded and kind is not None:
+        if expanded is not None:
+            kind = _kind(expanded[0], section.at(name), reading)
             by_kind.setdefault(kind, {})[name] = expanded
+    _of_no_kind(by_kind.pop(None, {}), section, reading)
     tasks: dict[str, Task] = {}
     for kind, tables in by_kind.items():
+        assert kind is not None
         tasks.update(_of_kind(kind, tables, section, reading))
     return tasks if len(by_kind) < 2 else {name: tasks[name] for name in section.tables if name in tasks}
 
@@ -67,16 +69,23 @@ def _of_kind(kind: str, tables: _Expanded, section: Section, reading: Reading) -
     commons = options.read_all(plain, TaskTable, section.at, reading.faults, beside=(type_,))
     typed = options.read_all(plain, type_, section.at, reading.faults, beside=(TaskTable,))
     tasks: dict[str, Task] = {}
-    for name, common in commons.items():
-        at = section.at(name)
-        task = _task(name, at, kind, common, typed.get(name), tables[name][1], reading)
-        _check_names(task, section, reading)
-        if section.expands:
-            core = {key: value for key, value in plain[name].items() if key in options.keys(TaskTable)}
-            reading.expander.refuse_secrets(core, at, "what the core reads of a task")
-        if name in typed:
-            tasks[name] = task
+    for name, (common, is_right) in commons.items():
+        value, also_right = typed[name]
+        if common is not None:
+            task = _task(name, section.at(name), kind, common, value, tables[name][1], reading)
+            _check(task, plain[name], section, reading)
+            if is_right and also_right:
+                tasks[name] = task
     return tasks
+
+
+def _of_no_kind(tables: _Expanded, section: Section, reading: Reading) -> None:
+    """Checks what can be checked of tasks whose kind is not known."""
+    for name, (table, args) in tables.items():
+        core = {key: value for key, value in table.items() if key in options.keys(TaskTable)}
+        common, _ = options.read_repaired(core, TaskTable, section.at(name), reading.faults)
+        if common is not None:
+            _check(_task(name, section.at(name), "", common, None, args, reading), table, section, reading)
 
 
 def _task(
@@ -113,7 +122,11 @@ def _task(
     )
 
 
-def _check_names(task: Task, section: Section, reading: Reading) -> None:
+def _check(task: Task, table: Mapping[str, Any], section: Section, reading: Reading) -> None:
+    """Adds faults for tasks that do not exist, and for secrets where the core would show them."""
+    if section.expands:
+        core = {key: value for key, value in table.items() if key in options.keys(TaskTable)}
+        reading.expander.refuse_secrets(core, task.at, "the keys that all tasks have")
     for key, named in (("needs", task.needs), ("after", task.after)):
         for index, name in enumerate(named):
             if name not in section.tables:

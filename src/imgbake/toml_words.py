@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import inspect as types
 
-ARRAYS = (types.CollectionType, types.TupleType)
-TABLES = (types.DictType, types.StructType, types.DataclassType, types.TypedDictType)
+from imgbake.toml_types import ARRAYS, TABLES, alternatives
 
 _NAMES: tuple[tuple[type | tuple[type, ...], str, str], ...] = (
     (types.StrType, "a string", "strings"),
@@ -81,19 +80,6 @@ def dotted(path: Sequence[str | int]) -> str:
         else:
             text += ("." if text else "") + (key if _BARE.fullmatch(key) else written(key))
     return text
-
-
-def alternatives(type_: types.Type) -> tuple[types.Type, ...]:
-    """The types that a value may have: those of a union, without None, which TOML cannot write."""
-    while isinstance(type_, types.Metadata):
-        type_ = type_.type
-    if not isinstance(type_, types.UnionType):
-        return (type_,)
-    return tuple(part for option in type_.types for part in alternatives(option) if not _is_none(part))
-
-
-def _is_none(type_: types.Type) -> bool:
-    return isinstance(type_, types.NoneType)
 
 
 def _wanted(type_: types.Type) -> str:
