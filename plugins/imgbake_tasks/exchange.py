@@ -87,12 +87,11 @@ def answer(
 def body(response: http.client.HTTPResponse, shown: str) -> Iterator[memoryview]:
     """The pieces of a body, each only good until the next. Raises Transient when it ends too early."""
     buffer = memoryview(bytearray(_CHUNK))
-    length, received = response.headers.get("Content-Length", ""), 0
+    length, received = response.length, 0  # None: it ends where the connection, or the last chunk, does
     while count := response.readinto(buffer):
         received += count
         yield buffer[:count]
-    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-    if length.isdigit() and not chunked and received < int(length):
+    if length is not None and received < length:
         raise Transient(f"{shown}: the connection ended after {received} of {length} bytes")
 
 
@@ -131,31 +130,37 @@ def _failures(request: Request, *, undone: bool) -> Iterator[None]:
         raise StepError(f"{request}: the answer is not HTTP ({type(error).__name__})") from None
 
 
-class _Ends:
-    """What both kinds of connection do differently from http.client's: wait patiently, and end for sure."""
+class _Owned:
+    """What both kinds of connection do differently from http.client's: wait patiently, and end for sure.
+
+    http.client forgets its socket as soon as it knows that the server will close; we own it longer.
+    """
 
     patience: Patience
-    sock: Patient | socket.socket | None
+    owned: socket.socket | None = None
+
+    def patient(self, sock: socket.socket | Patient) -> Patient:
+        """The socket of a new connection, made patient."""
+        assert isinstance(sock, socket.socket)
+        self.owned = sock
+        return Patient(sock, self.patience)
 
     def end(self) -> None:
         """Closes the socket itself."""
-        sock = self.sock.sock if isinstance(self.sock, Patient) else self.sock
-        if sock is not None:
-            sock.close()
+        if self.owned is not None:
+            self.owned.close()
 
 
-class _Plain(_Ends, http.client.HTTPConnection):
+class _Plain(_Owned, http.client.HTTPConnection):
     def connect(self) -> None:
         super().connect()
-        assert isinstance(self.sock, socket.socket)
-        self.sock = Patient(self.sock, self.patience)
+        self.sock = self.patient(self.sock)
 
 
-class _Secure(_Ends, http.client.HTTPSConnection):
+class _Secure(_Owned, http.client.HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        assert isinstance(self.sock, socket.socket)
-        self.sock = Patient(self.sock, self.patience)
+        self.sock = self.patient(self.sock)
 
 
 def _connection(url: SplitResult, request: Request, patience: Patience, ca: Path | None) -> _Plain | _Secure:

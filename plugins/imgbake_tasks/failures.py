@@ -34,6 +34,8 @@ def network(what: str, *, undone: bool = False) -> Iterator[None]:
         reason = error.strerror or str(error) or "the server ended the connection"
         raise Transient(f"{what}: {reason}", undone=undone) from None
     except OSError as error:
+        if error.errno is None:  # said by a library, as of a proxy that refuses
+            raise StepError(f"{what}: {error}") from None
         if error.filename is not None or error.errno not in _UNREACHABLE:
             raise
         raise Transient(f"{what}: {error.strerror}", hint="check the network", undone=undone) from None

@@ -47,18 +47,21 @@ class Mirror:
         self, *words: str, env: dict[str, str] | None = None, cwd: Path | None = None, check: bool = True
     ) -> str:
         """The output of a git command in the mirror. Raises StepError when it fails, with `check`."""
-        return self._run(*words, env=env, cwd=cwd, check=check).stdout
+        return self._run(f"--git-dir={self.folder}", *words, env=env, cwd=cwd, check=check).stdout
+
+    def _succeeds(self, *words: str) -> bool:
+        return self._run(f"--git-dir={self.folder}", *words).code == 0
 
     def _run(
         self, *words: str, env: dict[str, str] | None = None, cwd: Path | None = None, check: bool = False
     ) -> Completed:
-        address = self._source.address
+        source = self._source
         added = {
-            **git_remote.environment(address),
-            "GIT_PROTOCOL_FROM_USER": "1" if self._source.trusted else "0",
+            **git_remote.environment(source.address),
+            "GIT_PROTOCOL_FROM_USER": "1" if source.trusted else "0",
             **(env or {}),
         }
-        argv = git_remote.command(address, f"--git-dir={self.folder}", *words)
+        argv = git_remote.command(source.address, *words)
         return self._ctx.run(argv, env=added, cwd=cwd or self._ctx.root, capture=True, check=check)
 
     def init(self) -> None:
@@ -68,7 +71,7 @@ class Mirror:
 
     def has_commit(self) -> bool:
         """Is the commit here, with all its files?"""
-        return self._run("rev-parse", "--quiet", "--verify", f"{self._ref}^{{commit}}").code == 0
+        return self._succeeds("rev-parse", "--quiet", "--verify", f"{self._ref}^{{commit}}")
 
     def fetch(self) -> None:
         """Fetches the commit: alone where the server gives it, else with all branches and tags.
@@ -76,14 +79,14 @@ class Mirror:
         Raises StepError when the repository can't be read or hasn't got it, Unusable when it is
         the mirror that is at fault.
         """
-        source, ctx = self._source, self._ctx
-        if self._fetched(f"+{source.commit}:{self._ref}"):
-            return
-        ctx.log(f"{source.address.plain} doesn't give single commits; fetching its branches and tags")
+        source = self._source
+        try:
+            return self._fetch(f"+{source.commit}:{self._ref}")
+        except Unusable:
+            self._ctx.log("the commit can't be had alone; fetching all branches and tags")
         everything = ("+refs/heads/*:refs/imgbake/heads/*", "+refs/tags/*:refs/imgbake/tags/*")
-        if not self._fetched(*everything, whole=True):
-            raise Unusable(f"{source.address.plain} can't be fetched")
-        if self._run("update-ref", self._ref, source.commit).code:
+        self._fetch(*everything, whole=True)
+        if not self._succeeds("update-ref", self._ref, source.commit):
             hint = "check that it was pushed there, and is on a branch or tag"
             raise StepError(f"{source.address.plain} has no commit {source.commit}", hint=hint)
 
@@ -91,25 +94,30 @@ class Mirror:
     def _ref(self) -> str:
         return f"refs/imgbake/{self._source.commit}"
 
-    def _fetched(self, *refs: str, whole: bool = False) -> bool:
-        """Did it work? Raises StepError when the repository doesn't answer at all."""
+    def _fetch(self, *refs: str, whole: bool = False) -> None:
+        """Raises StepError when the repository doesn't answer at all, Unusable when only this fails."""
         address = self._source.address
         words = ["fetch", "--no-tags", "--no-recurse-submodules", *self._depth(whole=whole)]
         # Packs appear whole or not at all, loose objects one by one.
         words = ["-c", "fetch.unpackLimit=1", "-c", "gc.autoDetach=false", *words]
-        if self._run(*words, "--", git_remote.location(address), *refs).code == 0:
-            return True
         try:
-            self.git("ls-remote", "--quiet", "--", git_remote.location(address), "HEAD")
+            self.git(*words, "--", git_remote.location(address), *refs)
+        except StepError as error:
+            self._ask()
+            raise Unusable(f"{address.plain} can't be fetched", tail=error.tail) from None
+
+    def _ask(self) -> None:
+        """Raises StepError when the repository doesn't answer."""
+        address = self._source.address
+        try:
+            self._run("ls-remote", "--quiet", "--", git_remote.location(address), "HEAD", check=True)
         except StepError as error:
             raise git_remote.unreachable(address, error.tail) from None
-        return False
 
     def _depth(self, *, whole: bool) -> list[str]:
         if self._source.depth and not whole:
             return [f"--depth={self._source.depth}"]
-        shallow = self.git("rev-parse", "--is-shallow-repository").strip() == "true"
-        return ["--unshallow"] if shallow else []
+        return ["--unshallow"] if (self.folder / "shallow").exists() else []
 
 
 class Unusable(StepError):

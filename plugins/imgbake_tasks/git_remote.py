@@ -45,7 +45,7 @@ def command(address: Address, *words: str) -> list[str]:
 
 def environment(address: Address) -> dict[str, str]:
     """What the command's environment must hold. Secrets are still named in it, not put in."""
-    added = {"GIT_TERMINAL_PROMPT": "0"}
+    added = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     if _has_password(address):
         added |= {"IMGBAKE_USER": address.user or "", "IMGBAKE_PASSWORD": address.password or ""}
     return added

@@ -176,6 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         self.server.closing.wait(fault.stall)
         if fault.reset:
+            self.server.closing.wait(0.1)  # a reset overtakes what the client has not read yet
             return self._reset()
         if breaks:
             self.close_connection = True
