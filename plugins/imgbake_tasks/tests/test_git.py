@@ -412,11 +412,10 @@ def test_a_fetch_that_breaks_off(bench: Bench, repository: GitRepository, tmp_pa
     with GitServer(tmp_path / "served") as server:
         step = git(f"{server.url}/assets/.git")
         bench.look(step)
-        for _ in range(3):
-            server.http.fault("/assets/.git/git-upload-pack", truncate=True, after=100_000)
+        server.http.fault("/assets/.git/git-upload-pack", times=20, truncate=True, after=100_000)
         with pytest.raises(StepError):
             bench.run(step)
-        server.http._faults.clear()
+        server.http.heal()
         bench.run(step)
     assert len(bench.files(".imgbake/tasks/t/large")) == 20
 

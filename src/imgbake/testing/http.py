@@ -92,6 +92,10 @@ class HttpServer:
         """Lets the next requests for a path go wrong; the keyword arguments are the fields of `Fault`."""
         self._faults.setdefault(path, []).extend([Fault(**fields)] * times)
 
+    def heal(self) -> None:
+        """Ends all faults."""
+        self._faults.clear()
+
     def take_fault(self, path: str) -> Fault:
         """The fault that a request for this path meets now, used up."""
         faults = self._faults.get(path)
