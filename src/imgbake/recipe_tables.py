@@ -18,6 +18,15 @@ Seconds = Annotated[
     int | float | str,
     Meta(extra_json_schema={"examples": [90, "90s", "5m", "1h30m"]}),
 ]
+Use = Annotated[
+    dict[str, Scalar],
+    Meta(
+        extra_json_schema={
+            "properties": {"use": {"type": "string", "description": "The component's name."}},
+            "required": ["use"],
+        }
+    ),
+]
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -108,21 +117,21 @@ class FileTable(Table, frozen=True, kw_only=True):
         str,
         Meta(
             description="An absolute path in the image. With a slash at its end it names a folder.",
-            extra_json_schema={"pattern": r"^(/|.*\{\{)"},
+            extra_json_schema={"pattern": "^/"},
         ),
     ]
     mode: Annotated[
         str | None,
         Meta(
             description='Permissions of the files, such as "0640"; their own when left out.',
-            extra_json_schema={"pattern": r"^[0-7]{3,4}$|\{\{"},
+            extra_json_schema={"pattern": "^[0-7]{3,4}$"},
         ),
     ] = None
     owner: Annotated[
         str | None,
         Meta(
             description='User and group by number, "1000:1000"; "1000" is both, "0:0" the default.',
-            extra_json_schema={"pattern": r"^[0-9]+(:[0-9]+)?$|\{\{"},
+            extra_json_schema={"pattern": "^[0-9]+(:[0-9]+)?$"},
         ),
     ] = None
     unpack: Annotated[bool, Meta(description="Unpack a zip or tar archive there instead of copying it.")] = (
@@ -176,7 +185,7 @@ class ImageTable(PolicyKeys, frozen=True, kw_only=True):
         ),
     ]
     components: Annotated[
-        tuple[str | dict[str, Scalar], ...],
+        tuple[str | Use, ...],
         Meta(description='Names of components, or `{ use = "name", param = "value" }`. Each at most once.'),
     ] = ()
     targets: Annotated[Strings, Meta(description='The targets that bake it; `["oci"]` when left out.')] = (

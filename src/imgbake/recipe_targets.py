@@ -71,4 +71,4 @@ def _default(at: At, reading: Reading) -> Target | None:
 
 
 def _one_of(kinds: Collection[str]) -> str:
-    return f"write uses = one of {', '.join(sorted(kinds))}"
+    return f"write uses = one of {', '.join(sorted(kinds))}" if kinds else "no kind of target is installed"

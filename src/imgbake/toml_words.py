@@ -25,7 +25,9 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 def wanted(type_: types.Type) -> str:
     """What a key of this type must be: "a string or an array of strings"."""
-    return " or ".join(dict.fromkeys(_wanted(option) for option in alternatives(type_)))
+    return _either(
+        [_wanted(option) for option in alternatives(type_)], integer="an integer", number="a number"
+    )
 
 
 def found(value: object) -> str:
@@ -99,4 +101,10 @@ def _wanted(type_: types.Type) -> str:
 def _of(type_: types.Type) -> str:
     options = alternatives(type_)
     plurals = [next((many for kind, _, many in _NAMES if isinstance(option, kind)), "") for option in options]
-    return " of " + " or ".join(dict.fromkeys(plurals)) if all(plurals) else ""
+    return " of " + _either(plurals, integer="integers", number="numbers") if plurals and all(plurals) else ""
+
+
+def _either(words: list[str], *, integer: str, number: str) -> str:
+    """The words as a list, without the integers where any number will do."""
+    kept = list(dict.fromkeys(word for word in words if word != integer or number not in words))
+    return " or ".join(filter(None, [", ".join(kept[:-1]), kept[-1]]))
