@@ -139,7 +139,8 @@ def _add_image(
             return
     else:
         base = f"base:{reference}" if kind == "container" else f"base:{kind}:{reference}"
-        nodes.setdefault(base, Node(base, "base", image.at / "base", Base(kind, reference)))
+        after = tuple(f"task:{name}" for name in dict.fromkeys(writers.of(_paths(reference))))
+        nodes.setdefault(base, Node(base, "base", image.at / "base", Base(kind, reference), after=after))
     bake = Bake(image, target, base)
     name = f"image:{image.name}@{target.name}"
     missing = tuple(dict.fromkeys(image.missing + target.missing))
@@ -148,6 +149,12 @@ def _add_image(
     if any(component.test for component in image.components):
         test = f"test:{image.name}@{target.name}"
         nodes[test] = Node(test, "test", image.at, Test(bake, name), (name,), (), policy, missing)
+
+
+def _paths(reference: str) -> tuple[str, ...]:
+    """What a base of the form SCHEME:PATH or SCHEME:PATH:TAG may name in the project."""
+    path = glob.normal(reference.partition(":")[2] or ".")
+    return (path, path.rpartition(":")[0] or path)
 
 
 def _sources(image: Image, writers: _Writers) -> tuple[str, ...]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +76,12 @@ def test_an_image_stands_on_its_base_and_its_files() -> None:
     image = drawn.nodes["image:shop-test@oci"]
     assert (image.needs, image.after) == (("base:debian:12",), ("task:wheel",))
     assert drawn.nodes["test:shop-test@oci"].needs == ("image:shop-test@oci",)
+
+
+@pytest.mark.parametrize("base", ["oci:out/base", "oci:./out/base:v1", "docker-archive:out/base/image.tar"])
+def test_a_base_that_a_task_writes_comes_after_it(base: str) -> None:
+    drawn, _ = _build(_task("make", outputs=("out/base",)), _image("app", base))
+    assert drawn.nodes[f"base:{base}"].after == ("task:make",)
 
 
 def test_an_image_on_an_image_stands_on_the_one_of_its_own_target() -> None:
