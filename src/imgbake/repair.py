@@ -31,13 +31,19 @@ def repaired(value: Any, type_: types.Type) -> Any:
 
 
 def _struct(table: dict[str, Any], type_: types.StructType) -> dict[str, Any]:
-    """The struct's keys that are there or must be."""
-    right: dict[str, Any] = {}
-    for field in type_.fields:
-        key = field.encode_name
-        if key in table or field.required:
-            right[key] = repaired(table.get(key), field.type)
-    return right
+    """The struct's keys. Wrong ones that may be left out are left out."""
+    fields = {field.encode_name: field for field in type_.fields}
+    return {
+        key: repaired(table.get(key), field.type)
+        for key, field in fields.items()
+        if field.required or (key in table and _is_good(table[key], field.type))
+    }
+
+
+def _is_good(value: Any, type_: types.Type) -> bool:
+    """Is the value right, as far as it can be told without looking into it?"""
+    fitting = next((option for option in alternatives(type_) if has_shape(value, option)), None)
+    return fitting is not None and not any(limits_broken(value, fitting))
 
 
 def _stand_in(options: tuple[types.Type, ...]) -> Any:
