@@ -106,10 +106,15 @@ def _login(session: Session, options: FtpOptions, ctx: RunContext) -> None:
         raise StepError(f"{options.shown}: the user or password holds a line break", hint=hint)
     try:
         session.login(user, password or "anonymous@", secure=False)
-    except ftplib.error_perm:
+    except ftplib.error_perm as error:
         hint = 'check the user in `url`, and `password = "{{ name }}"`'
-        who = options.address.user or "anonymous"
-        raise StepError(f"{options.shown}: the server doesn't let '{who}' in", hint=hint) from None
+        if not isinstance(session.sock, ssl.SSLSocket):
+            hint += "; or the server wants TLS: ftps://"
+        who, said = options.address.user or "anonymous", _reply(error)
+        if password:
+            said = said.replace(password, "***")
+        message = f"{options.shown}: the server doesn't let '{who}' in: {said}"
+        raise StepError(message, hint=hint) from None
 
 
 @contextlib.contextmanager
@@ -136,6 +141,6 @@ def _reply(error: Any) -> str:
 def _hint(reply: str) -> str:
     if reply.startswith("550"):
         return "check the path, and whether the user may go there"
-    if reply.startswith(("534", "522", "421", "530")):
+    if reply.startswith(("522", "530", "534")):
         return "the server may want TLS: ftps://"
     return ""

@@ -135,7 +135,7 @@ def _remote_name(path: str, pattern: str) -> str:
             break
         fixed.append(part)
     rest = PurePosixPath(path).relative_to(PurePosixPath(*fixed))
-    return str(rest) if rest.parts else rest.name or PurePosixPath(path).name
+    return str(rest) if rest.parts else PurePosixPath(path).name
 
 
 def _send_all(options: FtpOptions, files: list[_Upload], sent: set[str], run: str, ctx: RunContext) -> None:

@@ -104,9 +104,9 @@ class _Context:
         raise AssertionError("no task here uses the store")
 
     def files(self, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Tree:
-        matcher = glob.matcher(patterns)
+        matcher = glob.Matcher(patterns)
         paths = sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
-        found = [path for path in paths if matcher(path)]
+        found = [path for path in paths if matcher.file(path)]
         return Tree(
             tuple(Entry(path, "file", 0o644, digest.of_file(self.root / path), source=path) for path in found)
         )

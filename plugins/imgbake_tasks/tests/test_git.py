@@ -189,7 +189,7 @@ def test_the_users_configuration_changes_no_file(
     )
     config = tmp_path / "gitconfig"
     config.write_text(
-        '[core]\n autocrlf = true\n hooksPath = /nonexistent\n'
+        "[core]\n autocrlf = true\n hooksPath = /nonexistent\n"
         '[filter "lfs"]\n smudge = echo changed\n required = true\n'
     )
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
