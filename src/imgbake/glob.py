@@ -212,7 +212,8 @@ def _lead_regex(pattern: str) -> str:
     segments = _everything_below(pattern).split("/")
     if "**" in segments:
         first = segments.index("**")
-        return _nested(segments[:first], rf"(?:{_BELOW})?")
+        spelled = not PRIVATE.isdisjoint(segments[first:])
+        return _nested(segments[:first], r"(?:[^/]+(?:/[^/]+)*)?" if spelled else rf"(?:{_BELOW})?")
     return _nested(segments[:-1], "")
 
 
@@ -282,15 +283,21 @@ def _tokens(segment: str) -> tuple[str, ...]:
 
 
 def _set_regex(inside: str) -> str:
+    """The regex of `[...]`. A range upside down, `[z-a]`, is of no character, as in a shell."""
     negated = inside[0] in "!^"
     chars = inside[1:] if negated else inside
-    escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", chars)
-    try:
-        regex = rf"(?:(?!/)[{'^' if negated else ''}{escaped}])"
-        re.compile(regex)
-    except re.error:  # a range upside down, [z-a], matches nothing
-        return r"(?:(?!))"
-    return regex
+    members: list[str] = []
+    while chars:
+        if chars[1:2] == "-" and len(chars) > 2:
+            if chars[0] <= chars[2]:
+                members.append(f"{re.escape(chars[0])}-{re.escape(chars[2])}")
+            chars = chars[3:]
+        else:
+            members.append(re.escape(chars[0]))
+            chars = chars[1:]
+    if negated:
+        return f"[^/{''.join(members)}]"
+    return f"(?:(?!/)[{''.join(members)}])" if members else "(?:(?!))"
 
 
 @lru_cache(maxsize=4096)
