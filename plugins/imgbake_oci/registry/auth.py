@@ -15,7 +15,6 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from imgbake_oci.reference import Reference
-from imgbake_oci.registry import challenge as challenges
 from imgbake_oci.registry.challenge import Challenge
 from imgbake_oci.registry.credentials import Credential, Credentials
 from imgbake_oci.registry.failures import RegistryError, login, shown
@@ -70,10 +69,10 @@ class Auth:
         return self._pass(reference, scopes, "", watch)
 
     def renew(
-        self, reference: Reference, scopes: Scopes, response: Response, refused: str, watch: Watch
+        self, reference: Reference, scopes: Scopes, asked: list[Challenge], refused: str, watch: Watch
     ) -> str:
-        """The header to try after an answer 401 to `refused`; empty when there is nothing else to try."""
-        asked = challenges.parse(response.headers.get_all("WWW-Authenticate", []))
+        """The header to try after a refusal of the header `refused`, by the challenges that came with it;
+        empty when there is nothing else to try."""
         by_scheme = {challenge.scheme: challenge for challenge in asked}
         challenge = by_scheme.get("bearer") or by_scheme.get("basic")
         if not challenge:

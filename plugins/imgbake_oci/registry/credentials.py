@@ -77,13 +77,33 @@ class Credentials:
             return self._found[reference.name]
 
     def _look_up(self, reference: Reference) -> Found:
-        remark = ""
+        remarks = []
         for path in self._files:
-            found = _in_file(path, reference)
+            found = self._in_file(path, reference)
             if found.credential:
                 return found
-            remark = remark or found.remark
-        return Found(None, remark)
+            remarks.append(found.remark)
+        return Found(None, next(filter(None, remarks), ""))
+
+    def _in_file(self, path: Path, reference: Reference) -> Found:
+        file = _read(path)
+        helper = (file.helpers or {}).get(reference.registry)
+        helped = self._ask(helper, reference, path)
+        if helped.credential:
+            return helped
+        auths = {_plain_key(key): auth for key, auth in (file.auths or {}).items()}
+        for key in _keys(reference):
+            if credential := _decode(auths.get(key), key, path):
+                return Found(credential)
+        return helped if helper else self._ask(file.store, reference, path)
+
+    def _ask(self, helper: str | None, reference: Reference, path: Path) -> Found:
+        """What a helper says of a registry, asked once."""
+        if not helper:
+            return Found()
+        if (helper, reference.registry) not in self._helped:
+            self._helped[helper, reference.registry] = _ask_helper(helper, reference, path)
+        return self._helped[helper, reference.registry]
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Credentials:
@@ -97,23 +117,6 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Credentials:
     if named := environ.get("REGISTRY_AUTH_FILE"):
         files.insert(0, Path(named))
     return Credentials(tuple(files))
-
-
-def _in_file(path: Path, reference: Reference) -> Found:
-    file = _read(path)
-    auths = {_plain_key(key): auth for key, auth in (file.auths or {}).items() if auth}
-    remark = ""
-    if helper := (file.helpers or {}).get(reference.registry):
-        found = _ask_helper(helper, reference, path)
-        if found.credential:
-            return found
-        remark = found.remark
-    for key in _keys(reference):
-        if key in auths and (credential := _decode(auths[key], key, path)):
-            return Found(credential)
-    if file.store and not remark:
-        return _ask_helper(file.store, reference, path)
-    return Found(None, remark)
 
 
 def _read(path: Path) -> _File:

@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from imgbake_oci.reference import Reference
+from imgbake_oci.registry import challenge
 from imgbake_oci.registry.auth import Auth
 from imgbake_oci.registry.failures import RegistryError, refusal, shown
 from imgbake_oci.registry.origins import Origins
@@ -100,7 +101,9 @@ class Session:
             return response
         with response:
             body = response.read(_ERROR_LIMIT)
-            header = self._auth.renew(call.reference, call.scopes, response, shown_first, watch)
+        # The connection is free again by now: a token may come from the same host.
+        asked = challenge.parse(response.headers.get_all("WWW-Authenticate", []))
+        header = self._auth.renew(call.reference, call.scopes, asked, shown_first, watch)
         if not header:
             raise self._refusal(call, 401, body)
         return self._transport.send(_with(request, header), watch)

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from imgbake.testing.registry import routes
 from imgbake.testing.registry.faults import Fault
@@ -38,7 +38,8 @@ class Handler(BaseHTTPRequestHandler):
         self._body_left = True
         split = urlsplit(self.path)
         body = self._body(fault)
-        ask = Ask(self.command, split.path, dict(parse_qsl(split.query)), self.headers, body)
+        query = {name: " ".join(values) for name, values in parse_qs(split.query).items()}
+        ask = Ask(self.command, split.path, query, self.headers, body)
         try:
             answer = self._answer(ask, fault)
             self.server.saw(self.command, self.path, self.headers, answer.status)

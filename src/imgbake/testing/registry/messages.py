@@ -10,7 +10,10 @@ import msgspec
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """A request. `body` gives the pieces of its body as they arrive, and may be read once."""
+    """A request. `body` gives the pieces of its body as they arrive, and may be read once.
+
+    What the query gives several times has spaces in between.
+    """
 
     method: str
     path: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -46,18 +47,18 @@ class Server(ThreadingHTTPServer):
         self.contents = contents
         self.access = access
         self.faults = Faults()
+        self.tls: ssl.SSLContext | None = None
         self.closing = threading.Event()
         self.log: list[Seen] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
+        self.accepted = 0
         self._connections: set[socket.socket] = set()
 
     def use_tls(self, cert: Path, key: Path) -> None:
         """Serves HTTPS. Handshakes happen in the connections' threads, so none can hold up another."""
-        import ssl
-
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cert, key)
-        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(cert, key)
+        self.socket = self.tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.url = f"https://127.0.0.1:{self.server_port}"
 
     def saw(self, method: str, target: str, headers: Message, status: int) -> None:
@@ -68,6 +69,7 @@ class Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serves a connection in a thread of its own."""
+        self.accepted += 1
         self._connections.add(request)
         super().process_request(request, client_address)
 
@@ -83,10 +85,14 @@ class Server(ThreadingHTTPServer):
         """Ends every connection and the server."""
         self.closing.set()
         self.shutdown()
+        self.hang_up()
+        self.server_close()
+
+    def hang_up(self) -> None:
+        """Ends every connection."""
         for connection in list(self._connections):
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
-        self.server_close()
 
 
 class Registry:
@@ -130,6 +136,11 @@ class Registry:
         """Host and port, as an image reference has them."""
         return self.url.partition("://")[2]
 
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """The TLS settings, to be changed by tests that want others."""
+        return self._server.tls
+
     def name(self, image: str) -> str:
         """The full reference of an image here: `name("shop:1")` is "127.0.0.1:PORT/shop:1"."""
         return f"{self.host}/{image}"
@@ -141,6 +152,15 @@ class Registry:
     def heal(self) -> None:
         """Ends all faults."""
         self._server.faults.clear()
+
+    def hang_up(self) -> None:
+        """Closes every connection that clients keep open."""
+        self._server.hang_up()
+
+    @property
+    def connections(self) -> int:
+        """How many connections clients have made so far."""
+        return self._server.accepted
 
     @property
     def requests(self) -> tuple[Seen, ...]:

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import email.utils
+import time
+
+import pytest
+
+from imgbake.api import BakeError, Interrupted
+from imgbake_oci.registry.patience import Retries, Transient, Watch, patiently, retry_after
+
+QUICK = Retries(attempts=3, first=0.001)
+
+
+def test_what_fails_is_tried_again_and_then_is_an_error() -> None:
+    tries: list[int] = []
+
+    def attempt() -> int:
+        tries.append(1)
+        if len(tries) < 3:
+            raise Transient(BakeError("down"))
+        return len(tries)
+
+    assert patiently(attempt, QUICK, Watch().check) == 3
+
+    def never() -> None:
+        tries.append(1)
+        raise Transient(BakeError("still down"))
+
+    tries.clear()
+    with pytest.raises(BakeError, match="still down"):
+        patiently(never, QUICK, Watch().check)
+    assert len(tries) == 3
+
+
+def test_progress_earns_more_tries() -> None:
+    tries: list[int] = []
+
+    def attempt() -> None:
+        tries.append(1)
+        raise Transient(BakeError("down"), progressed=len(tries) < 10)
+
+    with pytest.raises(BakeError):
+        patiently(attempt, QUICK, Watch().check)
+    assert len(tries) == 11
+
+
+def test_a_pause_ends_with_the_build() -> None:
+    def attempt() -> None:
+        raise Transient(BakeError("down"), after=60)
+
+    started = time.monotonic()
+    ends = started + 0.3
+
+    def check() -> None:
+        if time.monotonic() > ends:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        patiently(attempt, Retries(), check)
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(None, None), ("", None), ("7", 7), (" 0 ", 0), ("soon", None), ("-5", None)],
+)
+def test_retry_after_in_seconds(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value) == seconds
+
+
+def test_retry_after_as_a_date() -> None:
+    soon = retry_after(email.utils.formatdate(time.time() + 100, usegmt=True))
+    assert soon is not None and 95 < soon <= 100
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert retry_after("Wed, 99 Oct 2015 07:28:00 GMT") is None
