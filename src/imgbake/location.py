@@ -61,9 +61,15 @@ def literal(text: str, path: Path) -> str | None:
 
 
 def last_key(file: str, text: str) -> Where:
-    """The place of the last key of a text that may break off after it."""
+    """The place of the last key of a text, which may break off after it."""
     keys = [span.key for span in _spans(text).values()]
     return place(file, text, *max(keys)) if keys else Where(file)
+
+
+def offset(text: str, line: int, column: int) -> int:
+    """How many characters of a text come before this place."""
+    lines = text.split("\n")
+    return sum(len(before) + 1 for before in lines[: line - 1]) + column - 1
 
 
 def place(file: str, text: str, start: int, end: int) -> Where:

@@ -29,7 +29,7 @@ from imgbake.recipe_tables import ProjectTable
 from imgbake.recipe_targets import read_targets
 from imgbake.recipe_tasks import read_tasks
 
-__all__ = ["Fault", "Kinds", "Loaded", "problems", "read"]
+__all__ = ["Fault", "Kinds", "Loaded", "Recipe", "problems", "read"]
 
 
 class Loaded(msgspec.Struct, frozen=True):

@@ -135,14 +135,16 @@ class Components:
             self._reading.fault(at, "'use' must be the name of a component", 'write { use = "name", ... }')
             return None
         declared = self._declared.get(name)
-        given = {key: value for key, value in item.items() if key != "use"}
-        for key in given:
-            if declared and key not in declared.params:
+        params: dict[str, str] = {}
+        for key, value in item.items():
+            if declared is None or key == "use":
+                continue
+            if key in declared.params:
+                params[key] = text_of(value, at / key, self._reading.sources)
+            else:
+                message = f"component '{name}' has no parameter '{key}'"
                 hint = did_you_mean(key, declared.params) or f"declare it in components.{name}.params"
-                self._reading.fault(
-                    at / key, f"component '{name}' has no parameter '{key}'", hint, value=False
-                )
-        params = {key: text_of(value, at / key, self._reading.sources) for key, value in given.items()}
+                self._reading.fault(at / key, message, hint, value=False)
         return _Use(name, at, params)
 
     def _make(self, use: _Use) -> tuple[Component | None, tuple[str, ...]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imgbake import names, options
-from imgbake.errors import did_you_mean
 from imgbake.model import Component, Image, Target
 from imgbake.order import cycles
 from imgbake.reading import Reading
@@ -95,10 +94,8 @@ def _check_artifact(image: Image, target: Target, reading: Reading) -> None:
     """A base for each kind of artifact that the image is baked into."""
     cls = reading.kinds.target(target.uses)
     if cls and _ANY not in image.base and cls.artifact not in image.base:
-        near = did_you_mean(cls.artifact, image.base)
-        hint = near if near.startswith("did you mean") else f'add {cls.artifact} = "..."'
         message = f"there is no base for '{cls.artifact}', which the target '{target.name}' makes"
-        reading.fault(image.at / "base", message, hint, value=False)
+        reading.fault(image.at / "base", message, f'add {cls.artifact} = "..."', value=False)
 
 
 def _check_phases(component: Component, target: Target, reading: Reading) -> None:
@@ -116,7 +113,7 @@ def _able(phase: str, reading: Reading) -> str:
     able = [kind for kind, cls in classes if cls and phase in cls.phases]
     if not able:
         return f"no kind of target that is installed runs {phase} commands"
-    return f"a target can run them that uses {' or '.join(able)}"
+    return f"give the image a target that can: one that uses {' or '.join(able)}"
 
 
 def _check_bases(section: Section, images: Mapping[str, Image], reading: Reading) -> None:

@@ -6,7 +6,7 @@ import re
 
 from imgbake.errors import Where
 from imgbake.faults import Fault
-from imgbake.location import last_key, place
+from imgbake.location import last_key, offset, place
 
 _MESSAGE = re.compile(
     r"(?P<text>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL
@@ -42,7 +42,10 @@ def explained(file: str, text: str, error: ValueError | RecursionError) -> Fault
     if message.startswith(_TWICE):
         return _twice(file, text, match)
     hint = next((hint for start, hint in _HINTS if message.startswith(start)), "")
-    return Fault(None, f"{message[:1].lower()}{message[1:]}", hint, where=_where(file, text, match))
+    where = _where(file, text, match)
+    if message.startswith("Unclosed") and match["line"]:
+        message += _begun(file, text[: _offset(text, match)])
+    return Fault(None, f"{message[:1].lower()}{message[1:]}", hint, where=where)
 
 
 def _twice(file: str, text: str, match: re.Match[str]) -> Fault:
@@ -58,6 +61,15 @@ def _where(file: str, text: str, match: re.Match[str]) -> Where:
     """The place that tomllib names; for "end of document", the last key before it."""
     if match["line"] is None:
         return last_key(file, text)
-    lines = text.split("\n")
-    start = sum(len(line) + 1 for line in lines[: int(match["line"]) - 1]) + int(match["column"]) - 1
+    start = _offset(text, match)
     return place(file, text, start, start + 1)
+
+
+def _begun(file: str, before: str) -> str:
+    """What the text before an error was in the middle of."""
+    key = last_key(file, before)
+    return f", which begins in line {key.line}" if key.line else ""
+
+
+def _offset(text: str, match: re.Match[str]) -> int:
+    return offset(text, int(match["line"]), int(match["column"]))

@@ -1,16 +1,17 @@
-"""A kitchen for recipes: reads text as imgbake.toml, with a few kinds of task and target of its own."""
+"""A few kinds of task and target, and recipes that use them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 import pytest
 from msgspec import Meta
 
-from imgbake import recipe
+from imgbake.api import Artifact, Blobs, Blueprint, Lowered, Part, PartsContext, RunContext
+from imgbake.testing.recipes import Kinds, Recipes
 
 
 class ScriptOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,111 +45,78 @@ class VmOptions(msgspec.Struct, frozen=True):
     region: str
 
 
-class Script:
+class _Step:
+    version: ClassVar[int] = 1
+
+    def outputs(self, folder: str) -> tuple[str, ...]:
+        return ()
+
+    def parts(self, ctx: PartsContext) -> Iterable[Part]:
+        return ()
+
+    def run(self, ctx: RunContext) -> Artifact:
+        return Artifact("files")
+
+
+class _Target:
+    version: ClassVar[int] = 1
+
+    def lower(self, blueprint: Blueprint) -> Lowered:
+        return Lowered({})
+
+    def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
+        return Artifact("container")
+
+    def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None: ...
+
+    def present(self, artifact: Artifact, blobs: Blobs) -> bool:
+        return True
+
+
+class Script(_Step):
     """Runs a command."""
+
+    kind: ClassVar[str] = "script"
 
     def __init__(self, options: ScriptOptions) -> None: ...
 
 
-class Fetch:
+class Fetch(_Step):
     """Fetches a file."""
+
+    kind: ClassVar[str] = "fetch"
 
     def __init__(self, options: FetchOptions) -> None: ...
 
 
-class Box:
+class Box(_Target):
     """Bakes a box, without running anything."""
 
-    artifact = "container"
-    phases: frozenset[str] = frozenset()
+    kind: ClassVar[str] = "oci"
+    artifact: ClassVar[str] = "container"
+    phases: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, options: BoxOptions) -> None: ...
 
 
-class Vm:
+class Vm(_Target):
     """Bakes a machine."""
 
-    artifact = "machine"
-    phases = frozenset({"build", "validate"})
+    kind: ClassVar[str] = "vm"
+    artifact: ClassVar[str] = "machine"
+    phases: ClassVar[frozenset[str]] = frozenset({"build", "validate"})
 
     def __init__(self, options: VmOptions) -> None: ...
 
 
-class Kinds:
-    """What is installed."""
-
-    def __init__(self) -> None:
-        self.steps: dict[str, Any] = {"fetch": Fetch, "script": Script}
-        self.targets: dict[str, Any] = {"oci": Box, "vm": Vm}
-        self.asked: list[str] = []
-
-    def step(self, kind: str) -> Any:
-        self.asked.append(kind)
-        return self.steps.get(kind)
-
-    def target(self, kind: str) -> Any:
-        self.asked.append(kind)
-        return self.targets.get(kind)
-
-    def step_kinds(self) -> list[str]:
-        return sorted(self.steps)
-
-    def target_kinds(self) -> list[str]:
-        return sorted(self.targets)
-
-
-class Kitchen:
-    """Reads recipes in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.kinds = Kinds()
-
-    def write(self, name: str, text: str) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def read(
-        self,
-        text: str,
-        given: Mapping[str, str] | None = None,
-        environ: Mapping[str, str] | None = None,
-        parsed: Path | None = None,
-    ) -> recipe.Loaded:
-        """What was read, faults and all."""
-        self.write("imgbake.toml", text)
-        return recipe.read(
-            Path("imgbake.toml"), given=given or {}, environ=environ or {}, kinds=self.kinds, parsed=parsed
-        )
-
-    def good(
-        self, text: str, given: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
-    ) -> recipe.Recipe:
-        """The recipe, which must have no faults."""
-        loaded = self.read(text, given, environ)
-        assert not loaded.faults, recipe.problems(loaded.faults, loaded.sources).render()
-        return loaded.recipe
-
-    def errors(
-        self, text: str, given: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
-    ) -> str:
-        """All errors as they are shown."""
-        loaded = self.read(text, given, environ)
-        assert loaded.faults, "the recipe was accepted"
-        return recipe.problems(loaded.faults, loaded.sources).render()
-
-    def messages(self, text: str, given: Mapping[str, str] | None = None) -> list[str]:
-        """The first line of each error."""
-        return [paragraph.splitlines()[0] for paragraph in self.errors(text, given).split("\n\n")[:-1]]
-
-
-@pytest.fixture
-def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kitchen:
-    monkeypatch.chdir(tmp_path)
-    return Kitchen(tmp_path)
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kinds() -> Kinds:
-    return Kinds()
+    """Tasks script and fetch, targets oci (containers, no commands) and vm (machines, no tests)."""
+    return Kinds({"script": Script, "fetch": Fetch}, {"oci": Box, "vm": Vm})
+
+
+@pytest.fixture
+def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: Kinds) -> Recipes:
+    """Recipes that are read in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return Recipes(tmp_path, kinds)

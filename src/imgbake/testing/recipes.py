@@ -1,0 +1,85 @@
+"""Recipes read from text, with whatever kinds of task and target a test likes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from imgbake import recipe
+from imgbake.contract import Step, Target
+
+
+class Kinds:
+    """The kinds that are installed, as far as a recipe can tell."""
+
+    def __init__(self, steps: Mapping[str, type[Step]], targets: Mapping[str, type[Target]]) -> None:
+        self._steps = steps
+        self._targets = targets
+        self.asked: list[str] = []  # what would have been imported
+
+    def step(self, kind: str) -> type[Step] | None:
+        """The class of this kind of task."""
+        self.asked.append(kind)
+        return self._steps.get(kind)
+
+    def target(self, kind: str) -> type[Target] | None:
+        """The class of this kind of target."""
+        self.asked.append(kind)
+        return self._targets.get(kind)
+
+    def step_kinds(self) -> Sequence[str]:
+        """Every kind of task."""
+        return sorted(self._steps)
+
+    def target_kinds(self) -> Sequence[str]:
+        """Every kind of target."""
+        return sorted(self._targets)
+
+
+class Recipes:
+    """Reads recipes in a folder. Their files are named as they are from there: go there first."""
+
+    def __init__(self, folder: Path, kinds: Kinds) -> None:
+        self.folder = folder
+        self.kinds = kinds
+
+    def write(self, name: str, text: str) -> None:
+        """A file of the project."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def read(
+        self,
+        text: str,
+        given: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] | None = None,
+        parsed: Path | None = None,
+    ) -> recipe.Loaded:
+        """What was read, with all faults. `given` are arguments."""
+        self.write("imgbake.toml", text)
+        path = Path("imgbake.toml")
+        return recipe.read(path, given=given or {}, environ=environ or {}, kinds=self.kinds, parsed=parsed)
+
+    def good(
+        self, text: str, given: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
+    ) -> recipe.Recipe:
+        """The recipe. Raises AssertionError with its errors if it has any."""
+        loaded = self.read(text, given, environ)
+        assert not loaded.faults, recipe.problems(loaded.faults, loaded.sources).render()
+        return loaded.recipe
+
+    def errors(
+        self, text: str, given: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
+    ) -> str:
+        """All errors as they are shown. Raises AssertionError if there is none."""
+        loaded = self.read(text, given, environ)
+        assert loaded.faults, "the recipe was accepted"
+        return recipe.problems(loaded.faults, loaded.sources).render()
+
+    def messages(
+        self, text: str, given: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """The first line of each error."""
+        errors = self.errors(text, given, environ).split("\n\n")[:-1]
+        return [error.splitlines()[0] for error in errors]
