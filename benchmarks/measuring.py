@@ -25,21 +25,26 @@ MIB = 1 << 20
 
 
 class Cost(NamedTuple):
-    """What one run took: wall time, and the most memory of any one process, in bytes."""
+    """What one run took: wall time, CPU time of all its processes, and the most memory of one, in bytes."""
 
     seconds: float
+    cpu: float
     peak: int
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A command that is measured. What `before` does in each round isn't timed."""
+    """A command that is measured. What `before` does in each round isn't timed.
+
+    `servers` are daemons that work for it: their CPU time and memory count as its own.
+    """
 
     name: str
     command: Sequence[str]
     folder: Path
     env: Mapping[str, str] = field(default_factory=dict)
     before: Callable[[], object] | None = None
+    servers: Sequence[int] = ()
 
 
 class Figures:
@@ -48,7 +53,7 @@ class Figures:
     def __init__(self, costs: Sequence[Cost]) -> None:
         self.median = statistics.median(cost.seconds for cost in costs)
         self.best = min(cost.seconds for cost in costs)
-        self.worst = max(cost.seconds for cost in costs)
+        self.cpu = statistics.median(cost.cpu for cost in costs)
         self.peak = max(cost.peak for cost in costs)
 
 
@@ -59,7 +64,7 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = No
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, **(env or {})},
+            env=environ(env or {}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -71,7 +76,7 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = No
             output.seek(0)
             text = output.read()[-4000:].decode("utf-8", "replace")
             sys.exit(f"{text}\n{' '.join(command)} in {folder} ended with {process.returncode}")
-    return Cost(seconds, usage.ru_maxrss * 1024)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def alternate(contestants: Sequence[Contestant], rounds: int) -> dict[str, Figures]:
@@ -83,16 +88,16 @@ def alternate(contestants: Sequence[Contestant], rounds: int) -> dict[str, Figur
         for contestant in (*contestants[first:], *contestants[:first]):
             if contestant.before:
                 contestant.before()
-            costs[contestant.name].append(run(contestant.command, contestant.folder, contestant.env))
+            costs[contestant.name].append(_cost(contestant))
     return {name: Figures(found) for name, found in costs.items()}
 
 
 def show(title: str, figures: Mapping[str, Figures], ours: str) -> None:
     """Prints a table. The last column says how many times ours a peer took."""
-    print(f"\n{title}\n  {'':<34}{'median':>10}{'best':>10}{'worst':>10}{'memory':>10}{'to ours':>10}")
+    print(f"\n{title}\n  {'':<34}{'median':>10}{'best':>10}{'CPU':>10}{'memory':>10}{'to ours':>10}")
     for name, found in figures.items():
         ratio = "" if name == ours else f"{found.median / figures[ours].median:.2f}x"
-        times = "".join(f"{_time(seconds):>10}" for seconds in (found.median, found.best, found.worst))
+        times = "".join(f"{_time(seconds):>10}" for seconds in (found.median, found.best, found.cpu))
         print(f"  {name:<34}{times}{found.peak / MIB:>7.0f} MB{ratio:>10}", flush=True)
 
 
@@ -132,6 +137,11 @@ def imgbake() -> str:
     if path is None:
         sys.exit("imgbake isn't installed beside this Python: pip install -e .")
     return path
+
+
+def environ(added: Mapping[str, str]) -> dict[str, str]:
+    """Our environment with some variables added."""
+    return {**os.environ, **added}
 
 
 def apart(work: Callable[[], object]) -> None:
@@ -174,3 +184,24 @@ def options(description: str | None, rounds: int) -> argparse.ArgumentParser:
 
 def _time(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _cost(contestant: Contestant) -> Cost:
+    os.sync()  # or the next one waits for what the one before has still to write
+    for pid in contestant.servers:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # forgets the peak (proc(5))
+    before = sum(_cpu(pid) for pid in contestant.servers)
+    own = run(contestant.command, contestant.folder, contestant.env)
+    cpu = own.cpu + sum(_cpu(pid) for pid in contestant.servers) - before
+    return Cost(own.seconds, cpu, max(own.peak, *map(_peak, contestant.servers), 0))
+
+
+def _cpu(pid: int) -> float:
+    """CPU seconds of a process and of its children that ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
