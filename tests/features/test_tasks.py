@@ -104,8 +104,7 @@ def test_a_check_with_inputs_runs_when_they_change(project: Project) -> None:
 
 def test_new_and_removed_files_of_a_glob_are_noticed(project: Project) -> None:
     project.recipe(
-        '[tasks.all]\nrun = "find src -type f > all"\n'
-        'inputs = ["src/**/*.txt"]\noutputs = ["all"]\n'
+        '[tasks.all]\nrun = "find src -type f > all"\ninputs = ["src/**/*.txt"]\noutputs = ["all"]\n'
     )
     project.write("src/a.txt", "a")
     project.make()
