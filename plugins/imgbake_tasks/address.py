@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
+
+from imgbake.api import StepError
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:(?P<user>[^/?#]*)@)?(?P<rest>.*)", re.DOTALL)
 
@@ -28,3 +30,15 @@ def parsed(url: str) -> Address:
         return Address(plain)
     user, colon, password = match["user"].partition(":")
     return Address(plain, unquote(user), unquote(password) if colon else None)
+
+
+def split(url: str, shown: str) -> SplitResult:
+    """A url with secrets put in, split. Raises StepError, which only tells `shown`, if it is none."""
+    try:
+        found = urlsplit(url)
+        host, _ = (found.hostname or "").encode("idna"), found.port
+    except ValueError:  # its text would show the url
+        host = b""
+    if not host:
+        raise StepError(f"{shown}: this is no url with a host", hint="a url is SCHEME://HOST[:PORT]/PATH")
+    return found

@@ -22,10 +22,11 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 import msgspec
 
 from imgbake.api import StepError
-from imgbake_tasks import failures, trust
+from imgbake_tasks import address, failures, trust
 from imgbake_tasks.patient import Patience, Patient, connect
 from imgbake_tasks.retry import Transient
 
+_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = 10
 _REDIRECT = frozenset({301, 302, 303, 307, 308})
 _CHUNK = 1 << 18
@@ -104,8 +105,8 @@ def validator(response: http.client.HTTPResponse) -> str:
 @contextlib.contextmanager
 def _sent(request: Request, patience: Patience, ca: Path | None) -> Iterator[http.client.HTTPResponse]:
     """The answer to a request as it is, redirects not followed."""
-    url = urlsplit(request.url)
-    if url.scheme not in ("http", "https") or not url.hostname:
+    url = address.split(request.url, str(request))
+    if url.scheme not in ("http", "https"):
         raise StepError(f"{request}: this is no http url", hint="it is http://HOST/PATH or https://HOST/PATH")
     connection = _connection(url, request, patience, ca)
     try:
@@ -165,7 +166,7 @@ class _Secure(_Owned, http.client.HTTPSConnection):
 
 def _connection(url: SplitResult, request: Request, patience: Patience, ca: Path | None) -> _Plain | _Secure:
     """A connection to the host, or to the proxy that the environment names for it."""
-    host, port, proxy = url.hostname or "", _port(url, request), _proxy(url)
+    host, port, proxy = url.hostname or "", url.port or _PORTS[url.scheme], _proxy(url)
     first = (proxy.hostname or "", proxy.port or 80) if proxy else (host, port)
     connection: _Plain | _Secure
     if url.scheme == "https":
@@ -184,20 +185,13 @@ def _dial(patience: Patience, address: tuple[str, int], *_: object) -> socket.so
     return connect(address, patience)
 
 
-def _port(url: SplitResult, request: Request) -> int:
-    try:
-        return url.port or (443 if url.scheme == "https" else 80)
-    except ValueError:
-        raise StepError(f"{request}: the url's port is not a number up to 65535") from None
-
-
 def _proxy(url: SplitResult) -> SplitResult | None:
     """The proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for this url."""
-    address = urllib.request.getproxies().get(url.scheme, "")
-    if not address or urllib.request.proxy_bypass(url.hostname or ""):
+    named = urllib.request.getproxies().get(url.scheme, "")
+    if not named or urllib.request.proxy_bypass(url.hostname or ""):
         return None
-    proxy = urlsplit(address if "://" in address else f"http://{address}")
-    if proxy.scheme != "http" or not proxy.hostname:
+    proxy = address.split(named if "://" in named else f"http://{named}", f"{url.scheme}_proxy")
+    if proxy.scheme != "http":
         raise StepError(
             f"{url.scheme}_proxy names a proxy of kind {proxy.scheme!r}",
             hint="only http:// proxies are spoken to",
@@ -215,7 +209,7 @@ def _basic(url: SplitResult, header: str) -> dict[str, str]:
 
 def _send(connection: _Plain | _Secure, url: SplitResult, request: Request) -> None:
     proxy = _proxy(url) if url.scheme == "http" else None
-    host = url.netloc.rpartition("@")[2]
+    host = _host(url)
     path = _plain(url.path or "/") + (f"?{_plain(url.query)}" if url.query else "")
     headers = {
         "Host": host,
@@ -240,6 +234,13 @@ def _send(connection: _Plain | _Secure, url: SplitResult, request: Request) -> N
     connection.endheaders(request.body)
 
 
+def _host(url: SplitResult) -> str:
+    """Host and port as the Host header has them."""
+    host = (url.hostname or "").encode("idna").decode()
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{url.port}" if url.port else host
+
+
 def _plain(text: str) -> str:
     """Text of a url with what may not stand there (spaces, other alphabets) percent-encoded."""
     return quote(text, safe="%/:?#[]@!$&'()*+,;=-._~")
@@ -256,7 +257,7 @@ def _legal(header: Header) -> bytes:
 
 def _redirected(request: Request, status: int, location: str) -> Request:
     """The request that a redirect asks for (RFC 9110, 15.4). Secrets stay with the host they are for."""
-    old, new = urlsplit(request.url), urlsplit(urljoin(request.url, location))
+    old, new = urlsplit(request.url), address.split(_joined(request.url, location), f"{request} redirects")
     shown = f"{new.scheme}://{new.netloc.rpartition('@')[2]}{new.path}"
     if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http"):
         raise StepError(f"{request} redirects to {shown}", hint="a redirect away from https is not followed")
@@ -264,13 +265,20 @@ def _redirected(request: Request, status: int, location: str) -> Request:
     if status == 303 or (status in (301, 302) and method == "POST"):
         method, content = ("HEAD" if method == "HEAD" else "GET"), None
         headers = tuple(header for header in headers if header.name.lower() != "content-type")
-    if (old.scheme, old.netloc.rpartition("@")[2]) != (new.scheme, new.netloc.rpartition("@")[2]):
+    if (old.scheme, _host(old)) != (new.scheme, _host(new)):
         if content is not None:
             raise StepError(
                 f"{request} redirects to another host, {shown}", hint="make that the `url` if it is right"
             )
         headers = tuple(header for header in headers if not _stays(header))
     return Request(method, new.geturl(), shown, headers, content)
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:  # what isn't a url is judged by who reads it
+        return location
 
 
 def _stays(header: Header) -> bool:

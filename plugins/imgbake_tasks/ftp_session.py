@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from imgbake.api import RunContext, StepError
-from imgbake_tasks import failures, place, trust
+from imgbake_tasks import address, failures, place, trust
 from imgbake_tasks.ftp import FtpOptions
 from imgbake_tasks.patient import Patience, Patient, connect
 from imgbake_tasks.retry import Transient
@@ -58,7 +58,7 @@ class Session(ftplib.FTP_TLS):
 @contextlib.contextmanager
 def opened(options: FtpOptions, ctx: RunContext) -> Iterator[Session]:
     """A session, logged in, for binary transfers. What goes wrong in it is StepError or Transient."""
-    url = urlsplit(ctx.reveal(options.address.plain))
+    url = address.split(ctx.reveal(options.address.plain), options.shown)
     patience = Patience(stall=options.stall_timeout, check=ctx.check)
     ca = place.inside(ctx.root, options.ca) if options.ca else None
     session = Session(trust.context(ca), patience)

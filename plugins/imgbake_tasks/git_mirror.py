@@ -66,8 +66,8 @@ class Mirror:
 
     def init(self) -> None:
         """Makes an empty one."""
-        form = "sha256" if len(self._source.commit) == 64 else "sha1"
-        self.git("init", "--quiet", "--bare", "--template=", f"--object-format={form}")
+        form = ["--object-format=sha256"] if len(self._source.commit) == 64 else []
+        self.git("init", "--quiet", "--bare", "--template=", *form)
 
     def has_commit(self) -> bool:
         """Is the commit here, with all its files?"""
@@ -80,6 +80,7 @@ class Mirror:
         the mirror that is at fault.
         """
         source = self._source
+        self._ctx.log(f"fetching {source.commit} from {source.address.plain}")
         try:
             return self._fetch(f"+{source.commit}:{self._ref}")
         except Unusable:
@@ -97,7 +98,7 @@ class Mirror:
     def _fetch(self, *refs: str, whole: bool = False) -> None:
         """Raises StepError when the repository doesn't answer at all, Unusable when only this fails."""
         address = self._source.address
-        words = ["fetch", "--no-tags", "--no-recurse-submodules", *self._depth(whole=whole)]
+        words = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", *self._depth(whole=whole)]
         # Packs appear whole or not at all, loose objects one by one.
         words = ["-c", "fetch.unpackLimit=1", "-c", "gc.autoDetach=false", *words]
         try:

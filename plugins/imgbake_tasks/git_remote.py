@@ -9,7 +9,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from imgbake.api import StepError, did_you_mean
 from imgbake_tasks.address import Address
@@ -88,8 +87,12 @@ def _credentials(address: Address) -> list[str]:
     """Options that answer for this address's host with its password, and ask no other helper."""
     if not _has_password(address):
         return []
-    key = f"credential.{'/'.join(address.plain.split('/')[:3])}.helper"
+    key = f"credential.{_origin(address)}.helper"
     return ["-c", f"{key}=", "-c", f"{key}={_HELPER}"]
+
+
+def _origin(address: Address) -> str:
+    return "/".join(address.plain.split("/")[:3])
 
 
 def _pick(refs: dict[str, str], ref: str) -> str | None:
@@ -156,5 +159,4 @@ def _no_such_ref(address: Address, ref: str, root: Path, reveal: Callable[[str],
 
 def same_host(one: Address, other: Address) -> bool:
     """Do both addresses lead to the same scheme, host and port?"""
-    first, second = urlsplit(one.plain), urlsplit(other.plain)
-    return (first.scheme, first.netloc) == (second.scheme, second.netloc)
+    return _origin(one) == _origin(other)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import errno
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -47,20 +47,12 @@ def put_file(source: Path, target: Path) -> None:
     Raises StepError when a folder is in the way, OSError when the disk refuses.
     """
     if target.is_dir():
-        raise StepError(
-            f"{target} is a folder; a file should be written there", hint="remove it, or move `to`"
-        )
+        hint = "remove it, or move `to`"
+        raise StepError(f"{target} is a folder; a file should be written there", hint=hint)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.imgbake-new")
-    try:
-        try:
-            source.replace(target)
-        except OSError:  # another file system: copy to this one first
-            shutil.copyfile(source, beside)
-            beside.replace(target)
-            source.unlink()
-    finally:
-        beside.unlink(missing_ok=True)
+    new = _beside(target, "new")
+    _bring(source, new)
+    new.replace(target)
 
 
 def put_folder(source: Path, target: Path) -> None:
@@ -70,25 +62,40 @@ def put_folder(source: Path, target: Path) -> None:
     of an earlier replacement is removed. Raises OSError when the disk refuses.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_name(f".{target.name}.imgbake-new")
-    old = target.with_name(f".{target.name}.imgbake-old")
-    for left in (new, old):
-        _remove(left)
+    new, old = _beside(target, "new"), _beside(target, "old")
+    _remove(old)
+    _bring(source, new)
+    with contextlib.suppress(FileNotFoundError):
+        target.rename(old)
+    new.rename(target)
+    _remove(old)
+
+
+def _beside(target: Path, what: str) -> Path:
+    return target.with_name(f".{target.name}.imgbake-{what}")
+
+
+def _bring(source: Path, new: Path) -> None:
+    """Moves a file or folder to a new place, also from another file system."""
+    import shutil
+
+    _remove(new)
     try:
+        source.rename(new)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
         try:
-            source.rename(new)
-        except OSError:  # another file system: copy to this one first
-            shutil.copytree(source, new, symlinks=True)
-        with contextlib.suppress(FileNotFoundError):
-            target.rename(old)
-        new.rename(target)
-    finally:
-        _remove(new)
-        _remove(old)
+            shutil.move(source, new)
+        except BaseException:
+            _remove(new)
+            raise
 
 
 def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.is_dir():
+    import shutil
+
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

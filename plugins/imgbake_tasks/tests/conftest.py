@@ -1,16 +1,12 @@
-"""Lets the tests of the built-in tasks import their bench, and run quickly."""
+"""A bench for each test of the built-in tasks; nothing of this machine or of another test matters."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from imgbake_tasks import git_remote, retry
-
-sys.path.append(str(Path(__file__).parent))
-
-from taskbench import Bench  # found by the line above
+from imgbake_tasks.tests.taskbench import Bench
 
 
 @pytest.fixture

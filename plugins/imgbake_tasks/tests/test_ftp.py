@@ -7,14 +7,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from taskbench import Bench, options
 
 from imgbake.errors import Interrupted, StepError
 from imgbake.testing.ftp import FtpServer
 from imgbake_tasks.ftp import Ftp, FtpOptions
+from imgbake_tasks.tests.taskbench import Bench, options
 
 DATA = bytes(range(256)) * 8192  # 2 MiB
 SHA256 = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
@@ -72,7 +73,7 @@ def test_tls(bench: Bench, remote: Path, tls: str, passive: bool) -> None:
     with FtpServer(remote, user="me", password=SECRET, tls=tls) as server:
         assert server.ca is not None
         (bench.root / "ca.pem").write_bytes(server.ca.read_bytes())
-        how = {"ca": "ca.pem", "implicit": tls == "implicit", "passive": passive}
+        how: dict[str, Any] = {"ca": "ca.pem", "implicit": tls == "implicit", "passive": passive}
         down = ftp(server, download="app.zip", **how)
         bench.run(down)
         bench.run(ftp(server, upload=["mine.txt"], **how))

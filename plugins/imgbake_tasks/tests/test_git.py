@@ -11,12 +11,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from taskbench import Bench, options
 
 from imgbake.errors import StepError
 from imgbake.testing.git import GitRepository, GitServer
 from imgbake_tasks import git_remote
 from imgbake_tasks.git import Git, GitOptions
+from imgbake_tasks.tests.taskbench import Bench, options
 
 
 @pytest.fixture
@@ -468,10 +468,8 @@ def test_killed_at_any_moment(bench: Bench, repository: GitRepository, tmp_path:
     program = tmp_path / "run.py"
     program.write_text(
         textwrap.dedent(f"""
-        import sys
-        sys.path[:0] = {[str(Path(__file__).parent)]!r}
         from pathlib import Path
-        from taskbench import Bench, options
+        from imgbake_tasks.tests.taskbench import Bench, options
         from imgbake_tasks.git import Git, GitOptions
         Bench(Path({str(bench.root)!r})).run(Git(options(GitOptions, url={repository.url!r}, to="got")))
         """)

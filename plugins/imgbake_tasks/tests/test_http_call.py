@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from taskbench import Bench, options
 
 from imgbake.errors import StepError
 from imgbake.testing.http import Answer, HttpServer, Seen
 from imgbake_tasks.http import Http, HttpOptions
+from imgbake_tasks.tests.taskbench import Bench, options
 
 RELEASE = {"id": 7, "name": "one", "assets": [{"id": 11, "tags": ["a", "b"]}], "a.b": None}
 
@@ -59,7 +60,7 @@ def test_a_post_without_a_body_says_so(bench: Bench, server: HttpServer) -> None
         ({"select": "assets.0.tags"}, '["a","b"]\n'),
     ],
 )
-def test_what_is_kept(bench: Bench, server: HttpServer, values: dict[str, object], kept: str) -> None:
+def test_what_is_kept(bench: Bench, server: HttpServer, values: dict[str, Any], kept: str) -> None:
     step = call(server, to="kept", **values)
     bench.run(step)
     assert (bench.root / "kept").read_text() == kept
@@ -124,7 +125,7 @@ def test_a_post_that_was_not_done_is_sent_again(bench: Bench, server: HttpServer
     "fault", [{"status": 500}, {"status": 502}, {"reset": True}, {"truncate": True, "after": 5}], ids=str
 )
 def test_a_post_that_may_have_been_done_is_not(
-    bench: Bench, server: HttpServer, fault: dict[str, object]
+    bench: Bench, server: HttpServer, fault: dict[str, Any]
 ) -> None:
     server.fault("/api", **fault)
     with pytest.raises(StepError) as caught:
@@ -134,7 +135,7 @@ def test_a_post_that_may_have_been_done_is_not(
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"reset": True}, {"truncate": True, "after": 5}], ids=str)
-def test_a_put_is_sent_again(bench: Bench, server: HttpServer, fault: dict[str, object]) -> None:
+def test_a_put_is_sent_again(bench: Bench, server: HttpServer, fault: dict[str, Any]) -> None:
     server.fault("/api", **fault)
     bench.run(call(server, method="PUT", body="x"))
     assert [seen.body for seen in server.requests] == [b"x", b"x"]

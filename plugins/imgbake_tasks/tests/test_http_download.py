@@ -9,15 +9,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from taskbench import Bench, options
 
 from imgbake.errors import Interrupted, StepError
 from imgbake.testing.http import Answer, HttpServer, Seen
 from imgbake_tasks import retry
 from imgbake_tasks.http import Http, HttpOptions
+from imgbake_tasks.tests.taskbench import Bench, options
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
@@ -81,7 +82,7 @@ def test_a_wrong_checksum_leaves_what_was_there(bench: Bench, server: HttpServer
     ids=["truncated", "reset", "stalled"],
 )
 def test_a_broken_download_goes_on_where_it_was(
-    bench: Bench, server: HttpServer, fault: dict[str, object]
+    bench: Bench, server: HttpServer, fault: dict[str, Any]
 ) -> None:
     server.fault("/app.zip", **fault)
     step = http(server, stall_timeout=0.3)

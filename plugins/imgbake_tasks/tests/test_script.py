@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from taskbench import Bench, options
 
 from imgbake.errors import StepError
 from imgbake_tasks.script import Script, ScriptOptions
+from imgbake_tasks.tests.taskbench import Bench, options
 
 
 def script(**values: object) -> Script:

@@ -60,7 +60,7 @@ class GitRepository:
 class GitServer:
     """Serves the repositories below a folder by git's smart HTTP protocol, for the time of a `with` block.
 
-    With `user` and `password`, it wants them. `requests` says how many bytes git sent and got.
+    With `user` and `password`, it wants them; `dumb` serves plain files, as any web server can.
     """
 
     def __init__(self, folder: Path, *, user: str = "", password: str = "", dumb: bool = False) -> None:
