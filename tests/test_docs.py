@@ -1,0 +1,186 @@
+"""What the documents say is so: commands are run, recipes read, and lists compared with the code.
+
+In a document, a block whose first line is ```LANGUAGE FILE is a file, and a ```console block is a
+session: lines that begin with `$ ` are commands, and those after one are what it prints. `…` stands
+for any text, alone on a line for any lines.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from imgbake import contract, errors, events, hookspecs
+from imgbake.testing.project import Project
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("examples/**/README.md")])
+
+
+class Block(NamedTuple):
+    """A fenced block of a document."""
+
+    language: str
+    file: str  # what it is the content of, if it is
+    text: str
+
+
+class Command(NamedTuple):
+    """A command of a session, and what it prints."""
+
+    command: str
+    printed: str
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_the_sessions_of_a_document_print_what_it_says(page: str, tmp_path: Path) -> None:
+    folder = tmp_path
+    for block in _blocks(ROOT / page):
+        if block.file:
+            path = folder / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+        elif block.language == "console":
+            for command in _commands(block.text):
+                if command.command.startswith("cd "):
+                    folder = folder / command.command.removeprefix("cd ")
+                    continue
+                printed = _printed(command.command, folder)
+                assert _matches(command.printed, printed), f"$ {command.command}\n{printed}"
+
+
+def _blocks(page: Path) -> Iterator[Block]:
+    fences = re.finditer(r"^```(\w*) ?(.*)\n((?:.*\n)*?)```$", page.read_text(), re.MULTILINE)
+    return (Block(*fence.groups()) for fence in fences)
+
+
+def _commands(session: str) -> Iterator[Command]:
+    for part in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]:
+        command, _, printed = part.partition("\n")
+        while command.endswith("\\"):
+            more, _, printed = printed.partition("\n")
+            command = f"{command}\n{more}"
+        yield Command(command, printed)
+
+
+def _printed(command: str, folder: Path) -> str:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    ran = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path, "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return ran.stdout
+
+
+def _matches(expected: str, printed: str) -> bool:
+    pattern = "".join(
+        r"(?:.*\n)*" if line.strip() == "…" else re.escape(line.rstrip()).replace("…", ".*") + r"\s*\n"
+        for line in expected.splitlines()
+    )
+    return re.fullmatch(pattern, printed) is not None
+
+
+@pytest.mark.parametrize("number", range(sum(1 for _ in _blocks(DOCS / "tasks.md"))))
+def test_the_recipes_about_tasks_are_right(number: int, project: Project) -> None:
+    project.recipe(list(_blocks(DOCS / "tasks.md"))[number].text)
+    ran = project.run("check")
+    assert ran.code == 0, ran.stderr
+
+
+def test_the_reference_is_current() -> None:
+    from importlib.metadata import entry_points
+
+    from imgbake import reference
+    from imgbake.plugins import Plugins
+
+    own = [entry for entry in entry_points(group="imgbake") if entry.dist and entry.dist.name == "imgbake"]
+    page = reference.reference(Plugins(own))
+    assert (DOCS / "recipe.md").read_text() == page, "`imgbake run docs` writes it anew"
+
+
+def test_every_hook_is_in_the_plugin_guide_with_its_signature() -> None:
+    guide = (DOCS / "plugins.md").read_text()
+    hooks = [hook for name, hook in vars(hookspecs).items() if name.startswith("imgbake_")]
+    assert hooks
+    assert [line for line in map(_signature, hooks) if line not in guide] == []
+
+
+def _signature(function: object) -> str:
+    line = inspect.getsource(function).partition("def ")[2].partition("\n")[0]  # type: ignore[arg-type]  # a function
+    return "def " + line.partition("  #")[0].removesuffix(":")
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [contract.Step, contract.Target, contract.Exporter, contract.Pinnable, contract.PartsContext,
+     contract.RunContext, contract.ResolveContext, contract.Blobs, events.Observer],
+)  # fmt: skip
+def test_every_method_that_plugins_meet_is_in_their_guide(protocol: type) -> None:
+    guide = (DOCS / "plugins.md").read_text()
+    names = [name for name in vars(protocol) if not name.startswith("_") and name != "version"]
+    assert names
+    assert [name for name in names if f"`{name}" not in guide] == []
+
+
+def test_every_event_is_in_the_plugin_guide() -> None:
+    guide = (DOCS / "plugins.md").read_text()
+    tags = [cls.__struct_config__.tag for cls in events.Event.__subclasses__()]
+    assert tags
+    assert [tag for tag in tags if f"`{tag}`" not in guide] == []
+
+
+def test_the_words_of_the_glossary_are_those_of_the_code() -> None:
+    glossary = (DOCS / "architecture.md").read_text().partition("## Words")[2]
+    in_code = [line.split("|")[-2] for line in glossary.splitlines() if line.startswith("| ")]
+    names = re.findall(r"`(\w+)\.(\w+)`", " ".join(in_code))
+    assert len(names) > 15
+    for module, name in names:
+        assert hasattr(importlib.import_module(f"imgbake.{module}"), name), f"{module}.{name}"
+
+
+def test_every_module_is_on_the_architecture_page() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    known = [re.compile(name.replace("*", r"\w+")) for name in re.findall(r"`([a-z_]+\*?)`", page)]
+    core = ROOT / "src/imgbake"
+    modules = {path.relative_to(core).parts[0].removesuffix(".py") for path in core.rglob("*.py")}
+    absent = [name for name in modules if not any(each.fullmatch(name) for each in known)]
+    assert sorted(set(absent) - {"__init__"}) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", re.sub(r"`[^`]*`", "", text))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_exit_code_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    codes = {cls.exit_code for cls in vars(errors).values() if hasattr(cls, "exit_code")}
+    assert [code for code in sorted({0, *codes}) if f"| {code} |" not in readme] == []
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from typer.main import get_command
+
+    from imgbake.cli import app
+
+    readme = (ROOT / "README.md").read_text()
+    commands = get_command(app).commands  # type: ignore[attr-defined]  # a group has them
+    assert [name for name in commands if f"| `imgbake {name}" not in readme] == []
