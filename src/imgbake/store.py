@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from imgbake import copying
 from imgbake import digest as digests
 from imgbake.contract import Artifact
 from imgbake.errors import BakeError
+from imgbake.store_faults import StoreFull
 from imgbake.store_folder import default_folder, default_limit
 from imgbake.store_index import SharedIndex
 from imgbake.witness import ABSENT, COARSE_SETTLE_NS, UNSETTLED, Signature, signature
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 _RECORD = "record:"
 _SMALL = 1 << 18  # bytes: a file that is read at once
+_TO_BREATHE = 1 << 24  # bytes: enough for sqlite to work
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.EACCES}
 
 
@@ -104,12 +107,14 @@ class Store:
         Raises BakeError when it can't be read.
         """
         try:
-            source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            source = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would block
         except OSError as error:
             raise BakeError(f"can't read {path}: {error.strerror}") from None
         try:
-            small = os.fstat(source).st_size < _SMALL
-            if small and len(data := os.read(source, _SMALL)) < _SMALL:
+            found = os.fstat(source)
+            if not stat.S_ISREG(found.st_mode):
+                raise BakeError(f"can't keep {path}: it is not a file")
+            if found.st_size < _SMALL and len(data := os.read(source, _SMALL)) < _SMALL:
                 return self.add_bytes(data)
             os.lseek(source, 0, os.SEEK_SET)
             return self._add_large(source)
@@ -149,9 +154,8 @@ class Store:
                 if error.errno not in _NO_LINK:
                     raise
                 copying.copy_path(source, temporary, 0o444)
-            else:
-                self._sign_again(digest, before)
             os.replace(temporary, to)
+        self._sign_again(digest, before)
 
     def copy(self, digest: str, to: Path, mode: int = 0o644) -> None:
         """Puts a copy of this blob at a path, to be changed at will; shares blocks where possible.
@@ -191,7 +195,7 @@ class Store:
         if not self._index.is_open:
             return
         try:
-            if self._has_grown:
+            if self._has_grown and self._index.do(lambda index: index.volume()) > self.size_limit:
                 self.gc(self.size_limit)
             self._index.note_used()
         except BakeError as error:  # what was built is safe, whatever becomes of the store
@@ -219,8 +223,12 @@ class Store:
         """
         from imgbake import store_upkeep
 
-        self._index.note_used()
-        in_use = self._index.scratch().others_since()
+        try:
+            self._index.note_used()
+        except StoreFull:  # not even room to open it
+            store_upkeep.drop_oldest(self.folder, _TO_BREATHE)
+            self._index.note_used()
+        in_use = self._index.in_use_since()
         unused = 0.0 if older_than is None else time.time() - older_than
         most = sys.maxsize if limit is None else limit
         return self._index.do(lambda index: store_upkeep.make_room(index, self.folder, most, unused, in_use))
@@ -234,7 +242,7 @@ class Store:
             with suppress(KeyError):
                 self._verify(digest)
         for kept in self.entries():
-            if kept.kind == "blob" and not self.has(kept.name):
+            if kept.kind == "blob" and not os.path.exists(self._file(kept.name)):
                 self._drop(kept.name)
         return tuple(damaged)
 
@@ -243,8 +251,8 @@ class Store:
         from imgbake import store_upkeep
 
         self._index.forget_used()
-        ever = float("inf")
-        self._index.do(lambda index: store_upkeep.make_room(index, self.folder, -1, ever, ever))
+        store_upkeep.drop_oldest(self.folder, sys.maxsize)  # first: opening the index takes room
+        self._index.do(lambda index: store_upkeep.clear(index, self.folder))
 
     def _file(self, digest: str) -> str:
         return self._blobs + digest.removeprefix("sha256:")
@@ -314,7 +322,7 @@ class Store:
     def _sign_again(self, digest: str, before: Signature) -> None:
         """After a hard link, which moves the change time and nothing else."""
         now = signature(self._file(digest))
-        if (now[0], *now[2:]) == (before[0], *before[2:]):
+        if now != before and (now[0], *now[2:]) == (before[0], *before[2:]):
             self._index.write(lambda index: self._sign(index, digest, now, now[2]))
 
     def _add_large(self, source: int) -> str:
@@ -345,7 +353,13 @@ class Store:
                 os.unlink(path)
                 self._index.used(digest)
                 return
-            os.rename(path, file)
+            try:
+                os.rename(path, file)
+            except FileNotFoundError:
+                if now == ABSENT or os.path.exists(path):
+                    os.makedirs(self._blobs, exist_ok=True)
+                    os.rename(path, file)
+                # Else it was moved before the index turned out to be damaged.
             index.set(digest, Blob(size, signature(file)))
 
     @contextmanager

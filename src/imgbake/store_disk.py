@@ -120,7 +120,7 @@ class Index(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
     def read(self, key: str) -> Blob | bytes | None:
         """The value of a key. Unlike `get` it writes nothing; `touch_all` does, for many at once.
 
-        A row that isn't ours, such as a pickle, is deleted.
+        A row that isn't ours, such as a pickle, is deleted; a blob's file stays, to be verified.
         """
         select = "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
         row = self._sql(select, (key,)).fetchone()
@@ -131,7 +131,7 @@ class Index(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
             found: Blob | bytes = self.disk.fetch(mode, name, value, read=False)
             return found
         except Refused:
-            self.delete(key)
+            self._sql("DELETE FROM Cache WHERE key = ? AND raw = 1", (key,))
             return None
 
     def blob(self, digest: str) -> Blob | None:
@@ -139,12 +139,13 @@ class Index(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
         found = self.read(digest)
         return found if isinstance(found, Blob) else None
 
-    def touch_all(self, keys: Iterable[str]) -> None:
-        """Says that these keys were used now."""
+    def touch_all(self, keys: Iterable[str], lasting: float) -> None:
+        """Says that these keys were used now, unless that was said in the last `lasting` seconds."""
+        update = "UPDATE Cache SET access_time = ? WHERE key = ? AND raw = 1 AND access_time < ?"
         now = time.time()
         with self._transact() as (sql, _):
             for key in keys:
-                sql("UPDATE Cache SET access_time = ? WHERE key = ? AND raw = 1", (now, key))
+                sql(update, (now, key, now - lasting))
 
     def rows(self) -> Iterator[Row]:
         """Every row that is ours, least recently used first."""

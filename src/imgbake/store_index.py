@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _BATCH = 500  # writes that a transaction gathers before it writes them
 _NOTE_AFTER = 5.0  # seconds for which the note that something was used may wait
+_NOTED = 600.0  # seconds for which it needs no other one
 
 
 class SharedIndex:
@@ -107,6 +108,10 @@ class SharedIndex:
             assert self._scratch is not None
             return self._scratch
 
+    def in_use_since(self) -> float:
+        """The time from which on a process that still runs may count on what was used."""
+        return self.scratch().others_since() - _NOTED - _NOTE_AFTER
+
     def close(self) -> None:
         """Closes the index, and removes this process's folder."""
         with self._lock:
@@ -157,7 +162,7 @@ class SharedIndex:
     def _note_used(self, index: Index) -> None:
         used, self._used = self._used, set()
         if used:
-            index.touch_all(used)
+            index.touch_all(list(used), _NOTED)
         self._noted = time.monotonic()
 
     def _after_fork(self) -> None:

@@ -15,7 +15,8 @@ from imgbake import digest as digests
 from imgbake.store_disk import BLOBS, Blob, Index
 from imgbake.store_faults import is_damage
 
-_DAMAGED = DBNAME + ".damaged"
+_DAMAGED = ".damaged"
+_FILES = (DBNAME, DBNAME + "-wal", DBNAME + "-shm")
 
 
 def open_index(folder: Path, size_limit: int, warn: Callable[[str], None], *, check: bool = False) -> Index:
@@ -54,6 +55,12 @@ def blob_files(folder: Path) -> Iterator[tuple[str, int]]:
                     yield digest, entry.stat(follow_symlinks=False).st_size
 
 
+def forget_damaged(folder: Path) -> None:
+    """Removes the damaged index that was moved aside."""
+    for name in _FILES:
+        (folder / (name + _DAMAGED)).unlink(missing_ok=True)
+
+
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Lets one process at a time open the index, so that no two make or mend it at once."""
@@ -66,6 +73,6 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _move_aside(folder: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
+    for name in _FILES:
         with suppress(FileNotFoundError):
-            (folder / (DBNAME + suffix)).replace(folder / (_DAMAGED + suffix))
+            (folder / name).replace(folder / (name + _DAMAGED))

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from imgbake import hashing
 from imgbake.store_disk import Index, Row, filename
-from imgbake.store_opening import blob_files
+from imgbake.store_opening import blob_files, forget_damaged
 from imgbake.witness import signature
 
 T = TypeVar("T")
@@ -72,11 +72,31 @@ def make_room(index: Index, folder: Path, limit: int, unused_since: float, in_us
     return Freed(freed.number + strays.number, freed.size + strays.size)
 
 
+def drop_oldest(folder: Path, size: int) -> None:
+    """Removes at least so many bytes of blobs without the index, which drops their rows when asked.
+
+    Those that were written first go first.
+    """
+    files = [(folder / filename(digest), size) for digest, size in blob_files(folder)]
+    for file, freed in sorted(files, key=lambda each: signature(each[0])[1]):
+        if size <= 0:
+            return
+        file.unlink(missing_ok=True)
+        size -= freed
+
+
 def check_blobs(folder: Path) -> Iterator[tuple[str, bool]]:
     """Reads every blob: its digest, and whether it is sound."""
     for some in _slices(list(blob_files(folder))):
         found = hashing.of_files([(str(folder / filename(digest)), size) for digest, size in some])
         yield from ((digest, now == digest) for (digest, _), now in zip(some, found, strict=True))
+
+
+def clear(index: Index, folder: Path) -> None:
+    """Removes everything, and what is left of a damaged index."""
+    index.clear()
+    _unlink_strays(index, folder, float("inf"))
+    forget_damaged(folder)
 
 
 def _evict(index: Index, limit: int, unused_since: float, in_use_since: float) -> Freed:
