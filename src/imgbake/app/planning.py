@@ -62,6 +62,9 @@ class Planner:
         if unknown:
             moved = next((name for name in unknown if before[name].action == "run"), unknown[0])
             return Planned(node.id, "may run", (f"{moved} runs first",))
+        restored = next((name for name in node.before if before[name].action == "restore"), None)
+        if restored is not None and node.kind == "task":  # the files that it reads aren't there yet
+            return Planned(node.id, "may run", (f"{restored} is restored first",))
         work = work_of(node, self._project, self.artifacts)
         try:
             verdict = judge.judge(node, work, self._project, force=self._force)
@@ -73,7 +76,8 @@ class Planner:
             return Planned(node.id, "cached", verdict.why, verdict)
         if verdict.artifact is not None:
             self.artifacts[node.id] = verdict.artifact
-        return Planned(node.id, verdict.action, verdict.why, verdict)
+        why = () if verdict.action == "cached" else verdict.why
+        return Planned(node.id, verdict.action, why, verdict)
 
 
 class Explained(msgspec.Struct, frozen=True):

@@ -1,0 +1,45 @@
+"""`imgbake plan` and `list`: what a build would do, without doing it."""
+
+from __future__ import annotations
+
+from imgbake.testing.project import Project
+
+RECIPE = """
+[tasks.first]
+run = "cat in.txt >first.txt"
+inputs = ["in.txt"]
+outputs = ["first.txt"]
+
+[tasks.second]
+run = "cat first.txt >second.txt"
+inputs = ["first.txt"]
+outputs = ["second.txt"]
+"""
+
+
+def _actions(project: Project) -> list[tuple[str, str, list[str]]]:
+    ran = project.run("plan", "--format", "json")
+    return [(step["node"], step["action"], step["why"]) for step in ran.json]
+
+
+def test_what_reads_files_that_will_be_restored_may_run(project: Project) -> None:
+    project.recipe(RECIPE)
+    project.write("in.txt", "a")
+    project.make()
+    (project.root / "first.txt").unlink()
+    gone = "its outputs are missing or were changed"
+    assert _actions(project) == [
+        ("task:first", "restore", [gone]),
+        ("task:second", "may run", ["task:first is restored first"]),
+    ]
+    assert project.make().outcomes() == {"task:first": "restored", "task:second": "cached"}
+
+
+def test_what_is_cached_needs_no_reason(project: Project) -> None:
+    project.recipe(RECIPE.replace("cat in.txt", "wc -c in.txt"))
+    project.write("in.txt", "a")
+    project.make()
+    project.write("in.txt", "b")
+    project.make()
+    project.write("in.txt", "a")
+    assert _actions(project) == [("task:first", "cached", []), ("task:second", "cached", [])]
