@@ -26,7 +26,7 @@ _HUB_NAMES = frozenset({HUB, "index.docker.io", HUB_API})
 _LONGEST_REPOSITORY = 255
 
 _LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
-_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[A-Fa-f0-9:]+\])(?::[0-9]+)?", re.ASCII)
+_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[A-Fa-f0-9:]+\])(?::(?P<port>[0-9]+))?", re.ASCII)
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -86,12 +86,7 @@ def parse(text: str) -> Reference:
     rest, at, hexdigest = text.partition("@")
     name, tag = _split_tag(rest)
     registry, repository = _split_registry(name)
-    if not _DOMAIN.fullmatch(registry):
-        raise _bad(
-            text,
-            f"'{registry}' is not a host name",
-            "write host/name:tag, such as registry.example.com/shop:1",
-        )
+    _check_registry(registry, text)
     _check_repository(repository, name, text)
     return Reference(
         registry=HUB if registry in _HUB_NAMES else registry,
@@ -116,6 +111,13 @@ def _split_registry(name: str) -> tuple[str, str]:
     if first in _HUB_NAMES and "/" not in rest:
         rest = f"library/{rest}"
     return first, rest
+
+
+def _check_registry(registry: str, text: str) -> None:
+    found = _DOMAIN.fullmatch(registry)
+    if not found or int(found["port"] or 1) not in range(1, 1 << 16):
+        hint = "write host/name:tag, such as registry.example.com/shop:1"
+        raise _bad(text, f"'{registry}' is not a host name", hint)
 
 
 def _check_repository(repository: str, name: str, text: str) -> None:

@@ -17,6 +17,7 @@ What it is made of, each only knowing those below:
     origins                   HTTPS, or HTTP where allowed
     transport, connections    one request; connections kept alive, limited by host
     wire, tls, proxies        one connection: stops and stalls noticed, trust, the way there
+    addresses                 where requests go
     patience, failures        when to try again; what refusals mean
 """
 

@@ -10,15 +10,16 @@ import base64
 import threading
 import time
 from collections.abc import Sequence
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 
 from imgbake_oci.reference import Reference
+from imgbake_oci.registry.addresses import follow
 from imgbake_oci.registry.challenge import Challenge
 from imgbake_oci.registry.credentials import Credential, Credentials
 from imgbake_oci.registry.failures import RegistryError, login, shown
-from imgbake_oci.registry.origins import Origins
+from imgbake_oci.registry.origins import Origins, insecure
 from imgbake_oci.registry.patience import TRANSIENT, Transient, Watch, retry_after
 from imgbake_oci.registry.transport import Request, Response, Transport
 
@@ -31,9 +32,14 @@ _USED = 0.9  # the part of its lifetime during which a token is used
 
 
 class _Token(msgspec.Struct):
-    token: str = ""
-    access_token: str = ""
-    expires_in: float = _DEFAULT_LIFETIME
+    token: str | None = None
+    access_token: str | None = None
+    expires_in: float | None = None
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds."""
+        return _DEFAULT_LIFETIME if self.expires_in is None else self.expires_in
 
 
 class _Pass(msgspec.Struct, frozen=True):
@@ -109,21 +115,22 @@ class Auth:
         credential = self._credentials.find(reference).credential
         if challenge.scheme == "basic":
             return _Pass(_basic(credential) if credential else "", float("inf"))
-        request = _token_request(challenge, scopes, credential)
+        home = self._origins.origin(reference.api_host, watch)
+        realm = follow(f"{home}/", challenge.parameters.get("realm", ""))
+        request = _token_request(realm, challenge, scopes, credential)
         self._check_realm(reference, request, credential)
         started = time.monotonic()
         with self._transport.send(request, watch) as response:
             token = self._read_token(reference, response)
-        return _Pass(f"Bearer {token.token or token.access_token}", started + token.expires_in * _USED)
+        return _Pass(f"Bearer {token.token or token.access_token}", started + token.lifetime * _USED)
 
     def _check_realm(self, reference: Reference, request: Request, credential: Credential | None) -> None:
         """A password goes nowhere in the clear, wherever a registry sends us."""
-        parts = urlsplit(request.url)
-        plain_is_fine = parts.scheme == "http" and (
-            not credential or self._origins.allows_plain(parts.netloc)
-        )
-        if parts.scheme != "https" and not plain_is_fine:
-            raise RegistryError(f"{reference.registry}: wants the password sent to {shown(request.url)}")
+        if credential and not self._origins.allows(request.origin):
+            message = (
+                f"{reference.registry}: wants the password sent to {shown(request.url)}, which is not HTTPS"
+            )
+            raise RegistryError(message, hint=insecure(request.origin))
 
     def _read_token(self, reference: Reference, response: Response) -> _Token:
         body = response.read(_ANSWER_LIMIT)
@@ -136,16 +143,17 @@ class Auth:
             message = f"{reference.registry}: unauthorized: no token for {reference.repository}"
             raise RegistryError(message, hint=self.advice(reference), status=response.status)
         try:
-            token = msgspec.json.decode(body, type=_Token)
+            token = msgspec.json.decode(body, type=_Token, strict=False)
         except msgspec.DecodeError as error:
             realm = shown(response.request.url)
             raise RegistryError(f"{reference.registry}: {realm} answered no token") from error
         return token
 
 
-def _token_request(challenge: Challenge, scopes: Scopes, credential: Credential | None) -> Request:
+def _token_request(
+    realm: str, challenge: Challenge, scopes: Scopes, credential: Credential | None
+) -> Request:
     """The request for a token: GET (token specification), or POST with an identity token (OAuth2)."""
-    realm = challenge.parameters.get("realm", "")
     service = challenge.parameters.get("service", "")
     wanted = scopes or tuple(challenge.parameters.get("scope", "").split())
     if credential and credential.identity_token:

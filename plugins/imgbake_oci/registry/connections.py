@@ -6,35 +6,12 @@ import http.client
 import ssl
 import threading
 from collections.abc import Callable
-from typing import Literal
 
-import msgspec
-
+from imgbake_oci.registry.addresses import Origin
 from imgbake_oci.registry.patience import TICK, Check, Timeouts
 from imgbake_oci.registry.proxies import Proxy, proxy_for
 from imgbake_oci.registry.tls import Contexts
 from imgbake_oci.registry.wire import Wire
-
-Scheme = Literal["http", "https"]
-_PORTS = {"http": 80, "https": 443}
-
-
-class Origin(msgspec.Struct, frozen=True):
-    """One end of connections: how, and with whom. `host` is written as in URLs, with a port if any."""
-
-    scheme: str
-    host: str
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """The host without brackets, and the port. Raises ValueError when the port is not a number."""
-        name, colon, port = self.host.rpartition(":")
-        if not colon or self.host.endswith("]"):
-            name, port = self.host, str(_PORTS[self.scheme])
-        return name.strip("[]"), int(port)
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.host}"
 
 
 class Connection(http.client.HTTPConnection):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 
-from imgbake_oci.registry.connections import Origin
+from imgbake_oci.registry.addresses import Origin
 from imgbake_oci.registry.patience import Transient, Watch
 from imgbake_oci.registry.proxies import is_loopback
 from imgbake_oci.registry.transport import Request, Transport, Unreachable
@@ -29,22 +29,24 @@ class Origins:
 
     def origin(self, host: str, watch: Watch) -> Origin:
         """The origin of the API at this host[:port]. Raises Unreachable or Transient."""
+        if not self.allows(Origin("http", host)):
+            return Origin("https", host)
         with self._lock:
             if host not in self._known:
                 self._known[host] = self._find(host, watch)
             return self._known[host]
 
-    def allows_plain(self, host: str) -> bool:
-        """May secrets go to this host without TLS?"""
-        return host in self._insecure or is_loopback(Origin("http", host).address[0])
+    def allows(self, origin: Origin) -> bool:
+        """May requests, and secrets, go there?"""
+        if origin.scheme == "https":
+            return True
+        return origin.host in self._insecure or is_loopback(origin.address[0])
 
     def _find(self, host: str, watch: Watch) -> Origin:
         secure, plain = Origin("https", host), Origin("http", host)
         if host in self._insecure:
             return secure if self._answers(secure, watch) else plain
-        if self.allows_plain(host):
-            return plain if self._answers(plain, watch) else secure
-        return secure
+        return plain if self._answers(plain, watch) else secure
 
     def _answers(self, origin: Origin, watch: Watch) -> bool:
         """Is there a server that speaks this scheme? A TLS server resets a plain request, or calls it bad."""
@@ -55,3 +57,8 @@ class Origins:
                 return response.status != 400 and not location.startswith(f"https://{origin.host}/")
         except (Transient, Unreachable):
             return False
+
+
+def insecure(origin: Origin) -> str:
+    """What a user can do who wants requests to go there nevertheless."""
+    return f"if that is meant, set IMGBAKE_INSECURE_REGISTRIES={origin.host}"

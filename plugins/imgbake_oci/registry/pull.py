@@ -8,7 +8,7 @@ from typing import IO
 
 import msgspec
 
-from imgbake.api import did_you_mean, digest
+from imgbake.api import BakeError, did_you_mean, digest
 from imgbake_oci import media_types
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.reference import Reference
@@ -73,6 +73,9 @@ def blob(
             download = _Download(session, reference, descriptor, file, watch)
             session.patiently(download.attempt, watch)
             download.verify()
+    except OSError as error:
+        to.unlink(missing_ok=True)
+        raise BakeError(f"{to}: could not write blob {descriptor.digest}: {error.strerror}") from error
     except BaseException:
         to.unlink(missing_ok=True)
         raise
@@ -115,9 +118,7 @@ class _Download:
             raise self._wrong(f"it sent bytes whose digest is {found}")
 
     def _call(self) -> Call:
-        headers = {"Accept-Encoding": "identity"}
-        if self._done:
-            headers["Range"] = f"bytes={self._done}-"
+        headers = {"Range": f"bytes={self._done}-"} if self._done else {}
         path, what = f"blobs/{self._descriptor.digest}", f"blob {self._descriptor.digest}"
         return Call(self._reference, "GET", path, what, expected=(200, 206), headers=headers)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode
 
 from imgbake.api import digest as digests
 from imgbake_oci.reference import Reference
+from imgbake_oci.registry.addresses import follow
 from imgbake_oci.registry.failures import RegistryError
 from imgbake_oci.registry.patience import Transient, Watch
 from imgbake_oci.registry.session import Call, Session
@@ -145,7 +146,7 @@ class Upload:
         """Notes where the registry wants the next request of this upload."""
         location = response.headers.get("Location")
         if location:
-            self._location = urljoin(response.request.url, location)
+            self._location = follow(response.request.url, location)
         elif not self._location:
             raise RegistryError(f"{self._reference.registry}: began an upload and did not say where")
 

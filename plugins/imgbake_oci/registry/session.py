@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
-from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from imgbake_oci.reference import Reference
 from imgbake_oci.registry import challenge
+from imgbake_oci.registry.addresses import at, follow, origin
 from imgbake_oci.registry.auth import Auth
 from imgbake_oci.registry.failures import RegistryError, refusal, shown
-from imgbake_oci.registry.origins import Origins
+from imgbake_oci.registry.origins import Origins, insecure
 from imgbake_oci.registry.patience import TRANSIENT, Retries, Transient, Watch, patiently, retry_after
 from imgbake_oci.registry.transport import Body, Request, Response, Transport
 
@@ -84,10 +84,8 @@ class Session:
         raise AssertionError("unreachable")
 
     def _request(self, call: Call, watch: Watch) -> Request:
-        origin = self._origins.origin(call.reference.api_host, watch)
-        url = urljoin(f"{origin}/v2/{call.reference.repository}/", call.path)
-        if urlsplit(url).netloc == origin.host:  # a registry behind a proxy may not know its own scheme
-            url = urlsplit(url)._replace(scheme=origin.scheme).geturl()
+        home = self._origins.origin(call.reference.api_host, watch)
+        url = at(follow(f"{home}/v2/{call.reference.repository}/", call.path), home)
         self._check_scheme(call, url)
         return Request(call.method, url, dict(call.headers), call.body, call.commits)
 
@@ -116,7 +114,7 @@ class Session:
                 return response
             with response:
                 response.read(_ERROR_LIMIT)
-            url = urljoin(response.request.url, location)
+            url = follow(response.request.url, location)
             self._check_scheme(call, url)
             request = Request(call.method, url, dict(call.headers))
             response = self._transport.send(request, watch)
@@ -126,11 +124,10 @@ class Session:
         )
 
     def _check_scheme(self, call: Call, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme == "https" or (parts.scheme == "http" and self._origins.allows_plain(parts.netloc)):
-            return
-        origin = f"{call.reference.registry}: could not {call.verb} {call.what}"
-        raise RegistryError(f"{origin}: it leads to {shown(url)}, which is not HTTPS")
+        if not self._origins.allows(origin(url)):
+            message = f"{call.reference.registry}: could not {call.verb} {call.what}"
+            message = f"{message}: it leads to {shown(url)}, which is not HTTPS"
+            raise RegistryError(message, hint=insecure(origin(url)))
 
     def _raise(self, call: Call, response: Response) -> None:
         body = response.read(_ERROR_LIMIT)

@@ -14,24 +14,26 @@ from urllib.parse import urlsplit
 import msgspec
 
 from imgbake.api import BakeError
-from imgbake_oci.registry.connections import Connection, Origin, Pool, Pools
+from imgbake_oci.registry.addresses import Origin, origin
+from imgbake_oci.registry.connections import Connection, Pool, Pools
 from imgbake_oci.registry.failures import RegistryError, shown
 from imgbake_oci.registry.patience import Transient, Watch
 from imgbake_oci.registry.wire import FilePart
+
+_ALWAYS = {"User-Agent": "imgbake", "Accept-Encoding": "identity"}
 
 Body = bytes | FilePart | None
 
 
 class Unreachable(RegistryError):
-    """No connection could be made. `is_tls` says that it was TLS that failed."""
-
-    def __init__(self, message: str, *, hint: str = "", is_tls: bool = False) -> None:
-        super().__init__(message, hint=hint)
-        self.is_tls = is_tls
+    """No connection could be made."""
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What is asked. `url` is absolute; `commits` says that the answer may take its time."""
+    """What is asked.
+
+    `url` is one that `addresses.follow` made; `commits` says that the answer may take its time.
+    """
 
     method: str
     url: str
@@ -42,14 +44,16 @@ class Request(msgspec.Struct, frozen=True):
     @property
     def origin(self) -> Origin:
         """Where it goes."""
-        parts = urlsplit(self.url)
-        return Origin(parts.scheme, parts.netloc.rpartition("@")[2])
+        return origin(self.url)
 
     @property
     def target(self) -> str:
         """Path and query."""
         parts = urlsplit(self.url)
         return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+    def __repr__(self) -> str:
+        return f"Request({self.method} {shown(self.url)})"
 
 
 class _Stale(Exception):
@@ -160,7 +164,7 @@ def _connect(connection: Connection, request: Request, pool: Pool) -> None:
     """Connects. What fails is final for a host that never answered, unless it broke off."""
     try:
         connection.connect()
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError, OverflowError) as error:  # bad names, ports
         unreachable = _unreachable(request.origin, error)
         if pool.worked or isinstance(error, ConnectionResetError):
             raise Transient(unreachable) from error
@@ -170,7 +174,7 @@ def _connect(connection: Connection, request: Request, pool: Pool) -> None:
 def _send(connection: Connection, request: Request, watch: Watch) -> None:
     target = request.url if connection.is_forwarded else request.target
     connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
-    headers = {"Host": request.origin.host, **request.headers, **connection.proxy_headers}
+    headers = {"Host": request.origin.host, **_ALWAYS, **request.headers, **connection.proxy_headers}
     if request.body is not None or request.method in ("POST", "PUT", "PATCH"):
         headers["Content-Length"] = str(_size(request.body))
     for name, value in headers.items():
@@ -206,10 +210,10 @@ def _unreachable(origin: Origin, error: Exception) -> BakeError:
             "or name its file in SSL_CERT_FILE"
         )
         why = f"its certificate is not trusted: {error.verify_message}"
-        return Unreachable(f"{origin.host}: {why}", hint=hint, is_tls=True)
+        return Unreachable(f"{origin.host}: {why}", hint=hint)
     if isinstance(error, ssl.SSLError):
         hint = f"for a registry without TLS, set IMGBAKE_INSECURE_REGISTRIES={origin.host}"
-        return Unreachable(f"{origin.host}: TLS failed: {error.reason or error}", hint=hint, is_tls=True)
+        return Unreachable(f"{origin.host}: TLS failed: {error.reason or error}", hint=hint)
     if isinstance(error, socket.gaierror):
         return Unreachable(f"{origin.host}: no such host: {error.strerror}", hint="check the name")
     why = "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__

@@ -18,6 +18,7 @@ from typing import ParamSpec
 
 import msgspec
 
+from imgbake.api import BakeError
 from imgbake_oci.registry.patience import TICK, Check, Watch
 
 P = ParamSpec("P")
@@ -63,10 +64,10 @@ class Wire:
     def send_file(self, part: FilePart, sent: Sent) -> None:
         """Sends a part of a file: the kernel does it alone on a plain connection.
 
-        `sent` hears how many bytes more have gone. Raises TimeoutError on a stall, OSError when the
-        file ends early.
+        `sent` hears how many bytes more have gone. Raises TimeoutError on a stall, BakeError when the
+        file can't be read or ends early.
         """
-        with part.path.open("rb", buffering=0) as file:
+        with _opened(part) as file:
             if isinstance(self._sock, ssl.SSLSocket):
                 self._send_read(file, part, sent)
             else:
@@ -148,6 +149,13 @@ class _Reader(io.RawIOBase):
         super().close()
 
 
+def _opened(part: FilePart) -> io.FileIO:
+    try:
+        return part.path.open("rb", buffering=0)
+    except OSError as error:
+        raise BakeError(f"{part.path}: cannot be read to be sent: {error.strerror}") from error
+
+
 def _check_not_cut(count: int, part: FilePart) -> None:
     if not count:
-        raise OSError(f"{part.path} ended while it was sent")
+        raise BakeError(f"{part.path}: became shorter while it was sent")

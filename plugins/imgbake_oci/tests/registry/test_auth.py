@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imgbake.api import BakeError
+from imgbake.api import BakeError, digest
 from imgbake.testing.registry import Access, Registry
 from imgbake_oci import media_types, reference
 from imgbake_oci.reference import Reference
@@ -176,6 +176,16 @@ def test_a_password_never_goes_to_a_plain_server(bearer: Registry, make_client: 
     client = make_client(credentials=login(tmp_path, bearer))
     with pytest.raises(BakeError, match=r"wants the password sent to http://tokens\.example\.com/token"):
         client.resolve(shop(bearer))
+
+
+def test_an_upload_may_be_refused_on_its_way(bearer: Registry, make_client: Make, tmp_path: Path) -> None:
+    data = b"layer" * 1_000_000
+    (tmp_path / "layer").write_bytes(data)
+    challenge = {"WWW-Authenticate": f'Bearer realm="{bearer.url}/token",service="x"'}
+    bearer.fault(method="PUT", status=401, headers=challenge)
+    client = make_client(credentials=login(tmp_path, bearer))
+    assert client.push_blob(shop(bearer), digest.of_bytes(data), tmp_path / "layer") == "uploaded"
+    assert bearer.blob(digest.of_bytes(data)) == data
 
 
 @pytest.mark.parametrize("challenge", ["", "Negotiate", "Bearer", 'Bearer realm=""', "Bearer realm=nonsense"])

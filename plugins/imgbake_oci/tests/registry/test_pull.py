@@ -252,6 +252,28 @@ def test_a_redirect_elsewhere_brings_no_authorization(
         assert "geheim" not in error.value.render()
 
 
+@pytest.mark.parametrize("location", ["ftp://storage/x", "http://[bad/", "//host:port/", "https://u:p@host/"])
+def test_a_redirect_to_nonsense_is_an_error(
+    registry: Registry, client: Client, at: At, tmp_path: Path, location: str
+) -> None:
+    registry.fault(path="/blobs/", status=307, headers={"Location": location})
+    with pytest.raises(BakeError, match="which is no address"):
+        client.blob(at("shop:1"), LAYER, tmp_path / "layer")
+
+
+def test_a_full_or_missing_folder_is_an_error(client: Client, at: At, tmp_path: Path) -> None:
+    with pytest.raises(BakeError, match=r"could not write blob sha256:.*No such file"):
+        client.blob(at("shop:1"), LAYER, tmp_path / "none/layer")
+    with pytest.raises(BakeError, match=r"could not write blob sha256:.*No space left"):
+        client.blob(at("shop:1"), LAYER, _full(tmp_path))
+
+
+def _full(folder: Path) -> Path:
+    """A path at which nothing can be written."""
+    (folder / "full").symlink_to("/dev/full")
+    return folder / "full"
+
+
 def test_redirects_come_to_an_end(registry: Registry, client: Client, at: At, tmp_path: Path) -> None:
     registry.fault(path="/blobs/", status=302, headers={"Location": "/v2/round"}, times=100)
     registry.fault(path="/round", status=302, headers={"Location": "/v2/round"}, times=100)
@@ -299,4 +321,6 @@ def test_a_registry_that_is_not_there_is_an_error_at_once(client: Client) -> Non
         client.resolve(reference.parse("127.0.0.1:1/shop"))
     with pytest.raises(BakeError, match=r"nowhere\.invalid: no such host"):
         client.resolve(reference.parse("nowhere.invalid/shop"))
+    with pytest.raises(BakeError, match="could not connect"):
+        client.resolve(reference.parse(f"{'a' * 70}.example.com/shop"))
     assert time.monotonic() - started < 5
