@@ -18,7 +18,7 @@ from imgbake.errors import did_you_mean
 from imgbake.faults import Fault
 from imgbake.model import Arg, At
 
-_EXPRESSION = re.compile(r"\\\{\{|\{\{\s*([^{}]*?)\s*\}\}|\{\{")
+_EXPRESSION = re.compile(r"\\\{\{|\{\{([^{}]*)\}\}|\{\{")
 _MARKER = re.compile(r"\{\{\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*\}\}")
 _PARAMS = "params."
 _ENV = "env."
@@ -75,7 +75,7 @@ class Expander:
         def value_of(match: re.Match[str]) -> str:
             if match[0].startswith("\\"):
                 return "{{"
-            name = match[1]
+            name = match[1] if match[1] is None else match[1].strip()
             if name is not None and name.startswith(_PARAMS):
                 kept.append(self._param(match[0], name.removeprefix(_PARAMS), at, params))
                 return kept[-1]
@@ -130,10 +130,10 @@ class Expander:
         """A value must not smuggle in the name of a secret: it would be read as one later."""
         found = self._secrets_in(expanded)
         if sorted(found) != sorted(name for name in names if name in self._secrets):
-            message = (
-                f"the text comes to hold '{{{{ {found[0]} }}}}', which would be read as a secret argument"
-            )
-            self._faults.append(Fault(at, message, f"rename the argument '{found[0]}'", value=True))
+            name = (found or names)[0]
+            message = f"the text comes to hold '{{{{ {name} }}}}', which would be read as a secret argument"
+            hint = f"rename the argument '{name}', or keep this out of the value that is put in"
+            self._faults.append(Fault(at, message, hint, value=True))
 
     def _secrets_in(self, text: str) -> list[str]:
         if not self._secrets:

@@ -32,8 +32,9 @@ def image_tables(section: Section, reading: Reading) -> Tables:
         at = section.at(name)
         table, _ = options.read_repaired(expanded[0], ImageTable, at, reading.faults)
         if section.expands:
-            plain = {key: value for key, value in expanded[0].items() if key != "components"}
-            reading.expander.refuse_secrets(plain, at, "an image")
+            for key, value in expanded[0].items():
+                if key != "components":  # a component is asked where it uses its parameters
+                    reading.expander.refuse_secrets(value, at / key, f"'{key}' of an image")
         if table is not None:
             tables[name] = table, expanded[1]
     return tables

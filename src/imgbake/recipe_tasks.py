@@ -125,8 +125,8 @@ def _task(
 def _check(task: Task, table: Mapping[str, Any], section: Section, reading: Reading) -> None:
     """Adds faults for tasks that do not exist, and for secrets where the core would show them."""
     if section.expands:
-        core = {key: value for key, value in table.items() if key in options.keys(TaskTable)}
-        reading.expander.refuse_secrets(core, task.at, "the keys that all tasks have")
+        for key in table.keys() & options.keys(TaskTable):
+            reading.expander.refuse_secrets(table[key], task.at / key, f"'{key}' of a task")
     for key, named in (("needs", task.needs), ("after", task.after)):
         for index, name in enumerate(named):
             if name not in section.tables:

@@ -129,15 +129,17 @@ def _tidy(schema: Any) -> Any:
         return [_tidy(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    tidy = {
-        key: value if key in ("default", "enum", "examples") else _tidy(value)
-        for key, value in schema.items()
-    }
-    if isinstance(tidy.get("title"), str):
-        del tidy["title"]
+    tidy = {key: _tidy_keyword(key, value) for key, value in schema.items()}
+    tidy.pop("title", None)  # the name of a struct of ours
     if "default" in tidy and tidy["default"] is None:
         del tidy["default"]
     return _expandable(_not_null(tidy))
+
+
+def _tidy_keyword(keyword: str, value: Any) -> Any:
+    if keyword == "properties":  # whose keys are no keywords, even if one is called "default"
+        return {name: _tidy(schema) for name, schema in value.items()}
+    return value if keyword in ("default", "enum", "examples") else _tidy(value)
 
 
 def _not_null(schema: Schema) -> Schema:
