@@ -179,7 +179,7 @@ def test_every_exit_code_is_in_the_readme() -> None:
 def test_every_command_is_in_the_readme() -> None:
     from typer.main import get_command
 
-    from imgbake.cli import app
+    from imgbake.cli.commands import app
 
     readme = (ROOT / "README.md").read_text()
     commands = get_command(app).commands  # type: ignore[attr-defined]  # a group has them

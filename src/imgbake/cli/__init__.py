@@ -1,6 +1,7 @@
 """The command line. Each command finds its use case in `imgbake.app` and shows what comes of it.
 
-Modules here import nothing of imgbake at the top that a build with nothing to do does not need.
+What is asked most often, in the plainest words, is a build that turns out to have nothing to do.
+That is answered before Typer is loaded, which takes longer than the answer: see `shortcut`.
 """
 
 from __future__ import annotations
@@ -8,76 +9,22 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import Annotated, Any
-
-import typer
-from typer.core import TyperGroup
-
-from imgbake import __version__
-from imgbake.cli import cache, inspecting, making, writing
-from imgbake.cli.options import Directory
-
-
-class _Commands(TyperGroup):
-    """Our commands, and those of plugins. Plugins are only looked for when a name is not ours."""
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return super().get_command(ctx, cmd_name) or self._added().get(cmd_name)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        own = super().list_commands(ctx)
-        return own if ctx.resilient_parsing else [*own, *(name for name in self._added() if name not in own)]
-
-    def _added(self) -> dict[str, Any]:
-        from imgbake import plugins
-
-        return {name: typer.main.get_command(group) for name, group in plugins.installed().commands()}
-
-
-app = typer.Typer(
-    cls=_Commands,
-    help="Bakes container and machine images from components, and says why it did what it did.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"imgbake {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    directory: Directory = None,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Bakes container and machine images from components, and says why it did what it did."""
-    from imgbake.cli.options import enter
-
-    enter(directory)
-
-
-making.register(app)
-inspecting.register(app)
-writing.register(app)
-app.add_typer(cache.app, name="cache")
 
 
 def main() -> None:
     """Runs a command line and exits: 0 done, 1 failed, 2 wrong recipe or usage, 70 our bug, 130 stopped."""
     gc.set_threshold(200_000, 20, 100)  # a run is short and makes many values that stay
+    from imgbake.cli import shortcut
+
     try:
-        app()
+        if not shortcut.answers(sys.argv[1:]):
+            from imgbake.cli.commands import app
+
+            app()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # every error ends here
         sys.exit(_refuse(error))
 
 

@@ -46,7 +46,9 @@ def usage(format: OutputFormat = Format.TEXT) -> None:
     from imgbake.ui.tables import size
 
     typer.echo(f"{store.folder}")
-    typer.echo(f"{found.blobs} blobs, {size(found.blob_bytes)}; {found.records} records, {size(found.record_bytes)}")
+    typer.echo(
+        f"{found.blobs} blobs, {size(found.blob_bytes)}; {found.records} records, {size(found.record_bytes)}"
+    )
     typer.echo(f"limit {size(found.limit)} (IMGBAKE_CACHE_SIZE)")
 
 

@@ -66,9 +66,7 @@ def plan(
     show_plan(names, "", request(file, args, commits), force=force, format=format)
 
 
-def show_plan(
-    names: list[str] | None, kind: str, wanted: Request, *, force: bool, format: Format
-) -> None:
+def show_plan(names: list[str] | None, kind: str, wanted: Request, *, force: bool, format: Format) -> None:
     """Prints the plan for some nodes; `kind` is what a name means, "" for either."""
     from imgbake.app.planning import Planner, as_json
 
@@ -142,7 +140,9 @@ def list_nodes(
     if format is Format.JSON:
         print_json(as_json(steps))
         return
-    rows = [(step.node, step.state, "" if step.state == "never built" else "; ".join(step.why)) for step in steps]
+    rows = [
+        (step.node, step.state, "" if step.state == "never built" else "; ".join(step.why)) for step in steps
+    ]
     _print_table(rows, ("NODE", "STATE", "WHY"))
 
 
@@ -245,4 +245,6 @@ def _print_counts(steps: Sequence[Planned]) -> None:
     counts: dict[str, int] = {}
     for step in steps:
         counts[step.action] = counts.get(step.action, 0) + 1
-    typer.echo(", ".join(f"{count} {action}" for action, count in counts.items()) or "nothing to do", err=True)
+    typer.echo(
+        ", ".join(f"{count} {action}" for action, count in counts.items()) or "nothing to do", err=True
+    )

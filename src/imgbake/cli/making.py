@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgbake import settled
+from imgbake.cli import shortcut
 from imgbake.cli.options import (
     RECIPE,
     Args,
@@ -104,7 +105,7 @@ def _make(
     progress: Progress,
 ) -> None:
     started = time.monotonic()
-    key = settled.key([kind, names, str(file), args, commits])
+    key = shortcut.key(kind, names, file, args, commits)
     found = None if force or push else settled.find(file.parent, key, os.environ)
     if found is not None:
         _show_settled(found, time.monotonic() - started, format, progress)
@@ -134,14 +135,14 @@ def _show_settled(found: settled.Settled, seconds: float, format: Format, progre
     if format is Format.JSON:
         sys.stdout.write(found.report + "\n")
     else:
-        sys.stdout.writelines(line + "\n" for line in found.lines)
+        shortcut.show_result(found)
     if progress is Progress.JSON:
         from imgbake.events import BuildFinished
         from imgbake.ui.json_lines import JsonLines
 
         JsonLines(sys.stderr).on(BuildFinished(time.time(), seconds, 0, found.nodes, 0, 0, 0))
     elif progress is not Progress.QUIET:
-        sys.stderr.write(f"nothing to do: {found.nodes} cached in {seconds:.2f} s\n")
+        shortcut.show_summary(found, seconds)
 
 
 def _show(outcome: building.Outcome, format: Format) -> None:

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from imgbake.cli.options import RECIPE, Args, Directory, File, Format, OutputFormat, enter, print_json, request, warn
+from imgbake.cli.options import (
+    RECIPE,
+    Args,
+    Directory,
+    File,
+    Format,
+    OutputFormat,
+    enter,
+    print_json,
+    request,
+    warn,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -100,7 +111,9 @@ def lock(
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME[@TARGET]", help="An image that was built.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
-    form: Annotated[str, typer.Option("--format", help="A format that the target offers; its first if none.")] = "",
+    form: Annotated[
+        str, typer.Option("--format", help="A format that the target offers; its first if none.")
+    ] = "",
     file: File = RECIPE,
     directory: Directory = None,
     args: Args = None,

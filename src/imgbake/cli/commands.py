@@ -1,0 +1,66 @@
+"""The commands of the command line, put together with Typer.
+
+Modules here import nothing of imgbake at the top that a build with nothing to do does not need.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from imgbake import __version__
+from imgbake.cli import cache, inspecting, making, writing
+from imgbake.cli.options import Directory
+
+
+class _Commands(TyperGroup):
+    """Our commands, and those of plugins. Plugins are only looked for when a name is not ours."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or self._added().get(cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        own = super().list_commands(ctx)
+        return own if ctx.resilient_parsing else [*own, *(name for name in self._added() if name not in own)]
+
+    def _added(self) -> dict[str, Any]:
+        from imgbake import plugins
+
+        return {name: typer.main.get_command(group) for name, group in plugins.installed().commands()}
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Bakes container and machine images from components, and says why it did what it did.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"imgbake {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    directory: Directory = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Bakes container and machine images from components, and says why it did what it did."""
+    from imgbake.cli.options import enter
+
+    enter(directory)
+
+
+making.register(app)
+inspecting.register(app)
+writing.register(app)
+app.add_typer(cache.app, name="cache")
