@@ -54,6 +54,7 @@ def test_a_reference_is_normalised(text: str, canonical: str) -> None:
         ("a.b:port/c", "not a host name"),
         ("a.b:65536/c", "'a.b:65536' is not a host name"),
         ("a.b:0/c", "not a host name"),
+        (f"a.b:{'9' * 5000}/c", "not a host name"),
         ("shop:", "'' is not a tag"),
         ("shop:-1", "'-1' is not a tag"),
         ("shop:" + "a" * 129, "not a tag"),
