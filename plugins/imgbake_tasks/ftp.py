@@ -85,8 +85,8 @@ class Ftp:
 
     def run(self, ctx: RunContext) -> Artifact:
         """Transfers. Raises StepError when the server refuses, or cannot be reached."""
-        from imgbake_tasks import ftp_transfer
+        from imgbake_tasks import ftp_download, ftp_upload
 
         if self.options.upload:
-            return ftp_transfer.upload(self.options, ctx)
-        return ftp_transfer.download(self.options, self.outputs(ctx.folder)[0], ctx)
+            return ftp_upload.run(self.options, ctx)
+        return ftp_download.run(self.options, self.outputs(ctx.folder)[0], ctx)

@@ -49,6 +49,13 @@ class Session(ftplib.FTP_TLS):
             conn = self.context.wrap_socket(conn, server_hostname=self.host, session=session)
         return conn, size
 
+    def size_of(self, name: str) -> int:
+        """The size of a file (RFC 3659, 4); -1 when the server doesn't say it."""
+        try:
+            return self.size(name) or 0
+        except ftplib.error_perm:  # an old server, or no such file, which the transfer will say
+            return -1
+
     def _attach(self, sock: socket.socket) -> None:
         self.sock = sock
         reader = Patient(sock, self.patience).makefile()

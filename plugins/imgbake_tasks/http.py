@@ -94,15 +94,15 @@ class Http:
         """With `refresh`, the version that the server has now. Raises StepError when it can't be asked."""
         if not self.options.refresh:
             return ()
-        from imgbake_tasks import download
+        from imgbake_tasks import http_download
 
         ctx.volatile()
-        return (Part("version", download.version(self.options, ctx)),)
+        return (Part("version", http_download.version(self.options, ctx)),)
 
     def run(self, ctx: RunContext) -> Artifact:
         """Asks the server. Raises StepError when it refuses, cannot be reached, or sends the wrong bytes."""
-        from imgbake_tasks import call, download
+        from imgbake_tasks import http_call, http_download
 
         target = next(iter(self.outputs(ctx.folder)), "")
-        work = download.run if self.options.is_download else call.run
+        work = http_download.run if self.options.is_download else http_call.run
         return work(self.options, target, ctx)

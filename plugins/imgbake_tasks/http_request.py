@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from imgbake_tasks import place
-from imgbake_tasks.exchange import Header, Request
 from imgbake_tasks.http import HttpOptions
+from imgbake_tasks.http_exchange import Header, Request
 
 Reveal = Callable[[str], str]
 

@@ -245,6 +245,14 @@ def test_a_circle_of_redirects_ends(bench: Bench, server: HttpServer) -> None:
         bench.run(http(server, "/old"))
 
 
+def test_a_secret_that_the_server_repeats_in_a_redirect(bench: Bench, server: HttpServer) -> None:
+    bench.secrets = {"token": "s3cret"}
+    server.answer("/s3cret/a", lambda seen: Answer(302, {"Location": "/s3cret/b?k=s3cret"}))
+    with pytest.raises(StepError, match=r"/\{\{ token \}\}/a -> http://127.0.0.1:\d+: .* 404") as caught:
+        bench.run(http(server, "/{{ token }}/a"))
+    assert "s3cret" not in bench.everything(caught.value)
+
+
 def test_secrets_stay_with_their_host(bench: Bench, server: HttpServer) -> None:
     bench.secrets = {"token": "s3cret-value", "key": "other-s3cret"}
     headers = {"Authorization": "Bearer {{ token }}", "X-Key": "{{ key }}", "Accept": "application/zip"}
@@ -359,7 +367,7 @@ def test_a_redirect_away_from_https_is_not_followed(bench: Bench, server: HttpSe
         assert secure.ca is not None
         (bench.root / "ca.pem").write_bytes(secure.ca.read_bytes())
         secure.answer("/a", lambda seen: Answer(302, {"Location": f"{server.url}/app.zip"}))
-        with pytest.raises(StepError, match="redirects to http://"):
+        with pytest.raises(StepError, match=r"-> http://127.0.0.1:\d+: redirected away from https"):
             bench.run(http(secure, "/a", ca="ca.pem"))
     assert server.requests == []
 

@@ -1,32 +1,28 @@
-"""One HTTP request and its answer: proxies, TLS, redirects, and which failures are worth another try.
+"""One HTTP request and its answer: redirects, and which failures are worth another try.
 
 Follows RFC 9110 (semantics) and RFC 9112 (messages). No message made here holds a revealed secret:
-urls are shown as the recipe writes them, and those that a server redirects to without their query.
+urls are shown as the recipe writes them, and of those that a server redirects to only the host.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import email.utils
-import functools
 import http.client
 import re
-import socket
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import msgspec
 
 from imgbake.api import StepError
-from imgbake_tasks import address, failures, trust
-from imgbake_tasks.patient import Patience, Patient, connect
+from imgbake_tasks import address, failures, http_connection
+from imgbake_tasks.http_connection import Connection
+from imgbake_tasks.patient import Patience
 from imgbake_tasks.retry import Transient
 
-_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = 10
 _REDIRECT = frozenset({301, 302, 303, 307, 308})
 _CHUNK = 1 << 18
@@ -108,7 +104,7 @@ def _sent(request: Request, patience: Patience, ca: Path | None) -> Iterator[htt
     url = address.split(request.url, str(request))
     if url.scheme not in ("http", "https"):
         raise StepError(f"{request}: this is no http url", hint="it is http://HOST/PATH or https://HOST/PATH")
-    connection = _connection(url, request, patience, ca)
+    connection = http_connection.made(url, patience, ca)
     try:
         with _failures(request, undone=True):
             connection.connect()
@@ -131,85 +127,8 @@ def _failures(request: Request, *, undone: bool) -> Iterator[None]:
         raise StepError(f"{request}: the answer is not HTTP ({type(error).__name__})") from None
 
 
-class _Owned:
-    """What both kinds of connection do differently from http.client's: wait patiently, and end for sure.
-
-    http.client forgets its socket as soon as it knows that the server will close; we own it longer.
-    """
-
-    patience: Patience
-    owned: socket.socket | None = None
-
-    def patient(self, sock: socket.socket | Patient) -> Patient:
-        """The socket of a new connection, made patient."""
-        assert isinstance(sock, socket.socket)
-        self.owned = sock
-        return Patient(sock, self.patience)
-
-    def end(self) -> None:
-        """Closes the socket itself."""
-        if self.owned is not None:
-            self.owned.close()
-
-
-class _Plain(_Owned, http.client.HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        self.sock = self.patient(self.sock)
-
-
-class _Secure(_Owned, http.client.HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        self.sock = self.patient(self.sock)
-
-
-def _connection(url: SplitResult, request: Request, patience: Patience, ca: Path | None) -> _Plain | _Secure:
-    """A connection to the host, or to the proxy that the environment names for it."""
-    host, port, proxy = url.hostname or "", url.port or _PORTS[url.scheme], _proxy(url)
-    first = (proxy.hostname or "", proxy.port or 80) if proxy else (host, port)
-    connection: _Plain | _Secure
-    if url.scheme == "https":
-        connection = _Secure(*first, timeout=patience.connect, context=trust.context(ca))
-        if proxy:
-            connection.set_tunnel(host, port, headers=_basic(proxy, "Proxy-Authorization"))
-    else:
-        connection = _Plain(*first, timeout=patience.connect)
-    connection.patience = patience
-    dial = functools.partial(_dial, patience)
-    connection._create_connection = dial  # type: ignore[union-attr]  # http.client's own seam, without a name in its stubs
-    return connection
-
-
-def _dial(patience: Patience, address: tuple[str, int], *_: object) -> socket.socket:
-    return connect(address, patience)
-
-
-def _proxy(url: SplitResult) -> SplitResult | None:
-    """The proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for this url."""
-    named = urllib.request.getproxies().get(url.scheme, "")
-    if not named or urllib.request.proxy_bypass(url.hostname or ""):
-        return None
-    proxy = address.split(named if "://" in named else f"http://{named}", f"{url.scheme}_proxy")
-    if proxy.scheme != "http":
-        raise StepError(
-            f"{url.scheme}_proxy names a proxy of kind {proxy.scheme!r}",
-            hint="only http:// proxies are spoken to",
-        )
-    return proxy
-
-
-def _basic(url: SplitResult, header: str) -> dict[str, str]:
-    """The header for the user and password of a url (RFC 7617), if it has them."""
-    if url.username is None:
-        return {}
-    pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
-    return {header: "Basic " + base64.b64encode(pair.encode()).decode()}
-
-
-def _send(connection: _Plain | _Secure, url: SplitResult, request: Request) -> None:
-    proxy = _proxy(url) if url.scheme == "http" else None
-    host = _host(url)
+def _send(connection: Connection, url: SplitResult, request: Request) -> None:
+    host, proxy = http_connection.host(url), connection.proxy
     path = _plain(url.path or "/") + (f"?{_plain(url.query)}" if url.query else "")
     headers = {
         "Host": host,
@@ -217,8 +136,8 @@ def _send(connection: _Plain | _Secure, url: SplitResult, request: Request) -> N
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "Connection": "close",
-        **_basic(url, "Authorization"),
-        **(_basic(proxy, "Proxy-Authorization") if proxy else {}),
+        **http_connection.basic(url, "Authorization"),
+        **(http_connection.basic(proxy, "Proxy-Authorization") if proxy else {}),
     }
     if request.body is not None or request.method in ("POST", "PUT", "PATCH"):
         headers["Content-Length"] = str(len(request.body or b""))
@@ -232,13 +151,6 @@ def _send(connection: _Plain | _Secure, url: SplitResult, request: Request) -> N
     for header in request.headers:
         connection.putheader(header.name, _legal(header))
     connection.endheaders(request.body)
-
-
-def _host(url: SplitResult) -> str:
-    """Host and port as the Host header has them."""
-    host = (url.hostname or "").encode("idna").decode()
-    host = f"[{host}]" if ":" in host else host
-    return f"{host}:{url.port}" if url.port else host
 
 
 def _plain(text: str) -> str:
@@ -258,18 +170,18 @@ def _legal(header: Header) -> bytes:
 def _redirected(request: Request, status: int, location: str) -> Request:
     """The request that a redirect asks for (RFC 9110, 15.4). Secrets stay with the host they are for."""
     old, new = urlsplit(request.url), address.split(_joined(request.url, location), f"{request} redirects")
-    shown = f"{new.scheme}://{new.netloc.rpartition('@')[2]}{new.path}"
+    # Of where it leads only the host is shown: the server may repeat a secret in the path.
+    shown = f"{request.shown.partition(' -> ')[0]} -> {new.scheme}://{http_connection.host(new)}"
     if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http"):
-        raise StepError(f"{request} redirects to {shown}", hint="a redirect away from https is not followed")
+        raise StepError(f"{request.method} {shown}: redirected away from https", hint="check `url`")
     method, content, headers = request.method, request.body, request.headers
     if status == 303 or (status in (301, 302) and method == "POST"):
         method, content = ("HEAD" if method == "HEAD" else "GET"), None
         headers = tuple(header for header in headers if header.name.lower() != "content-type")
-    if (old.scheme, _host(old)) != (new.scheme, _host(new)):
+    if (old.scheme, http_connection.host(old)) != (new.scheme, http_connection.host(new)):
         if content is not None:
-            raise StepError(
-                f"{request} redirects to another host, {shown}", hint="make that the `url` if it is right"
-            )
+            hint = "make that the `url` if it is right"
+            raise StepError(f"{request.method} {shown}: redirected to another host", hint=hint)
         headers = tuple(header for header in headers if not _stays(header))
     return Request(method, new.geturl(), shown, headers, content)
 

@@ -1,4 +1,4 @@
-"""Fetching a file from an FTP server, and putting files there; on both sides whole or not at all."""
+"""Putting files on an FTP server, whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,85 +10,14 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from imgbake.api import Artifact, BakeError, RunContext, StepError
-from imgbake_tasks import ftp_session, partial, place, retry
+from imgbake_tasks import ftp_session, retry
 from imgbake_tasks.ftp import FtpOptions
 from imgbake_tasks.ftp_session import Session
-from imgbake_tasks.partial import Partial, Version
 from imgbake_tasks.patient import Patient
 from imgbake_tasks.retry import Transient
 
 _CHUNK = 1 << 16
 _WILD = frozenset("*?[")
-
-
-def download(options: FtpOptions, target: str, ctx: RunContext) -> Artifact:
-    """Fetches the file to a project-relative path. Raises StepError; then what was there stays."""
-    to = place.inside(ctx.root, target)
-    under_way = partial.of_node(ctx.root, ctx.name)
-    retry.until_done(ctx, options.attempts, lambda: _fetch(options, under_way, ctx))
-    size = under_way.size()
-    place.put_file(under_way.path, to)
-    under_way.discard()
-    return Artifact(kind="files", reference=options.shown, facts={"url": options.shown, "bytes": size})
-
-
-def _fetch(options: FtpOptions, under_way: Partial, ctx: RunContext) -> None:
-    """One session, for what is still missing."""
-    with ftp_session.opened(options, ctx) as session:
-        folder, name = ftp_session.folder(options, ctx), ctx.reveal(options.download)
-        if folder:
-            session.cwd(folder)
-        version = Version(options.shown, _modified(session, name), _size(session, name))
-        offset = _resumable(version, under_way, bool(options.checksum))
-        if not offset or offset != version.size:
-            _receive(session, name, version, offset, under_way, ctx)
-        if version.size >= 0 and under_way.size() != version.size:
-            raise Transient(f"{options.shown}: {under_way.size()} of {version.size} bytes came")
-    if options.checksum:
-        under_way.verify(options.checksum, options.shown, ctx, resumed=offset > 0)
-
-
-def _resumable(version: Version, under_way: Partial, is_checked: bool) -> int:
-    """How many bytes are here of this very version, as far as that can be known."""
-    size = under_way.size()
-    knowable = is_checked or (version.validator and version.size >= 0)
-    return size if knowable and under_way.version() == version and size <= max(version.size, size) else 0
-
-
-def _receive(
-    session: Session, name: str, version: Version, offset: int, under_way: Partial, ctx: RunContext
-) -> None:
-    try:
-        conn, _ = session.ntransfercmd(f"RETR {name}", offset or None)
-    except ftplib.error_perm:
-        if not offset:
-            raise
-        under_way.discard()
-        raise Transient(f"{version.source}: the server can't resume; starting again", wait=0) from None
-    data, buffer, done = Patient(conn, session.patience), memoryview(bytearray(_CHUNK)), offset
-    try:
-        with under_way.resume() if offset else under_way.start(version) as file:
-            while count := data.recv_into(buffer):
-                file.write(buffer[:count])
-                done += count
-                ctx.progress(done, max(version.size, 0))
-    finally:
-        ftp_session.finish(conn)
-    session.voidresp()
-
-
-def _size(session: Session, name: str) -> int:
-    try:
-        return session.size(name) or 0
-    except ftplib.error_perm:
-        return -1  # an old server; or there is no such file, which RETR will say
-
-
-def _modified(session: Session, name: str) -> str:
-    try:
-        return session.voidcmd(f"MDTM {name}")
-    except ftplib.error_perm:
-        return ""
 
 
 class _Upload(msgspec.Struct, frozen=True):
@@ -99,7 +28,7 @@ class _Upload(msgspec.Struct, frozen=True):
     size: int
 
 
-def upload(options: FtpOptions, ctx: RunContext) -> Artifact:
+def run(options: FtpOptions, ctx: RunContext) -> Artifact:
     """Sends the files that match. Raises StepError; then no file is there by half."""
     tree = ctx.files(options.upload)
     files = _files(options, ctx)
@@ -181,7 +110,7 @@ def _send(session: Session, file: _Upload, run: str, before: int, total: int, ct
     beside = str(path.with_name(f".{path.name}.{run}.part"))
     try:
         done = _store(session, file, beside, before, total, ctx)
-        arrived = _size(session, beside)
+        arrived = session.size_of(beside)
         if arrived not in (-1, done):
             raise Transient(f"{file.name}: {arrived} of {done} bytes arrived")
         _rename(session, beside, file.name)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from imgbake.api import Artifact, RunContext, StepError
-from imgbake_tasks import checksum, exchange, http_request, place, retry
+from imgbake_tasks import checksum, http_exchange, http_request, place, retry
 from imgbake_tasks.http import HttpOptions
 from imgbake_tasks.patient import Patience
 
@@ -28,9 +28,9 @@ def _attempt(options: HttpOptions, ctx: RunContext) -> tuple[int, Path]:
     received = ctx.work / "body"
     patience = Patience(stall=options.stall_timeout, check=ctx.check)
     asked, ca = http_request.request(options, ctx.reveal), http_request.authorities(options, ctx.root)
-    with exchange.answer(asked, options.expects, patience, ca) as response:
+    with http_exchange.answer(asked, options.expects, patience, ca) as response:
         with received.open("wb") as file:
-            for piece in exchange.body(response, options.shown):
+            for piece in http_exchange.body(response, options.shown):
                 ctx.check()
                 file.write(piece)
         if options.checksum:

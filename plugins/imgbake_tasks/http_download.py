@@ -8,9 +8,9 @@ import re
 import msgspec
 
 from imgbake.api import Artifact, PartsContext, RunContext, StepError
-from imgbake_tasks import exchange, http_request, partial, place, retry
-from imgbake_tasks.exchange import Header
+from imgbake_tasks import http_exchange, http_request, partial, place, retry
 from imgbake_tasks.http import HttpOptions
+from imgbake_tasks.http_exchange import Header
 from imgbake_tasks.partial import Partial, Version
 from imgbake_tasks.patient import Patience
 from imgbake_tasks.retry import Transient
@@ -43,10 +43,10 @@ def version(options: HttpOptions, ctx: PartsContext) -> str:
             else lambda status: options.expects(status) or status in (403, 405, 501)
         )
         try:
-            with exchange.answer(request, expects, patience, ca) as response:
+            with http_exchange.answer(request, expects, patience, ca) as response:
                 if not options.expects(response.status):
                     continue  # a server that knows no HEAD
-                tag = exchange.validator(response) or response.headers.get("ETag", "")
+                tag = http_exchange.validator(response) or response.headers.get("ETag", "")
         except Transient as trouble:
             raise StepError(trouble.message, hint=hint) from None
         if tag:
@@ -71,8 +71,8 @@ def _attempt(options: HttpOptions, under_way: Partial, ctx: RunContext) -> str:
     def expects(status: int) -> bool:
         return options.expects(status) or (offset > 0 and status in (206, 416))
 
-    with exchange.answer(request, expects, patience, ca) as response:
-        validator = exchange.validator(response)
+    with http_exchange.answer(request, expects, patience, ca) as response:
+        validator = http_exchange.validator(response)
         _receive(response, options, offset, under_way, ctx)
     if options.checksum:
         under_way.verify(options.checksum, options.shown, ctx, resumed=offset > 0)
@@ -107,10 +107,10 @@ def _receive(
         under_way.discard()
         raise Transient("the server has another file than before; starting again", wait=0)
     resumed = response.status == 206
-    version = Version(_source(options), exchange.validator(response), _size(response))
+    version = Version(_source(options), http_exchange.validator(response), _size(response))
     done = offset if resumed else 0
     with under_way.resume() if resumed else under_way.start(version) as file:
-        for piece in exchange.body(response, options.shown):
+        for piece in http_exchange.body(response, options.shown):
             ctx.check()
             file.write(piece)
             done += len(piece)
