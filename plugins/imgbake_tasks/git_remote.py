@@ -74,6 +74,12 @@ def newest(address: Address, ref: str, root: Path, reveal: Callable[[str], str])
     return known
 
 
+def forget() -> None:
+    """Lets everything be asked again, as a process that outlives one build must."""
+    with _asking:
+        _newest.clear()
+
+
 def is_local(address: Address) -> bool:
     """Is the repository on this machine?"""
     return address.plain.startswith(("file://", "/", "."))

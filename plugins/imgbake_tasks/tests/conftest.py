@@ -31,6 +31,6 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _forgetful() -> Iterator[None]:
     """What one test asked a git repository must not answer another."""
-    git_remote._newest.clear()
+    git_remote.forget()
     yield
-    git_remote._newest.clear()
+    git_remote.forget()

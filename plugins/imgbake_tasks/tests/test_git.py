@@ -59,7 +59,7 @@ def test_a_new_commit_replaces_the_files(bench: Bench, repository: GitRepository
     bench.run(git(repository, to="vendor/assets"))
     repository.git("rm", "-q", "a.txt")
     newest = repository.commit({"d.txt": "four"})
-    git_remote._newest.clear()
+    git_remote.forget()
     assert bench.run(git(repository, to="vendor/assets")).reference == newest
     assert set(bench.files("vendor")) == {"assets/d.txt", "assets/sub/b.txt", "assets/sub/deep/c.txt"}
     assert [path.name for path in (bench.root / "vendor").iterdir()] == ["assets"]
@@ -296,7 +296,7 @@ def test_submodules_by_http(bench: Bench, family: GitRepository, tmp_path: Path)
             bench.run(git(url, submodules=True))
         family.git("config", "-f", ".gitmodules", "submodule.sub/assets.url", "../../assets/.git")
         family.commit({})
-        git_remote._newest.clear()
+        git_remote.forget()
         with pytest.raises(StepError, match="/inner can't be read"):
             bench.run(git(url, submodules=True))
     assert "s3cret" not in bench.everything()
@@ -332,7 +332,7 @@ def test_the_next_fetch_is_small(bench: Bench, repository: GitRepository, tmp_pa
         bench.run(step)
         first, server.sent = server.sent, 0
         repository.commit({"a.txt": "new"})
-        git_remote._newest.clear()
+        git_remote.forget()
         bench.run(step)
     assert bench.files(".imgbake/tasks/t")["a.txt"] == "new"
     assert first > 1_000_000
@@ -344,7 +344,7 @@ def test_depth(bench: Bench, repository: GitRepository, depth: int) -> None:
     for number in range(5):
         repository.commit({"a.txt": str(number)})
     bench.run(git(repository, depth=1))
-    git_remote._newest.clear()
+    git_remote.forget()
     newest = repository.commit({"a.txt": "newest"})
     bench.run(git(repository, depth=depth))
     (mirror,) = (bench.root / ".imgbake/git").glob("*/HEAD")
@@ -431,7 +431,7 @@ def test_what_a_killed_fetch_leaves_is_in_no_way(bench: Bench, repository: GitRe
     (mirror / "objects/pack/tmp_pack_123").write_bytes(b"half")
     mirror.with_suffix(".new").mkdir()
     newest = repository.commit({"a.txt": "new"})
-    git_remote._newest.clear()
+    git_remote.forget()
     assert bench.run(git(repository)).reference == newest
     assert not list(mirror.glob("objects/pack/tmp_*"))
 
@@ -457,7 +457,7 @@ def test_a_damaged_mirror_is_made_anew(bench: Bench, repository: GitRepository, 
     bench.run(git(repository))
     assert bench.files(".imgbake/tasks/t")["a.txt"] == "one\n"
     newest = repository.commit({"a.txt": "new"})
-    git_remote._newest.clear()
+    git_remote.forget()
     assert bench.run(git(repository)).reference == newest
     assert bench.files(".imgbake/tasks/t")["a.txt"] == "new"
 
