@@ -55,10 +55,11 @@ class Matcher:
     """A set of patterns, compiled: which paths they match, and where to look for them."""
 
     def __init__(self, patterns: Iterable[str], exclude: Iterable[str] = ()) -> None:
-        self._patterns = tuple(dict.fromkeys(normal(pattern) for pattern in patterns))
-        self._exclude = tuple(dict.fromkeys(normal(pattern) for pattern in exclude))
-        self.literals = tuple(pattern for pattern in self._patterns if is_literal(pattern))
-        self.prefixes = tuple(static_prefix(p) for p in self._patterns if not is_literal(p))
+        self._patterns = tuple(dict.fromkeys(map(normal, patterns)))
+        self._exclude = tuple(dict.fromkeys(map(normal, exclude)))
+        self.literals = tuple(filter(is_literal, self._patterns))
+        wild = len(self.literals) < len(self._patterns)
+        self.prefixes = tuple(static_prefix(p) for p in self._patterns if not is_literal(p)) if wild else ()
 
     def file(self, path: str) -> bool:
         """Is a file at this path meant?"""

@@ -78,7 +78,8 @@ class Survey:
             found = None if meant.excluded(path) else self._look(literal)
             if found is None:
                 continue
-            if stat.S_ISDIR(found.st_mode) or (self._follow and self._leads_to_folder(path, found)):
+            kind = stat.S_IFMT(found.st_mode)
+            if kind == stat.S_IFDIR or (kind == stat.S_IFLNK and self._follow and self._is_folder(path)):
                 starts.append(path)
             elif not literal.endswith("/"):
                 self._known[path] = found
@@ -103,8 +104,8 @@ class Survey:
         if found is not None and stat.S_ISLNK(found.st_mode):
             self._look(path + "/.")  # a link that a pattern names is entered: its folder counts
 
-    def _leads_to_folder(self, path: str, found: os.stat_result) -> bool:
-        return stat.S_ISLNK(found.st_mode) and os.path.isdir(self._at(path))
+    def _is_folder(self, link: str) -> bool:
+        return os.path.isdir(self._at(link))
 
     def _look(self, path: str) -> os.stat_result | None:
         """What is at the path, links not followed. Notes the signature."""
@@ -181,6 +182,8 @@ class Survey:
 
     def _read(self) -> None:
         """Reads what isn't remembered. A file that vanished meanwhile is no entry."""
+        if not self._unread:
+            return
         files = [(self._at(where), self._entries[index].size) for index, where in self._unread]
         for (index, where), digest in zip(self._unread, hashing.of_files(files), strict=True):
             if isinstance(digest, FileNotFoundError):
