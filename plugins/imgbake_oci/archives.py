@@ -56,7 +56,7 @@ def opened(
     """
     gathered = _Gathered(shown, copied)
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(path.open("rb"))
+        file: IO[bytes] = stack.enter_context(path.open("rb"))
         try:
             start = file.read(ustar.BLOCK)
             file.seek(0)

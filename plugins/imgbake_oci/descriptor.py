@@ -31,17 +31,6 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
-    def serves(self, wanted: Platform) -> bool:
-        """Can an image for this platform be taken when `wanted` is asked for?
-
-        Operating system and architecture must agree; the variant too where `wanted` names one, except
-        that arm64 is arm64/v8 and arm is arm/v7 where nobody says otherwise, as containerd has it.
-        """
-        if (self.os, self.architecture) != (wanted.os, wanted.architecture):
-            return False
-        default = {"arm64": "v8", "arm": "v7"}.get(self.architecture, "")
-        return not wanted.variant or (self.variant or default) == wanted.variant
-
 
 class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A blob that another refers to: what it is, its digest and its size in bytes."""

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from imgbake.api import BakeError, Copied
 from imgbake_oci.tarfiles import Head
 
 _MOST_LINKS = 40  # as Linux has it
@@ -24,6 +25,9 @@ _OPAQUE = ".wh..wh..opq"
 
 Attributes = tuple[int, int, int]
 """Permissions, user id, group id."""
+
+ROOTS: Attributes = (0o755, 0, 0)
+"""What a folder is about which nobody said anything."""
 
 
 class Added(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -62,7 +66,7 @@ class Folders:
     def resolve(self, folder: str) -> str:
         """The folder's path with symlinks followed, as the kernel would from the image's root.
 
-        Raises ValueError when they go round in circles.
+        Raises BakeError when they go round in circles.
         """
         if not self._links:
             return folder
@@ -81,10 +85,32 @@ class Folders:
             if target is not None:
                 followed += 1
                 if followed > _MOST_LINKS:
-                    raise ValueError(f"/{folder} leads through symlinks that go round in circles")
+                    raise BakeError(f"/{folder} leads through symlinks that go round in circles")
                 done = [] if target.startswith("/") else done[:-1]
                 todo += target.split("/")[::-1]
         return "/".join(done)
+
+    def seen_by(self, copied: Copied) -> str:
+        """What decides here where a copy goes and what the folders above it are, as text.
+
+        What an archive holds is not known without opening it, so all that is unusual counts for it.
+        """
+        to = posixpath.normpath(f"/{copied.to}").lstrip("/")
+        if copied.unpack:
+            paths = {to, *self._links, *self._folders}
+        else:
+            entries = copied.tree.entries
+            names = {item.path if item.kind == "dir" else item.path.rpartition("/")[0] for item in entries}
+            paths = {to, *(f"{to}/{name}".strip("/") for name in names)}
+        resolved = {path: self.resolve(path) for path in _with_parents(paths)}
+        lines = [f"/{path} is /{real}" for path, real in resolved.items() if path != real]
+        for path in _with_parents(resolved.values()):
+            known = self._folders.get(path)
+            if known is not None and (
+                known != ROOTS or (path == resolved.get(to) and copied.owner != ROOTS[1:])
+            ):
+                lines.append("/{} has {:04o} {}:{}".format(path, *known))
+        return "\n".join(sorted(lines))
 
     def _forget(self, path: str, *, itself: bool) -> None:
         prefix = f"{path}/" if path else ""
@@ -92,6 +118,16 @@ class Folders:
             for below in [name for name in known if name.startswith(prefix) or (itself and name == path)]:
                 if below != path or itself:
                     del known[below]
+
+
+def _with_parents(paths: Iterable[str]) -> set[str]:
+    """The paths and all folders above them, without the root."""
+    found: set[str] = set()
+    for path in paths:
+        while path and path not in found:
+            found.add(path)
+            path = path.rpartition("/")[0]
+    return found
 
 
 def added_by(members: Iterable[Head]) -> Added:

@@ -93,15 +93,10 @@ class Packer:
             self._at = at + size
             return
         view = memoryview(data)
-        while len(view):
-            room = PIECE - self._at
-            self.write_within(view[:room])
-            view = view[room:]
-
-    def write_within(self, data: Piece) -> None:
-        """Adds bytes that fit into the piece that is being filled."""
-        self._piece[self._at : self._at + len(data)] = data
-        self._advance(len(data))
+        while view:
+            part, view = view[: self.room], view[self.room :]
+            self._piece[self._at : self._at + len(part)] = part
+            self._advance(len(part))
 
     def read(self, descriptor: int, size: int, hashed: Hash | None = None) -> int:
         """Adds up to `size` bytes of an open file, read in place; returns how many there were."""
@@ -117,6 +112,15 @@ class Packer:
             left -= count
             self._advance(count)
         return size - left
+
+    @property
+    def room(self) -> int:
+        """How many bytes the piece that is being filled can still take."""
+        return PIECE - self._at
+
+    def last(self, size: int) -> memoryview:
+        """The last bytes that were added, as long as they lie in the piece that is being filled."""
+        return self._piece[self._at - size : self._at]
 
     def finish(self) -> Packed:
         """Writes what is left. Raises what went wrong in one of the threads, such as OSError."""

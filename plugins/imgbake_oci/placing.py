@@ -15,9 +15,8 @@ import msgspec
 
 from imgbake.api import BakeError, Copied, Entry
 from imgbake_oci.compression import Content
-from imgbake_oci.folders import Added, Attributes, Folders
+from imgbake_oci.folders import ROOTS, Added, Attributes, Folders
 
-_ROOTS: Attributes = (0o755, 0, 0)
 _WHITEOUT = ".wh."
 
 Open = Callable[[], Content]
@@ -64,7 +63,7 @@ class Placer:
         entries = tuple(entries)
         to = posixpath.normpath(f"/{copied.to}").lstrip("/")
         if copied.to.endswith("/") or any(entry.path for entry in entries):
-            self._folder(self._resolve(to), (0o755, *copied.owner), copied.to)
+            self._folder(self._below.resolve(to), (0o755, *copied.owner), copied.to)
         first_names = _first_names(entries)
         parents: dict[str, str] = {}
         for entry in entries:
@@ -72,8 +71,8 @@ class Placer:
             parent, _, name = raw.rpartition("/")
             folder = parents.get(parent)
             if folder is None:
-                folder = parents[parent] = self._resolve(parent)
-                self._folder(folder, _ROOTS, entry.source)
+                folder = parents[parent] = self._below.resolve(parent)
+                self._folder(folder, ROOTS, entry.source)
             path = f"{folder}/{name}" if folder else name
             self._put(path, raw, entry, copied, first_names, contents)
 
@@ -102,7 +101,7 @@ class Placer:
     ) -> None:
         name = entry.path
         if entry.kind == "dir":
-            self._copied_folder(self._resolve(raw), entry, copied)
+            self._copied_folder(self._below.resolve(raw), entry, copied)
             return
         if entry.kind == "hardlink":
             name, entry = entry.digest, self._first(entry, first_names)
@@ -137,7 +136,7 @@ class Placer:
             self._check_name(name, path)
             known = self._below.attributes(path)
             self._members[path] = Member(path, "dir", *(known or attributes), source=source)
-            path, attributes = parent, _ROOTS
+            path, attributes = parent, ROOTS
 
     def _check_place(self, path: str, entry: Entry) -> None:
         there = self._members.get(path)
@@ -165,12 +164,6 @@ class Placer:
         if key is None or firsts.setdefault(key, member.path) == member.path:
             return member
         return msgspec.structs.replace(member, kind="hardlink", link=firsts[key], size=0, digest="")
-
-    def _resolve(self, folder: str) -> str:
-        try:
-            return self._below.resolve(folder)
-        except ValueError as error:
-            raise self._error(str(error), "") from None
 
     def _clash(self, there: Member, source: str, wanted: str) -> NoReturn:
         kinds = {"dir": "a folder", "symlink": "a symlink"}

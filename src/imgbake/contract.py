@@ -290,7 +290,7 @@ class Target(Protocol):
     def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
         """Runs the test phase on a fresh instance. Raises StepError when a test fails."""
 
-    def present(self, artifact: Artifact, blobs: Blobs) -> bool:
+    def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
         """Is the artifact still there? Asked before a remembered one is used."""
 
 

@@ -92,7 +92,6 @@ class _TaskWork:
         for entry in tree.entries:
             yield Part(f"input {entry.path}", entry.value())
 
-
     def _own_outputs(self) -> Iterator[str]:
         """The outputs that the inputs match as well: what a task makes is no input of it."""
         for output in self._node.outputs:
@@ -174,9 +173,12 @@ class BakeWork:
         return self._target.bake(plan, lowered, ctx)
 
     def is_there(self, artifact: Artifact) -> bool:
-        for path in artifact.proof:
+        if not self._target.present(artifact, Looking(self._project, self._node)):
+            return False
+        kept = (str(self._project.store.path(digest)) for digest in artifact.blobs)
+        for path in (*artifact.proof, *kept):
             self._project.watch(path)
-        return self._target.present(artifact, self._project.store)
+        return True
 
     def restore(self, artifact: Artifact) -> bool:
         return False
@@ -260,7 +262,7 @@ def _arg_parts(names: Sequence[str], project: Project) -> Iterator[Part]:
 
 def _option_parts(options: Any) -> Iterator[Part]:
     """The options that differ from their defaults, each as text."""
-    for field in _fields(type(options)):
+    for field in _fields(type(options)):  # type: ignore[arg-type]  # a class is hashable
         value = getattr(options, field.name)
         if value != _default(field):
             text = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()

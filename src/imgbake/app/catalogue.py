@@ -55,9 +55,13 @@ def _kind(name: str, role: str, cls: Any, origins: dict[str, str]) -> Kind:
 
 
 def _option(field: msgspec.structs.FieldInfo) -> Option:
-    meta = next((each for each in getattr(field.type, "__metadata__", ()) if isinstance(each, msgspec.Meta)), None)
+    meta = next(
+        (each for each in getattr(field.type, "__metadata__", ()) if isinstance(each, msgspec.Meta)), None
+    )
     shown = getattr(field.type, "__origin__", field.type) if meta else field.type
-    return Option(field.encode_name, _type_name(shown), _default_text(field), (meta.description or "") if meta else "")
+    return Option(
+        field.encode_name, _type_name(shown), _default_text(field), (meta.description or "") if meta else ""
+    )
 
 
 def _type_name(annotation: Any) -> str:
@@ -68,5 +72,5 @@ def _type_name(annotation: Any) -> str:
 def _default_text(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "(required)"
-    value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default  # type: ignore[operator]
+    value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     return "" if value is None else msgspec.json.encode(value).decode()

@@ -1,0 +1,205 @@
+"""What an image starts from: found and pinned when the plan is made, fetched when it is baked."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from imgbake.api import Artifact, BakeError, Part, ResolveContext, Resolved, RunContext, digest
+from imgbake_oci import compression, documents, media_types, sources, tarfiles
+from imgbake_oci.compression import Damaged, Format
+from imgbake_oci.descriptor import Descriptor, Platform
+from imgbake_oci.docker_archive import DockerArchive
+from imgbake_oci.documents import Config, Index, Manifest
+from imgbake_oci.folders import Added, added_by
+from imgbake_oci.reference import parse
+from imgbake_oci.sources import Layout, LayoutArchive, Source
+
+SCRATCH = "scratch"
+_AT_ONCE = 4  # layers that are fetched at the same time
+
+
+class Base(msgspec.Struct, frozen=True):
+    """A base for one platform, its layers in the store. Without layers and configuration: scratch."""
+
+    platform: Platform
+    layers: tuple[Descriptor, ...] = ()
+    config: Config | None = None
+
+
+def resolve(reference: str, ctx: ResolveContext) -> Resolved:
+    """Pins a base to a digest. Raises BakeError when it is not there."""
+    if reference == SCRATCH:
+        return Resolved(Artifact("container", reference=SCRATCH))
+    transport, path, tag = sources.split(reference)
+    if not transport:
+        return _resolve_remote(reference, ctx)
+    where = ctx.root / path
+    if transport == "oci":
+        layout = Layout(where, reference)
+        found = layout.root(tag).digest
+        return _local(reference, found, layout.index_path)
+    if transport == "oci-archive":
+        return _local(reference, LayoutArchive(where, reference).root(tag).digest, where)
+    return _local(reference, DockerArchive(where, tag, reference).digest, where)
+
+
+def fetch(base: Artifact, platform: Platform | None, format: Format, ctx: RunContext) -> Base:
+    """Brings a base for a platform into the store; without one, what the base offers here.
+
+    Raises BakeError for a base that lacks the platform, or that contradicts itself.
+    """
+    if base.reference == SCRATCH:
+        return Base(platform or host())
+    transport, path, tag = sources.split(base.reference)
+    if transport == "docker-archive":
+        archive = DockerArchive(ctx.root / path, tag, base.reference)
+        if archive.digest != base.digest:
+            raise BakeError(f"{base.reference} changed while it was used", hint="build again")
+        config, layers = archive.fetch(format, ctx)
+        return Base(_checked(config.platform, platform, base.reference), layers, config)
+    source = sources.opened(base.reference, ctx.root, ctx.check, ctx.progress)
+    return _fetch(source, base.digest, platform, ctx)
+
+
+def folders(base: Base, ctx: RunContext) -> Iterator[Added]:
+    """What each layer of a base says of folders, the lowest first. Each layer is read once for all."""
+    for layer in base.layers:
+        yield _folders(layer, ctx)
+
+
+def host() -> Platform:
+    """The platform that images are for when nobody says: linux on this machine's processor."""
+    from platform import machine
+
+    from imgbake_oci.descriptor import platform
+
+    return platform(f"linux/{machine() or 'amd64'}")
+
+
+def _local(reference: str, found: str, proof: Path) -> Resolved:
+    return Resolved(Artifact("container", found, reference), local=(str(proof),))
+
+
+def _resolve_remote(reference: str, ctx: ResolveContext) -> Resolved:
+    name = parse(reference)
+    pinned = name.digest or ctx.pinned("bases", reference) or ""
+    if pinned:
+        if not digest.is_digest(pinned):
+            hint = "`imgbake lock --upgrade` writes it anew"
+            raise BakeError(f"imgbake.lock pins {reference} to {pinned!r}, which is no digest", hint=hint)
+        return Resolved(Artifact("container", pinned, reference))
+    from imgbake_oci.registry import Client
+
+    with Client() as client:
+        found = client.resolve(name).digest
+    return Resolved(Artifact("container", found, reference), volatile=True)
+
+
+def _fetch(source: Source, wanted: str, platform: Platform | None, ctx: RunContext) -> Base:
+    manifest, offered = _manifest(source, wanted, platform, ctx)
+    data = _document(source, manifest.config, ctx)
+    config = documents.config(data, manifest, source.name)
+    _checked(offered or config.platform, platform, source.name)
+    layers = tuple(
+        msgspec.structs.replace(layer, media_type=media_types.as_oci(layer.media_type))
+        for layer in manifest.layers
+    )
+    for layer in layers:
+        if layer.media_type not in media_types.LAYERS:
+            hint = "foreign and encrypted layers can't be built on"
+            raise BakeError(f"{source.name} has a layer of the type {layer.media_type}", hint=hint)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for done in [pool.submit(_blob, source, layer, ctx) for layer in layers]:
+            done.result()
+    return Base(offered or config.platform, layers, config)
+
+
+def _manifest(
+    source: Source, wanted: str, platform: Platform | None, ctx: RunContext
+) -> tuple[Manifest, Platform | None]:
+    """The manifest for the platform, and which one its index says that it is for."""
+    read = documents.manifest_or_index(_stored(wanted, ctx) or source.manifest(wanted), source.name)
+    if isinstance(read, Manifest):
+        return read, None
+    from imgbake_oci.registry import choose
+
+    chosen = choose(read.manifests, platform or host(), source.name)
+    inner = documents.manifest_or_index(
+        _stored(chosen.digest, ctx) or source.manifest(chosen.digest), source.name
+    )
+    if isinstance(inner, Index):
+        raise BakeError(f"{source.name}: an index inside an index", hint="name the inner one by its digest")
+    return inner, chosen.platform
+
+
+def _stored(wanted: str, ctx: RunContext) -> bytes | None:
+    """A document from the store, where the images that we baked ourselves are."""
+    try:
+        return ctx.blobs.path(wanted).read_bytes()
+    except KeyError:
+        return None
+
+
+def _document(source: Source, descriptor: Descriptor, ctx: RunContext) -> bytes:
+    if descriptor.size > documents.LARGEST:
+        raise BakeError(f"{source.name}: a configuration of {descriptor.size} bytes is too large")
+    _blob(source, descriptor, ctx)
+    return ctx.blobs.path(descriptor.digest).read_bytes()
+
+
+def _blob(source: Source, descriptor: Descriptor, ctx: RunContext) -> None:
+    """Brings a blob into the store, unless it is there. What comes is verified."""
+    try:
+        ctx.blobs.path(descriptor.digest)
+        return
+    except KeyError:
+        pass
+    if not digest.is_digest(descriptor.digest):
+        raise BakeError(
+            f"{source.name} names its content by {descriptor.digest!r}, which is no sha256 digest"
+        )
+    path = ctx.blobs.scratch() / f"blob-{secrets.token_hex(8)}"
+    try:
+        ctx.check()
+        source.blob(descriptor, path)
+        if digest.of_file(path) != descriptor.digest:
+            hint = "it is damaged: make it again, or pull it again"
+            raise BakeError(
+                f"{source.name}: the content of {descriptor.digest} is not what it should be", hint=hint
+            )
+        ctx.blobs.adopt(path, descriptor.digest)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _checked(offered: Platform, wanted: Platform | None, name: str) -> Platform:
+    same = wanted is None or (offered.os, offered.architecture) == (wanted.os, wanted.architecture)
+    if not same:
+        hint = "name a base that is an index, or leave `platforms` out"
+        raise BakeError(f"{name} is for {offered}, not for {wanted}", hint=hint)
+    return offered
+
+
+def _folders(layer: Descriptor, ctx: RunContext) -> Added:
+    def scan() -> Artifact:
+        path = ctx.blobs.path(layer.digest)
+        try:
+            with path.open("rb") as file:
+                start = file.read(8)
+                file.seek(0)
+                with compression.reader(file, compression.detect(start)) as content:
+                    added = added_by(tarfiles.members(tarfiles.Forward(content)))
+        except Damaged as error:
+            raise BakeError(
+                f"the base's layer {layer.digest} is damaged: {error}", hint="pull it again"
+            ) from None
+        kept = ctx.blobs.add_bytes(msgspec.json.encode(added))
+        return Artifact("folders", kept, blobs=(kept,))
+
+    found = ctx.memo([Part("folders of layer", layer.digest)], scan)
+    return msgspec.json.decode(ctx.blobs.path(found.digest).read_bytes(), type=Added)

@@ -1,0 +1,259 @@
+"""The embedded OCI target: images assembled in this process, without a daemon.
+
+    base ── fetched, verified ──┐
+    component ── layer ─────────┼── configuration ── manifest ──(several platforms)── index ── layout
+    component ── layer ─────────┘
+
+Everything is a blob in the store; the layout in `.imgbake/images` is made of links to them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+from imgbake.api import (
+    Artifact,
+    BakeError,
+    Blobs,
+    Blueprint,
+    Copied,
+    Layer,
+    Lowered,
+    ResolveContext,
+    RunContext,
+)
+from imgbake_oci import bases, compression, layers, layouts, media_types, pushing
+from imgbake_oci.bases import Base
+from imgbake_oci.compression import Compression, Format
+from imgbake_oci.configuring import configuration, timestamp
+from imgbake_oci.descriptor import Descriptor, Platform, platform
+from imgbake_oci.documents import descriptor_document, encoded
+from imgbake_oci.folders import Folders
+
+TAG = "latest"
+"""What a layout calls its image."""
+
+_ANNOTATION = "org.opencontainers.image."
+
+
+def _described(text: str) -> msgspec.Meta:
+    return msgspec.Meta(description=text)
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Options of a target with `uses = "oci"`."""
+
+    platforms: Annotated[
+        tuple[str, ...],
+        _described("Platforms as os/architecture[/variant]; several give an index. Default: the base's."),
+    ] = ()
+    tags: Annotated[tuple[str, ...], _described("References that `--push` pushes to.")] = ()
+    compression: Annotated[Compression, _described("How layers are compressed.")] = "gzip"
+    level: Annotated[int | None, _described("The compression's level; by default its fastest sound one.")] = (
+        None
+    )
+    annotations: Annotated[dict[str, str], _described("Annotations of the manifest and the index.")] = {}
+    layout: Annotated[
+        str, _described("Folder of the OCI layout; by default one below `.imgbake/images`.")
+    ] = ""
+
+
+class Oci:
+    """Assembles OCI images in this process, one layer per component; needs no daemon and no root."""
+
+    kind: ClassVar[str] = "oci"
+    version: ClassVar[int] = 1
+    artifact: ClassVar[str] = "container"
+    phases: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def lower(self, blueprint: Blueprint) -> Lowered:
+        document = {
+            "base": {"reference": blueprint.base.reference, "digest": blueprint.base.digest},
+            "platforms": [
+                str(each) if each else f"as the base, or {bases.host()}" for each in self._platforms()
+            ],
+            "layers": [_layer_document(layer) for layer in blueprint.layers],
+            "config": _plain(blueprint.config),
+            "created": timestamp(blueprint.epoch),
+            "compression": str(self._format()),
+        }
+        if self._options.annotations:
+            document["annotations"] = self._options.annotations
+        text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+        return Lowered({"image.json": text + "\n"})
+
+    def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
+        images = [self._image(blueprint, each, ctx) for each in self._platforms()]
+        root, needed = self._root(images, blueprint, ctx)
+        folder = self._folder(blueprint, ctx.root)
+        layouts.write(ctx.root / folder, root, TAG, needed, ctx.blobs)
+        facts = {
+            "media_type": root.media_type,
+            "size": root.size,
+            "layout": folder,
+            "platforms": [str(image.platform) for image in images],
+            "layers": [layer.digest for layer in images[0].layers],
+        }
+        proof = (f"{folder}/index.json", f"{folder}/oci-layout")
+        return Artifact("container", root.digest, f"oci:{folder}", facts, tuple(needed), proof)
+
+    def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
+        raise BakeError("the target 'oci' runs no commands", hint="the recipe refuses `test` on it")
+
+    def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
+        folder = ctx.root / str(artifact.facts["layout"])
+        try:
+            index = (folder / "index.json").read_bytes()
+            for digest in artifact.blobs:
+                kept = folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
+                if not kept.exists() or not ctx.blobs.path(digest):
+                    return False
+        except (OSError, KeyError):
+            return False
+        return artifact.digest.encode() in index
+
+    def formats(self) -> tuple[str, ...]:
+        return ("oci", "oci-archive", "docker-archive")
+
+    def export(self, artifact: Artifact, blobs: Blobs, to: Path, form: str, name: str) -> None:
+        from imgbake_oci import exporting
+
+        exporting.export(artifact, blobs, to, form, name.partition("@")[0], self._options.tags)
+
+    def push(self, artifact: Artifact, ctx: RunContext) -> tuple[str, ...]:
+        return pushing.push(artifact, self._options.tags, ctx)
+
+    def _platforms(self) -> tuple[Platform | None, ...]:
+        try:
+            return tuple(platform(text) for text in self._options.platforms) or (None,)
+        except ValueError as error:
+            raise BakeError(str(error)) from None
+
+    def _format(self) -> Format:
+        return compression.chosen(self._options.compression, self._options.level)
+
+    def _folder(self, blueprint: Blueprint, root: Path) -> str:
+        """The layout's folder, relative to the project."""
+        if not self._options.layout:
+            return f".imgbake/images/{blueprint.image}/{blueprint.target}"
+        folder = os.path.normpath(self._options.layout)
+        real = os.path.realpath(root / folder)
+        if folder == "." or not real.startswith(os.path.realpath(root) + os.sep):
+            hint = "name a folder of its own inside the project"
+            raise BakeError(f"the layout '{self._options.layout}' is not inside the project", hint=hint)
+        return folder
+
+    def _image(self, blueprint: Blueprint, wanted: Platform | None, ctx: RunContext) -> _Image:
+        """One platform's image: its layers, configuration and manifest, all in the store."""
+        format = self._format()
+        base = bases.fetch(blueprint.base, wanted, format, ctx)
+        added = self._layers(blueprint, base, format, ctx)
+        config = configuration(base, blueprint, [(name, made.diff_id) for name, made in added])
+        config_data = encoded(config)
+        stack = (*base.layers, *(Descriptor(made.media_type, made.digest, made.size) for _, made in added))
+        document: dict[str, Any] = {
+            "schemaVersion": 2,
+            "mediaType": media_types.MANIFEST,
+            "config": descriptor_document(
+                Descriptor(media_types.CONFIG, ctx.blobs.add_bytes(config_data), len(config_data))
+            ),
+            "layers": [descriptor_document(layer) for layer in stack],
+            "annotations": self._annotations(blueprint),
+        }
+        data = encoded(document)
+        digest = ctx.blobs.add_bytes(data)
+        descriptor = Descriptor(media_types.MANIFEST, digest, len(data), platform=base.platform)
+        return _Image(descriptor, base.platform, stack, document["config"]["digest"])
+
+    def _layers(
+        self, blueprint: Blueprint, base: Base, format: Format, ctx: RunContext
+    ) -> list[tuple[str, layers.Made]]:
+        """The layers of the components that copy files, each on top of those before it."""
+        copying = [layer for layer in blueprint.layers if layer.files]
+        below = Folders()
+        for said in bases.folders(base, ctx) if copying else ():
+            below.add(said)
+        made = []
+        for layer in copying:
+            made.append((layer.component, layers.make(layer, below, format, blueprint.epoch, ctx)))
+            below.add(made[-1][1].folders(ctx))
+        return made
+
+    def _root(
+        self, images: list[_Image], blueprint: Blueprint, ctx: RunContext
+    ) -> tuple[Descriptor, list[str]]:
+        """The image's manifest, or the index over several, and every blob that belongs to it."""
+        needed = dict.fromkeys(
+            digest
+            for image in images
+            for digest in (image.manifest.digest, image.config, *(layer.digest for layer in image.layers))
+        )
+        if len(images) == 1:
+            return images[0].manifest, list(needed)
+        document = {
+            "schemaVersion": 2,
+            "mediaType": media_types.INDEX,
+            "manifests": [descriptor_document(image.manifest) for image in images],
+            "annotations": self._annotations(blueprint),
+        }
+        data = encoded(document)
+        root = Descriptor(media_types.INDEX, ctx.blobs.add_bytes(data), len(data))
+        return root, [root.digest, *needed]
+
+    def _annotations(self, blueprint: Blueprint) -> dict[str, str]:
+        """What is known of every image, then what the recipe says (image-spec, annotations.md)."""
+        known = {
+            "created": timestamp(blueprint.epoch),
+            "title": blueprint.image,
+        }
+        if blueprint.base.digest:
+            known |= {"base.name": blueprint.base.reference, "base.digest": blueprint.base.digest}
+        said = {**blueprint.config.annotations, **self._options.annotations}
+        return dict(sorted(({_ANNOTATION + name: value for name, value in known.items()} | said).items()))
+
+
+class _Image(msgspec.Struct, frozen=True):
+    manifest: Descriptor
+    platform: Platform
+    layers: tuple[Descriptor, ...]
+    config: str
+
+
+def _layer_document(layer: Layer) -> dict[str, Any]:
+    document: dict[str, Any] = {"component": layer.component}
+    if layer.files:
+        document["files"] = [_copy_document(copied) for copied in layer.files]
+    if layer.env:
+        document["env"] = layer.env
+    return document
+
+
+def _copy_document(copied: Copied) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "to": copied.to,
+        "entries": len(copied.tree.entries),
+        "tree": copied.tree.digest,
+    }
+    if copied.mode is not None:
+        document["mode"] = f"{copied.mode:04o}"
+    if copied.owner != (0, 0):
+        document["owner"] = "{}:{}".format(*copied.owner)
+    if copied.unpack:
+        document["unpack"] = True
+    if copied.exclude:
+        document["exclude"] = list(copied.exclude)
+    return document
+
+
+def _plain(config: msgspec.Struct) -> dict[str, Any]:
+    """The members that say something."""
+    return {
+        name: value for name, value in msgspec.to_builtins(config).items() if value not in (None, {}, [], ())
+    }
