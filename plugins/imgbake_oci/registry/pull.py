@@ -69,7 +69,7 @@ def blob(
     When this raises, there is no file at the path.
     """
     try:
-        with to.open("wb", buffering=0) as file:
+        with to.open("wb") as file:
             download = _Download(session, reference, descriptor, file, watch)
             session.patiently(download.attempt, watch)
             download.verify()
@@ -214,7 +214,7 @@ def _absent(session: Session, reference: Reference, error: RegistryError, watch:
             f"{reference.name} has no manifest {reference.digest}", status=404, codes=error.codes
         )
     tags = _tags(session, reference, watch)
-    if tags is None:
+    if tags is None or "NAME_UNKNOWN" in error.codes:
         message, hint = f"{reference.registry}: no repository {reference.repository}", "check the name"
     else:
         message = f"{reference.name} has no tag '{reference.tag}'"
@@ -223,10 +223,12 @@ def _absent(session: Session, reference: Reference, error: RegistryError, watch:
 
 
 def _tags(session: Session, reference: Reference, watch: Watch) -> list[str] | None:
-    """Tags of a repository, for a suggestion; None when there is no such repository, or no answer."""
+    """Tags of a repository, as far as it tells, for a suggestion; None when there is no repository."""
     call = Call(reference, "GET", "tags/list?n=1000", f"the tags of {reference.repository}")
     try:
         with session.send(call, watch) as response:
             return list(msgspec.json.decode(response.read(_TAGS_LIMIT), type=_Tags).tags or ())
-    except (RegistryError, Transient, msgspec.DecodeError):
-        return None
+    except RegistryError as error:
+        return None if error.status == 404 else []
+    except (Transient, msgspec.DecodeError):
+        return []

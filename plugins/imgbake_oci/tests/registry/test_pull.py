@@ -115,6 +115,13 @@ def test_a_missing_repository_or_digest_is_an_error(client: Client, at: At) -> N
         client.resolve(at("shop").pinned("sha256:" + "0" * 64))
 
 
+def test_a_registry_may_keep_its_tags_to_itself(registry: Registry, client: Client, at: At) -> None:
+    registry.fault(path="tags/list", status=403)
+    with pytest.raises(BakeError, match=r"/shop has no tag '2'") as error:
+        client.resolve(at("shop:2"))
+    assert error.value.hint == "check the tag"
+
+
 def test_a_blob_is_downloaded(client: Client, at: At, tmp_path: Path) -> None:
     heard: list[tuple[int, int]] = []
     client.blob(at("shop:1"), LAYER, tmp_path / "layer", Watch(progress=lambda *now: heard.append(now)))
