@@ -114,6 +114,18 @@ def test_the_reference_is_current() -> None:
     assert (DOCS / "recipe.md").read_text() == page, "`imgbake run docs` writes it anew"
 
 
+def test_the_plugin_guide_shows_the_code_of_the_example() -> None:
+    example = ROOT / "examples/squashfs-plugin"
+    code = {line for path in [*example.rglob("*.py"), example / "pyproject.toml"] for line in _lines(path)}
+    shown = [block for block in _blocks(DOCS / "plugins.md") if block.language in ("python", "toml")]
+    assert len(shown) >= 4
+    assert [line for block in shown for line in block.text.splitlines() if line.rstrip() not in code] == []
+
+
+def _lines(path: Path) -> list[str]:
+    return ["", *path.read_text().splitlines()]
+
+
 def test_every_hook_is_in_the_plugin_guide_with_its_signature() -> None:
     guide = (DOCS / "plugins.md").read_text()
     hooks = [hook for name, hook in vars(hookspecs).items() if name.startswith("imgbake_")]
