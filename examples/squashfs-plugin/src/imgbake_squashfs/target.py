@@ -9,7 +9,17 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from imgbake.api import Artifact, BakeError, Blobs, Blueprint, Lowered, RunContext, StepError, digest
+from imgbake.api import (
+    Artifact,
+    BakeError,
+    Blobs,
+    Blueprint,
+    Lowered,
+    ResolveContext,
+    RunContext,
+    StepError,
+    digest,
+)
 from imgbake_squashfs import environment, pseudo, refusals, staging
 from imgbake_squashfs.listing import listing
 
@@ -93,9 +103,9 @@ class Squashfs:
         """Never called, as `phases` says."""
         raise BakeError("a squashfs image can't be tested: nothing runs in it")
 
-    def present(self, artifact: Artifact, blobs: Blobs) -> bool:
+    def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
         """Is the image still in the store?"""
-        return blobs.has(artifact.digest)
+        return ctx.blobs.has(artifact.digest)
 
     def formats(self) -> tuple[str, ...]:
         """What `imgbake export` can write."""
