@@ -20,6 +20,16 @@ from imgbake.api import (
     StepError,
     digest,
 )
+    Artifact,
+    BakeError,
+    Blobs,
+    Blueprint,
+    Lowered,
+    ResolveContext,
+    RunContext,
+    StepError,
+    digest,
+)
 from imgbake_squashfs import environment, pseudo, refusals, staging
 from imgbake_squashfs.listing import listing
 
