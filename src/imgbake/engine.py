@@ -144,7 +144,8 @@ class Engine:
                     self._skip(nodes[name], "the build stopped")
         finally:
             self._dismiss()
-        report = Report(self._results, time.time() - started, self._is_settled, self._stop.is_set(), self._has_bug)
+        stopped, seconds = self._stop.is_set(), time.time() - started
+        report = Report(self._results, seconds, self._is_settled, stopped, self._has_bug)
         counts = [report.count(outcome) for outcome in ("ran", "cached", "restored", "failed", "skipped")]
         self._tell(BuildFinished(time.time(), report.seconds, *counts))
         return report
@@ -370,7 +371,7 @@ class Engine:
             self._messages.put(_Failed(node.id, error, time.monotonic() - started))
         except OSError as error:
             self._messages.put(_Failed(node.id, _refused(error), time.monotonic() - started))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a plugin may raise anything; the user gets a message
             self._messages.put(_Failed(node.id, _broken(node, error), time.monotonic() - started))
 
     def _restore(self, node: Node, artifact: Artifact) -> Artifact:

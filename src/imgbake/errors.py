@@ -3,6 +3,7 @@
     BakeError                  exit 1   a node failed, or the world refused
     ├── RecipeError            exit 2   the recipe is wrong: carries every problem found
     ├── UsageError             exit 2   the command line is wrong
+    │   └── MissingArguments            and could be asked for what it lacks
     ├── StepError              exit 1   a step failed: carries the last lines of its log
     ├── Interrupted            exit 130 the user stopped us
     └── PluginError            exit 70  a plugin broke the contract: names it
@@ -12,7 +13,7 @@ Nothing below the command line prints an error or exits; it raises one of these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -87,6 +88,19 @@ class UsageError(BakeError):
     """The command line asks for what does not exist or does not go together."""
 
     exit_code = 2
+
+
+class MissingArguments(UsageError):
+    """Arguments that nobody gave: `names`, in the order in which they are needed."""
+
+    def __init__(self, names: Sequence[str], secret: Collection[str], message: str) -> None:
+        super().__init__(message)
+        self.names = tuple(names)
+        self._secret = frozenset(secret)
+
+    def is_secret(self, name: str) -> bool:
+        """Must this one be asked for unseen?"""
+        return name in self._secret
 
 
 class StepError(BakeError):

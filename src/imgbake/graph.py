@@ -12,6 +12,7 @@ the second case the file's content decides, so an output that nobody reads rebui
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -315,8 +316,10 @@ def _find_cycle(nodes: Mapping[str, Node], ordered: Mapping[str, Node]) -> tuple
 
 def _cycle_fault(cycle: tuple[str, ...], nodes: Mapping[str, Node]) -> Fault:
     names = " -> ".join([*cycle, cycle[0]])
-    links = [
-        f"{name} {'needs' if other in nodes[name].needs else 'comes after, or reads what is written by,'} {other}"
-        for name, other in zip(cycle, [*cycle[1:], cycle[0]], strict=True)
-    ]
+    links = [_link(nodes[name], other) for name, other in itertools.pairwise([*cycle, cycle[0]])]
     return Fault(at=nodes[cycle[0]].at, message=f"dependency cycle: {names}", hint="; ".join(links))
+
+
+def _link(node: Node, other: str) -> str:
+    how = "needs" if other in node.needs else "comes after, or reads what is written by,"
+    return f"{node.id} {how} {other}"

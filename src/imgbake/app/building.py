@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -61,6 +61,12 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
             return outcome
         finally:
             project.close()
+
+
+def with_args(order: Order, given: Mapping[str, str]) -> Order:
+    """The same order with more arguments. It is not remembered: nobody could ask for it again."""
+    request = msgspec.structs.replace(order.request, args={**order.request.args, **given})
+    return msgspec.structs.replace(order, request=request, key="")
 
 
 def as_json(report: Report, pushed: Sequence[str] = ()) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from imgbake import faults, graph, lockfile, plugins, recipe, secrets
-from imgbake.errors import UsageError, did_you_mean
+from imgbake.errors import MissingArguments, UsageError, did_you_mean
 from imgbake.model import Recipe, Target, Task
 from imgbake.project import STATE, Project
 from imgbake.steps import all_outputs
@@ -22,7 +22,6 @@ class Request(msgspec.Struct, frozen=True):
     file: Path
     args: dict[str, str] = {}
     commits: dict[str, str] = {}  # git tasks to the commit to use
-    no_input: bool = False
 
 
 def open_project(
@@ -102,7 +101,7 @@ def node(project: Project, name: str) -> str:
 
 
 def require_args(project: Project, names: tuple[str, ...]) -> None:
-    """Raises UsageError that lists every argument that these nodes read and nobody gave."""
+    """Raises MissingArguments for every argument that these nodes read and nobody gave."""
     missing: dict[str, list[str]] = {}
     for name in project.graph.closure(names):
         for arg in project.graph.nodes[name].missing:
@@ -115,7 +114,8 @@ def require_args(project: Project, names: tuple[str, ...]) -> None:
         give = f"--arg {arg}=VALUE" + (f", or {env} in the environment" if env else "")
         about = f" ({project.recipe.args[arg].help})" if project.recipe.args[arg].help else ""
         lines.append(f"missing argument '{arg}'{about}, which {readers[0]} needs: give {give}")
-    raise UsageError("\n".join(lines))
+    secret = {name for name in missing if project.recipe.args[name].secret}
+    raise MissingArguments(tuple(missing), secret, "\n".join(lines))
 
 
 def _named(project: Project, name: str, kind: str) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -66,7 +66,8 @@ def build(
     if dry_run:
         _plan(names, "image", file, args, commits, force, format)
         return
-    _make("image", names, file, jobs, keep_going, force, push, args, commits, format, progress)
+    shown = _Shown(format, progress, asks=not no_input)
+    _make(_Wanted("image", names, file, args, commits), jobs, keep_going, force, push, shown)
 
 
 def run(
@@ -88,60 +89,81 @@ def run(
     if dry_run:
         _plan(names, "task", file, args, commits, force, format)
         return
-    _make("task", names, file, jobs, keep_going, force, False, args, commits, format, progress)
+    shown = _Shown(format, progress, asks=not no_input)
+    _make(_Wanted("task", names, file, args, commits), jobs, keep_going, force, False, shown)
+
+
+class _Wanted(NamedTuple):
+    """What the command line names."""
+
+    kind: str
+    names: list[str] | None
+    file: Path
+    args: list[str] | None
+    commits: list[str] | None
+
+
+class _Shown(NamedTuple):
+    """How it is shown, and whether the user may be asked."""
+
+    format: Format
+    progress: Progress
+    asks: bool
 
 
 def _make(
-    kind: str,
-    names: list[str] | None,
-    file: Path,
-    jobs: int | None,
-    keep_going: bool,
-    force: bool,
-    push: bool,
-    args: list[str] | None,
-    commits: list[str] | None,
-    format: Format,
-    progress: Progress,
+    wanted: _Wanted, jobs: int | None, keep_going: bool, force: bool, push: bool, shown: _Shown
 ) -> None:
     started = time.monotonic()
-    key = shortcut.key(kind, names, file, args, commits)
-    found = None if force or push else settled.find(file.parent, key, os.environ)
+    key = settled.key([wanted.kind, wanted.names, str(wanted.file), wanted.args, wanted.commits])
+    found = None if force or push else settled.find(wanted.file.parent, key, os.environ)
     if found is not None:
-        _show_settled(found, time.monotonic() - started, format, progress)
+        _show_settled(found, time.monotonic() - started, shown)
         return
-    from imgbake import ui
     from imgbake.app import building
 
     order = building.Order(
-        request(file, args, commits),
-        kind,
-        tuple(names or ()),
+        request(wanted.file, wanted.args, wanted.commits),
+        wanted.kind,
+        tuple(wanted.names or ()),
         jobs or building.processors(),
         keep_going,
         force,
         push,
         key,
     )
-    screen = ui.for_progress(progress.value, sys.stderr, os.environ)
+    _show(_built(order, shown), shown.format)
+
+
+def _built(order: building.Order, shown: _Shown) -> building.Outcome:
+    """Builds; on a terminal, after asking for the arguments that are missing."""
+    from imgbake import ui
+    from imgbake.app import building
+    from imgbake.errors import MissingArguments
+
+    screen = ui.for_progress(shown.progress.value, sys.stderr, os.environ)
     try:
-        outcome = building.build(order, [screen], warn)
+        return building.build(order, [screen], warn)
+    except MissingArguments as error:
+        if not shown.asks or not sys.stdin.isatty():
+            raise
+        given = {name: typer.prompt(name, hide_input=error.is_secret(name), err=True) for name in error.names}
     finally:
         screen.close()
-    _show(outcome, format)
+    return _built(building.with_args(order, given), shown)
 
 
-def _show_settled(found: settled.Settled, seconds: float, format: Format, progress: Progress) -> None:
-    if format is Format.JSON:
+def _show_settled(found: settled.Settled, seconds: float, shown: _Shown) -> None:
+    if shown.format is Format.JSON:
         sys.stdout.write(found.report + "\n")
     else:
         shortcut.show_result(found)
-    if progress is Progress.JSON:
+    if shown.progress is Progress.JSON:
         from imgbake.events import BuildFinished
         from imgbake.ui.json_lines import JsonLines
 
         JsonLines(sys.stderr).on(BuildFinished(time.time(), seconds, 0, found.nodes, 0, 0, 0))
-    elif progress is not Progress.QUIET:
+    elif shown.progress is not Progress.QUIET:
         shortcut.show_summary(found, seconds)
 
 

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command()(export)
 
 
-def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=False)] = Path(".")) -> None:
+def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=False)] = Path()) -> None:
     """Write a starter recipe."""
     from imgbake import starter
     from imgbake.errors import UsageError
@@ -45,7 +45,7 @@ def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=Fa
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
             typer.echo(f"wrote {target}")
-    typer.echo("next: imgbake build" + (f" -C {folder}" if folder != Path(".") else ""))
+    typer.echo("next: imgbake build" + (f" -C {folder}" if folder != Path() else ""))
 
 
 def check(
