@@ -85,7 +85,7 @@ anything = st.recursive(
 )
 KEYS = {
     "args": "default help choices secret env",
-    "tasks": "run uses url method needs after inputs outputs exclude store timeout retries resources env headers",
+    "tasks": "run uses url method needs after inputs outputs exclude store timeout retries resources env",
     "components": "params needs files env build validate test",
     "images": "base components targets entrypoint env ports volumes healthcheck labels",
     "targets": "uses region tags retries timeout",
