@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _RECORD = "record:"
 _SMALL = 1 << 18  # bytes: a file that is read at once
 _TO_BREATHE = 1 << 24  # bytes: enough for sqlite to work
+_LOST = {errno.ENOENT, errno.EIO, errno.EISDIR}  # all else, such as too many open files, proves nothing
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.EACCES}
 
 
@@ -284,10 +285,13 @@ class Store:
         """Reads a blob. One that is damaged is removed: raises KeyError."""
         file = self._file(digest)
         before, read_at = signature(file), time.time_ns()
-        try:
-            found = digests.of_file(file)
-        except OSError:  # a bad disk, or gone
-            found = ""
+        with self._index.explaining():
+            try:
+                found = digests.of_file(file)
+            except OSError as error:
+                if error.errno not in _LOST:
+                    raise
+                found = ""
         if found != digest:
             self._index.do(lambda index: self._discard(index, digest, before))
             raise KeyError(digest)

@@ -187,6 +187,19 @@ class TestDamage:
         store.path(digest).touch()
         assert store.path(digest).read_bytes() == b"content"
 
+    def test_a_blob_that_cannot_be_read_just_now_stays(
+        self, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(path: str) -> str:
+            raise OSError(24, "Too many open files", path)
+
+        digest = store.add_bytes(b"content")
+        store.path(digest).touch()
+        with monkeypatch.context() as patch, pytest.raises(BakeError, match="Too many open files"):
+            patch.setattr(digests, "of_file", refuse)
+            store.path(digest)
+        assert store.path(digest).read_bytes() == b"content"
+
     def test_a_removed_blob_is_gone(self, store: Store, folder: Path) -> None:
         digest = store.add_bytes(b"content")
         blob(folder, digest).unlink()
@@ -569,6 +582,21 @@ class TestIndex:
             assert each.record("fingerprint") is not None
         store.close()
         other.close()
+
+    def test_an_index_that_stays_locked_is_an_error(
+        self, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("imgbake.store_disk.TIMEOUT", 0.05)
+        digest = store.add_bytes(b"content")
+        other = sqlite3.connect(folder / "cache.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert store.path(digest).read_bytes() == b"content"  # reading waits for nobody
+        with pytest.raises(BakeError, match="stayed locked"):
+            store.add_bytes(b"more")
+        other.execute("ROLLBACK")
+        other.close()
+        assert leftovers(folder) == []
+        store.add_bytes(b"more")
 
     def test_opening_is_quick(self, folder: Path) -> None:
         Store.open(folder).close()
