@@ -76,12 +76,11 @@ class Ftp:
         return (self.options.to or f"{folder}/{place.file_name(self.options.download)}",)
 
     def parts(self, ctx: PartsContext) -> Iterable[Part]:
-        """The content of the files to send."""
-        if not self.options.upload:
-            return ()
-        return tuple(
-            Part(f"input {entry.path}", entry.value()) for entry in ctx.files(self.options.upload).entries
-        )
+        """The content of the files to send; or what the file to fetch must be, if that is known."""
+        if self.options.checksum:
+            return (Part("checksum", self.options.checksum),)
+        found = ctx.files(self.options.upload).entries if self.options.upload else ()
+        return tuple(Part(f"file {entry.path}", entry.value()) for entry in found)
 
     def run(self, ctx: RunContext) -> Artifact:
         """Transfers. Raises StepError when the server refuses, or cannot be reached."""

@@ -91,13 +91,20 @@ class Http:
         return (self.options.to or f"{folder}/{place.file_name(urlsplit(self.options.shown).path)}",)
 
     def parts(self, ctx: PartsContext) -> Iterable[Part]:
-        """With `refresh`, the version that the server has now. Raises StepError when it can't be asked."""
-        if not self.options.refresh:
-            return ()
-        from imgbake_tasks import http_download
+        """What the body must be, if that is known, or the version that the server has now, or the request.
 
-        ctx.volatile()
-        return (Part("version", http_download.version(self.options, ctx)),)
+        Raises StepError when the version can't be asked.
+        """
+        options = self.options
+        if options.checksum:
+            yield Part("checksum", options.checksum)
+        if not options.is_download:
+            yield Part("request", f"{options.method} {options.shown}")
+        if options.refresh:
+            from imgbake_tasks import http_download
+
+            ctx.volatile()
+            yield Part("version", http_download.version(options, ctx))
 
     def run(self, ctx: RunContext) -> Artifact:
         """Asks the server. Raises StepError when it refuses, cannot be reached, or sends the wrong bytes."""

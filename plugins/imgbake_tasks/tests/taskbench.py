@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from imgbake import digest, glob, process
 from imgbake.contract import Artifact, Blobs, Completed, Entry, Part, PartsContext, RunContext, Step, Tree
@@ -191,6 +192,12 @@ class _Working(_Context):
 
     def memo(self, parts: Sequence[Part], make: Callable[[], Artifact]) -> Artifact:
         return make()
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    """A mark for tests that can't be run without a program; where everything must be there, they fail."""
+    absent = shutil.which(program) is None and os.environ.get("IMGBAKE_REQUIRE_SERVICES") != "1"
+    return pytest.mark.skipif(absent, reason=f"{program} is not installed")
 
 
 def options(type_: type[msgspec.Struct], **values: Any) -> Any:

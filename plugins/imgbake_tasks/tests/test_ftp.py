@@ -15,7 +15,7 @@ import pytest
 from imgbake.errors import Interrupted, StepError
 from imgbake.testing.ftp import FtpServer
 from imgbake_tasks.ftp import Ftp, FtpOptions
-from imgbake_tasks.tests.taskbench import Bench, options
+from imgbake_tasks.tests.taskbench import Bench, needs, options
 
 DATA = bytes(range(256)) * 8192  # 2 MiB
 SHA256 = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
@@ -65,6 +65,7 @@ def test_anonymous(bench: Bench, remote: Path) -> None:
     assert bench.made(step) == DATA
 
 
+@needs("openssl")
 @pytest.mark.parametrize("tls", ["explicit", "implicit"])
 @pytest.mark.parametrize("passive", [True, False], ids=["passive", "active"])
 def test_tls(bench: Bench, remote: Path, tls: str, passive: bool) -> None:
@@ -83,6 +84,7 @@ def test_tls(bench: Bench, remote: Path, tls: str, passive: bool) -> None:
     assert "PROT P" in server.commands
 
 
+@needs("openssl")
 def test_a_certificate_that_is_not_trusted(bench: Bench, remote: Path) -> None:
     bench.secrets = {"password": SECRET}
     with FtpServer(remote, user="me", password=SECRET, tls="explicit") as server:
@@ -91,6 +93,7 @@ def test_a_certificate_that_is_not_trusted(bench: Bench, remote: Path) -> None:
         assert "PASS" not in server.commands
 
 
+@needs("openssl")
 def test_a_server_that_wants_tls(bench: Bench, remote: Path) -> None:
     bench.secrets = {"password": SECRET}
     with FtpServer(remote, user="me", password=SECRET, tls="explicit") as server:
@@ -177,7 +180,7 @@ def test_what_is_uploaded_decides(bench: Bench, server: FtpServer) -> None:
     first = bench.look(step)
     (bench.root / "a.txt").write_text("two")
     second = bench.look(step)
-    assert list(first.parts) == ["input a.txt"]
+    assert list(first.parts) == ["file a.txt"]
     assert first.parts != second.parts
     assert not first.volatile
 
@@ -198,6 +201,7 @@ def test_an_upload_replaces_whole_files(bench: Bench, server: FtpServer, remote:
     assert os.listdir(remote / "pub") == ["app.zip"]  # noqa: PTH208  # names alone
 
 
+@needs("openssl")
 def test_an_upload_of_much_by_tls_is_whole(bench: Bench, remote: Path) -> None:
     bench.secrets = {"password": SECRET}
     large = os.urandom(1 << 20) * 20

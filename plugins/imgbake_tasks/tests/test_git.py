@@ -16,7 +16,9 @@ from imgbake.errors import StepError
 from imgbake.testing.git import GitRepository, GitServer
 from imgbake_tasks import git_remote
 from imgbake_tasks.git import Git, GitOptions
-from imgbake_tasks.tests.taskbench import Bench, options
+from imgbake_tasks.tests.taskbench import Bench, needs, options
+
+pytestmark = needs("git")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from imgbake.errors import Interrupted, StepError
 from imgbake.testing.http import Answer, HttpServer, Seen
 from imgbake_tasks import retry
 from imgbake_tasks.http import Http, HttpOptions
-from imgbake_tasks.tests.taskbench import Bench, options
+from imgbake_tasks.tests.taskbench import Bench, needs, options
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
@@ -340,6 +340,7 @@ def test_without_refresh_nobody_is_asked(bench: Bench, server: HttpServer) -> No
     assert server.requests == []
 
 
+@needs("openssl")
 def test_tls_by_an_authority_of_its_own(bench: Bench) -> None:
     with HttpServer(tls=True) as server:
         assert server.ca is not None
@@ -353,6 +354,7 @@ def test_tls_by_an_authority_of_its_own(bench: Bench) -> None:
         assert bench.made(step) == DATA
 
 
+@needs("openssl")
 def test_tls_by_ssl_cert_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     with HttpServer(tls=True) as server:
         server.put("/a", DATA)
@@ -362,6 +364,7 @@ def test_tls_by_ssl_cert_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> 
         assert bench.made(step) == DATA
 
 
+@needs("openssl")
 def test_a_redirect_away_from_https_is_not_followed(bench: Bench, server: HttpServer) -> None:
     with HttpServer(tls=True) as secure:
         assert secure.ca is not None
@@ -387,6 +390,7 @@ def test_a_proxy_from_the_environment(
         bench.run(Http(options(HttpOptions, url="http://other.invalid/a", attempts=1)))
 
 
+@needs("openssl")
 def test_a_proxy_for_https(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     with HttpServer(tls=True) as secure, tunnel() as (proxy, asked):
         assert secure.ca is not None

@@ -12,6 +12,7 @@ from imgbake.testing.git import GitRepository
 from imgbake.testing.http import Answer, HttpServer
 from imgbake.testing.project import Project
 from imgbake_tasks import git_remote
+from imgbake_tasks.tests.taskbench import needs
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def written(folder: Path) -> bytes:
     return b"\n".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
+@needs("git")
 def test_git(project: Project, tmp_path: Path) -> None:
     repository = GitRepository(tmp_path / "served")
     repository.commit({"a.txt": "one", ".hidden": "x"})
@@ -156,3 +158,25 @@ def test_ftp(project: Project, tmp_path: Path) -> None:
         assert (remote / "results/out.txt").read_text() == "INCOMING"
         assert set(project.make(env=secret).outcomes().values()) == {"cached"}
     assert b"s3cret" not in written(tmp_path)
+
+
+def test_an_upload_of_what_was_uploaded_before_something_else(project: Project, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    with FtpServer(remote, user="me", password="pw") as server:
+        url = server.url.replace("me@", "me:pw@")
+        project.recipe(f'[tasks.send]\nuses = "ftp"\nurl = "{url}"\nupload = ["site/**"]\n')
+        for content in ("one", "two", "one"):
+            project.write("site/index.html", content)
+            assert project.make().outcomes() == {"task:send": "ran"}
+            assert (remote / "index.html").read_text() == content
+
+
+def test_a_call_is_made_once(project: Project) -> None:
+    with HttpServer() as server:
+        server.answer("/hook", lambda seen: Answer(204))
+        call = f'[tasks.call]\nuses = "http"\nurl = "{server.url}/hook"\nmethod = "POST"\nkeep = "none"\n'
+        for body, outcome in (("one", "ran"), ("one", "cached"), ("two", "ran"), ("one", "ran")):
+            project.recipe(f'{call}body = "{body}"\n')
+            assert project.make().outcomes() == {"task:call": outcome}
+        assert [seen.body for seen in server.requests] == [b"one", b"two", b"one"]
