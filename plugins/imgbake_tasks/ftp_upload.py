@@ -115,7 +115,9 @@ def _send(session: Session, file: _Upload, run: str, before: int, total: int, ct
             raise Transient(f"{file.name}: {arrived} of {done} bytes arrived")
         _rename(session, beside, file.name)
     except BaseException:
-        with contextlib.suppress(*ftplib.all_errors, BakeError):
+        with contextlib.suppress(
+            *ftplib.all_errors, BakeError
+        ):  # when we must stop, it is sent, and not heard
             session.delete(beside)
         raise
 
@@ -137,9 +139,20 @@ def _store(session: Session, file: _Upload, name: str, before: int, total: int, 
 
 
 def _rename(session: Session, old: str, new: str) -> None:
+    """Renames, also where the server doesn't replace a file; what is there is lost in no case."""
     try:
         session.rename(old, new)
-    except ftplib.error_perm:  # some servers don't replace a file
-        with contextlib.suppress(ftplib.error_perm):
-            session.delete(new)
+        return
+    except ftplib.error_perm as error:
+        refusal = error
+    aside = f"{old}.old"
+    try:
+        session.rename(new, aside)
+    except ftplib.error_perm:  # it isn't there, so that isn't why
+        raise refusal from None
+    try:
         session.rename(old, new)
+    except BaseException:
+        session.rename(aside, new)
+        raise
+    session.delete(aside)

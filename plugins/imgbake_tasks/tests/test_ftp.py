@@ -201,6 +201,29 @@ def test_an_upload_replaces_whole_files(bench: Bench, server: FtpServer, remote:
     assert os.listdir(remote / "pub") == ["app.zip"]  # noqa: PTH208  # names alone
 
 
+def test_a_server_that_does_not_replace_files(bench: Bench, server: FtpServer, remote: Path) -> None:
+    server.replaces = False
+    (bench.root / "app.zip").write_bytes(b"new")
+    (bench.root / "other").write_bytes(b"other")
+    bench.run(ftp(server, upload=["app.zip", "other"]))
+    assert {path.name: path.read_bytes() for path in (remote / "pub").iterdir()} == {
+        "app.zip": b"new",
+        "other": b"other",
+    }
+
+
+def test_an_upload_that_is_stopped(bench: Bench, server: FtpServer, remote: Path) -> None:
+    (bench.root / "app.zip").write_bytes(DATA * 20)
+    bench.stop_at = lambda: len(bench.progress) > 50
+    with pytest.raises(Interrupted):
+        bench.run(ftp(server, upload=["app.zip"]))
+    end = time.monotonic() + 5
+    while len(list((remote / "pub").iterdir())) > 1 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert [path.name for path in (remote / "pub").iterdir()] == ["app.zip"]
+    assert (remote / "pub/app.zip").read_bytes() == DATA
+
+
 @needs("openssl")
 def test_an_upload_of_much_by_tls_is_whole(bench: Bench, remote: Path) -> None:
     bench.secrets = {"password": SECRET}

@@ -27,6 +27,7 @@ class FtpServer:
         self._temporary = tempfile.TemporaryDirectory(prefix="ftp-")
         self.ca: Path | None = None
         self.commands: list[str] = []  # that clients sent, without passwords
+        self.replaces = True  # does a rename replace a file that is there?
         self._cuts: list[int] = []
         handler = self._handler(folder, user, password, tls, perm)
         with _quiet():
@@ -80,6 +81,7 @@ class FtpServer:
             "dtp_handler": _cutting(Base.dtp_handler, self._cuts),
             "pre_process_command": _noting(Base, self.commands),
             "use_sendfile": False,
+            "ftp_RNTO": _renaming(Base, self),
             "auth_failed_timeout": 0.05,
         }
         if tls:
@@ -108,6 +110,16 @@ def _cutting(base: type[Any], cuts: list[int]) -> type[Any]:
         return sent
 
     return type("DataConnection", (base,), {"send": send})
+
+
+def _renaming(base: type[Any], server: FtpServer) -> Any:
+    def ftp_RNTO(self: Any, path: str) -> Any:  # noqa: N802  # the name that pyftpdlib wants
+        if not server.replaces and Path(path).exists():
+            self._rnfr = None
+            return self.respond("550 File exists.")
+        return base.ftp_RNTO(self, path)
+
+    return ftp_RNTO
 
 
 def _noting(base: type[Any], commands: list[str]) -> Any:
