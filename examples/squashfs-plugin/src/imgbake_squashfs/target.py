@@ -20,16 +20,6 @@ from imgbake.api import (
     StepError,
     digest,
 )
-    Artifact,
-    BakeError,
-    Blobs,
-    Blueprint,
-    Lowered,
-    ResolveContext,
-    RunContext,
-    StepError,
-    digest,
-)
 from imgbake_squashfs import environment, pseudo, refusals, staging
 from imgbake_squashfs.listing import listing
 
