@@ -129,7 +129,11 @@ class Plugins:
         self, module: str, hook: Callable[[], Iterable[type[Any]]] | None, into: dict[str, type[Any]]
     ) -> None:
         """Adds what this plugin's hook hands in. Calls it alone: the others have been asked before."""
-        for cls in hook() if hook else ():
+        try:
+            classes = tuple(hook()) if hook else ()
+        except Exception as error:
+            raise PluginError(module, f"its hook failed: {error!r}") from error
+        for cls in classes:
             kind = getattr(cls, "kind", "")
             if not kind or not isinstance(getattr(cls, "version", None), int):
                 raise PluginError(module, f"{cls.__name__} needs a `kind` and a whole-number `version`")
