@@ -11,10 +11,12 @@ from imgbake.testing.project import Project
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--slow`."""
     parser.addoption("--slow", action="store_true", help="run the slow tests too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skips slow tests unless they are asked for, or everything is."""
     if config.getoption("--slow") or os.environ.get("IMGBAKE_REQUIRE_SERVICES") == "1":
         return
     for item in items:
