@@ -42,32 +42,37 @@ class Expander:
         self._environ = environ
         self._faults = faults
         self._secrets = frozenset(arg.name for arg in args.values() if arg.secret)
+        self.has_secrets = bool(self._secrets)
 
     def expand(self, value: T, at: At, params: Mapping[str, str] | None = None) -> tuple[T, tuple[str, ...]]:
         """The value with all text in it expanded, and the names of the arguments that it reads.
 
         `params` are the parameters of the component that the value belongs to, already expanded.
         """
+        if _is_plain(value):
+            return value, ()
         read: dict[str, None] = {}
         return self._value(value, at, params, read), tuple(read)
 
     def refuse_secrets(self, value: object, at: At, what: str) -> None:
         """Adds a fault for every secret in the expanded text of a value that everybody can read."""
-        if self._secrets:
-            for place, text in texts(value, at):
-                for name in self._secrets_in(text):
-                    message = f"the secret argument '{name}' cannot be used in {what}: it could be read there"
-                    hint = "secrets can be used in commands, and in the options of tasks and targets"
-                    self._faults.append(Fault(place, message, hint, value=True, piece=f"{{{{ {name} }}}}"))
+        for place, text in texts(value, at) if self.has_secrets else ():
+            for name in self._secrets_in(text):
+                message = f"the secret argument '{name}' cannot be used in {what}: it could be read there"
+                hint = "secrets can be used in commands, and in the options of tasks and targets"
+                self._faults.append(Fault(place, message, hint, value=True, piece=f"{{{{ {name} }}}}"))
 
     def _value(self, value: Any, at: At, params: Mapping[str, str] | None, read: dict[str, None]) -> Any:
+        if _is_plain(value):
+            return value
         if isinstance(value, str):
-            return self._text(value, at, params, read) if "{{" in value else value
+            return self._text(value, at, params, read)
         if isinstance(value, dict):
-            return {key: self._value(item, at / key, params, read) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._value(item, at / index, params, read) for index, item in enumerate(value)]
-        return value
+            return {
+                key: item if _is_plain(item) else self._value(item, at / key, params, read)
+                for key, item in value.items()
+            }
+        return [self._value(item, at / index, params, read) for index, item in enumerate(value)]
 
     def _text(self, text: str, at: At, params: Mapping[str, str] | None, read: dict[str, None]) -> str:
         kept: list[str] = []  # what may hold `{{ name }}` of a secret, or of an argument that nobody gave
@@ -136,12 +141,21 @@ class Expander:
             self._faults.append(Fault(at, message, hint, value=True))
 
     def _secrets_in(self, text: str) -> list[str]:
-        if not self._secrets:
+        if not self.has_secrets:
             return []
         return [name for name in _MARKER.findall(text) if name in self._secrets]
 
     def _fault(self, at: At, piece: str, message: str, hint: str = "") -> None:
         self._faults.append(Fault(at, message, hint, value=True, piece=piece))
+
+
+def _is_plain(value: object) -> bool:
+    """Is there nothing to expand?"""
+    if isinstance(value, str):
+        return "{{" not in value
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return not isinstance(value, dict) or all(map(_is_plain, value.values()))
 
 
 def unevaluated(text: str) -> str | None:

@@ -13,7 +13,6 @@ from imgbake.faults import Fault
 from imgbake.model import At, Policy
 from imgbake.recipe_files import Section
 from imgbake.recipe_tables import PolicyKeys
-from imgbake.repair import STAND_IN
 
 _DURATION = 'write seconds, or text such as "90s", "5m" or "1h30m"'
 _PLAIN = Policy()
@@ -91,6 +90,10 @@ class Reading:
 
     def settled(self) -> tuple[Fault, ...]:
         """All faults, each once; those of values that wait for an argument say so instead."""
+        if not self.faults:
+            return ()
+        from imgbake.repair import STAND_IN  # only a wrong recipe was repaired
+
         real = (fault for fault in self.faults if STAND_IN not in fault.message)
         return tuple(dict.fromkeys(self._or_missing(fault) for fault in real))
 

@@ -40,6 +40,10 @@ class Loaded(msgspec.Struct, frozen=True):
     sources: dict[str, str]  # the text of each file, for `problems`
     secrets: dict[str, str]  # values of secret arguments by name, which stand nowhere else
 
+    def __repr__(self) -> str:
+        """What a debugger or a log may show: nothing of the secrets."""
+        return f"Loaded({self.recipe.root!r}, {len(self.faults)} faults)"
+
 
 def read(
     path: Path,

@@ -124,7 +124,7 @@ def _task(
 
 def _check(task: Task, table: Mapping[str, Any], section: Section, reading: Reading) -> None:
     """Adds faults for tasks that do not exist, and for secrets where the core would show them."""
-    if section.expands:
+    if reading.expander.has_secrets:
         for key in table.keys() & options.keys(TaskTable):
             reading.expander.refuse_secrets(table[key], task.at / key, f"'{key}' of a task")
     for key, named in (("needs", task.needs), ("after", task.after)):
