@@ -43,3 +43,30 @@ def test_what_is_cached_needs_no_reason(project: Project) -> None:
     project.make()
     project.write("in.txt", "a")
     assert _actions(project) == [("task:first", "cached", []), ("task:second", "cached", [])]
+
+
+def test_what_only_images_can_do_means_the_image_of_that_name(project: Project) -> None:
+    project.recipe(
+        """
+        [tasks.app]
+        run = "echo app >app.txt"
+        outputs = ["app.txt"]
+
+        [tasks.other]
+        run = "true"
+
+        [components.app]
+        files = [{ from = "task:app", to = "/" }]
+
+        [images.app]
+        base = "scratch"
+        components = ["app"]
+        """
+    )
+    project.build()
+    assert "task:app" not in project.run("lower", "app").stderr
+    assert project.run("export", "app", "-o", "out").code == 0
+    ran = project.run("explain", "app")
+    assert ran.code == 2 and "'app' is several nodes" in ran.stderr
+    ran = project.run("lower", "other")
+    assert ran.code == 2 and "no image named 'other'\n  hint: it is a task" in ran.stderr

@@ -85,19 +85,24 @@ def either(project: Project, name: str) -> tuple[str, ...]:
     return tuple(found) or (node(project, name),)
 
 
-def node(project: Project, name: str) -> str:
-    """The one node that a name means. Raises UsageError when it is none, or several."""
+def node(project: Project, name: str, kind: str = "") -> str:
+    """The one node that a name means; with `kind`, "image" or "task", of that kind.
+
+    Raises UsageError when it is none, or several.
+    """
     nodes = project.graph.nodes
     if name in nodes:
         return name
-    found = [found for kind in ("task", "image") for found in _named(project, name, kind)]
+    kinds = (kind,) if kind else ("task", "image")
+    found = [found for each in kinds for found in _named(project, name, each)]
     found = [name for name in found if not name.startswith("test:")] or found
     if len(found) == 1:
         return found[0]
     if found:
         raise UsageError(f"'{name}' is several nodes", hint="name one: " + ", ".join(found))
     short = [node.partition(":")[2] for node in nodes]
-    raise UsageError(f"no node named '{name}'", hint=did_you_mean(name, [*nodes, *short]))
+    hint = _elsewhere(name, kind, project, [*nodes, *short])
+    raise UsageError(f"no {kind or 'node'} named '{name}'", hint=hint)
 
 
 def require_args(project: Project, names: tuple[str, ...]) -> None:

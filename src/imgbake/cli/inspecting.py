@@ -113,7 +113,7 @@ def lower(
     from imgbake.app import opening, planning
 
     project = _open(request(file, args, commits))
-    documents = planning.lower(project, opening.node(project, name)).documents
+    documents = planning.lower(project, opening.node(project, name, "image")).documents
     if output is None:
         for title, text in documents.items():
             heading = [f"# {title}"] if len(documents) > 1 else []

@@ -124,5 +124,5 @@ def export(
     output = output.absolute()
     enter(directory)
     project = opening.open_project(request(file, args), warn)
-    node = opening.node(project, name)
+    node = opening.node(project, name, "image")
     typer.echo(f"{output}  {shipping.export(project, node, output, form)}")
