@@ -106,8 +106,8 @@ def test_the_recipes_about_tasks_are_right(number: int, project: Project) -> Non
 def test_the_reference_is_current() -> None:
     from importlib.metadata import entry_points
 
-    from imgbake import reference
     from imgbake.plugins import Plugins
+    from imgbake.recipe import reference
 
     own = [entry for entry in entry_points(group="imgbake") if entry.dist and entry.dist.name == "imgbake"]
     page = reference.reference(Plugins(own))

@@ -1,6 +1,6 @@
 """What plugins may use: the only module of imgbake that they import."""
 
-from imgbake import digest, glob
+from imgbake import digest
 from imgbake.contract import (
     Artifact,
     Blobs,
@@ -35,6 +35,7 @@ from imgbake.errors import (
     did_you_mean,
 )
 from imgbake.events import Event, Observer
+from imgbake.files import glob
 from imgbake.hookspecs import hookimpl
 from imgbake.model import Healthcheck, ImageConfig
 

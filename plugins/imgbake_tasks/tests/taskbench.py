@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from imgbake import digest, glob, process
+from imgbake import digest
 from imgbake.contract import Artifact, Blobs, Completed, Entry, Part, PartsContext, RunContext, Step, Tree
+from imgbake.engine import process
+from imgbake.engine.secrets import Secrets
 from imgbake.errors import Interrupted, StepError
-from imgbake.secrets import Secrets
+from imgbake.files import glob
 
 
 class Looked(msgspec.Struct, frozen=True):

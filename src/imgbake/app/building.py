@@ -14,14 +14,14 @@ from types import FrameType
 
 import msgspec
 
-from imgbake import process, settled
 from imgbake.app.opening import Request, goals, open_project, require_args
 from imgbake.contract import Artifact
-from imgbake.engine import Engine, Report, Settings
+from imgbake.engine import process, settled
+from imgbake.engine.engine import Engine, Report, Settings
+from imgbake.engine.project import STATE, Project
 from imgbake.errors import BakeError
 from imgbake.events import Observer
-from imgbake.project import STATE, Project
-from imgbake.witness import signature
+from imgbake.files.witness import signature
 
 
 class Order(msgspec.Struct, frozen=True):

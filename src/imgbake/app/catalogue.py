@@ -9,7 +9,7 @@ import msgspec
 
 from imgbake import plugins
 from imgbake.errors import UsageError, did_you_mean
-from imgbake.options import options_of
+from imgbake.recipe.options import options_of
 
 
 class Kind(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from imgbake.graph import Graph
+from imgbake.engine.graph import Graph
 
 _SHAPES = {"base": "cylinder", "task": "box", "image": "box3d", "test": "diamond"}
 

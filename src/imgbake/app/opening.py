@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 
-from imgbake import faults, graph, lockfile, plugins, recipe, secrets
+from imgbake import plugins
+from imgbake.engine import graph, lockfile, secrets
+from imgbake.engine.project import STATE, Project
+from imgbake.engine.steps import all_outputs
 from imgbake.errors import MissingArguments, UsageError, did_you_mean
 from imgbake.model import Recipe, Target, Task
-from imgbake.project import STATE, Project
-from imgbake.steps import all_outputs
+from imgbake.recipe import faults, recipe
 
 
 class Request(msgspec.Struct, frozen=True):

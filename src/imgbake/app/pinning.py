@@ -6,14 +6,14 @@ from typing import cast
 
 import msgspec
 
-from imgbake import lockfile
-from imgbake.context import Looking
 from imgbake.contract import Pin, Pinnable
+from imgbake.engine import lockfile
+from imgbake.engine.context import Looking
+from imgbake.engine.graph import Base, Node
+from imgbake.engine.project import Project
+from imgbake.engine.steps import step_of
 from imgbake.errors import UsageError, did_you_mean
-from imgbake.graph import Base, Node
 from imgbake.model import Task
-from imgbake.project import Project
-from imgbake.steps import step_of
 
 
 class Locked(msgspec.Struct, frozen=True):

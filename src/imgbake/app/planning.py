@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from imgbake import fingerprint, judge
 from imgbake.contract import Artifact, Lowered
+from imgbake.engine import fingerprint, judge
+from imgbake.engine.fingerprint import Change
+from imgbake.engine.graph import Node
+from imgbake.engine.judge import NEVER_BUILT, Verdict
+from imgbake.engine.project import Project
+from imgbake.engine.steps import BakeWork, BaseWork, work_of
 from imgbake.errors import BakeError, UsageError
-from imgbake.fingerprint import Change
-from imgbake.graph import Node
-from imgbake.judge import NEVER_BUILT, Verdict
-from imgbake.project import Project
-from imgbake.steps import BakeWork, BaseWork, work_of
 
 
 class Planned(msgspec.Struct, frozen=True):

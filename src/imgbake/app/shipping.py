@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import cast
 
 from imgbake.app.planning import Planner
-from imgbake.context import Working
 from imgbake.contract import Artifact, Exporter
+from imgbake.engine.context import Working
+from imgbake.engine.graph import Bake, Node
+from imgbake.engine.process import Stop
+from imgbake.engine.project import Project
+from imgbake.engine.steps import target_of
 from imgbake.errors import BakeError, UsageError, did_you_mean
 from imgbake.events import Event, Observer
-from imgbake.graph import Bake, Node
-from imgbake.process import Stop
-from imgbake.project import Project
-from imgbake.steps import target_of
 
 
 def export(project: Project, name: str, to: Path, form: str) -> str:

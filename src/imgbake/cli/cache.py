@@ -9,7 +9,7 @@ import typer
 from imgbake.cli.options import Format, OutputFormat, print_json, warn
 
 if TYPE_CHECKING:
-    from imgbake.store import Store
+    from imgbake.store.store import Store
 
 app = typer.Typer(help="Look after the content store, which all projects share.", no_args_is_help=True)
 
@@ -55,7 +55,7 @@ def usage(format: OutputFormat = Format.TEXT) -> None:
 @app.command()
 def gc(max_size: Size = None, older_than: Age = None, format: OutputFormat = Format.TEXT) -> None:
     """Remove what was not used for long, until the store is small enough."""
-    from imgbake.store_folder import parse_size
+    from imgbake.store.folder import parse_size
 
     store = _store()
     limit = store.size_limit if max_size is None else parse_size(max_size, "--max-size")
@@ -89,7 +89,7 @@ def clear() -> None:
 
 
 def _store() -> Store:
-    from imgbake.store import Store
+    from imgbake.store.store import Store
 
     return Store(warn=warn)
 

@@ -27,7 +27,7 @@ from imgbake.cli.options import (
 if TYPE_CHECKING:
     from imgbake.app.opening import Request
     from imgbake.app.planning import Explained, Planned
-    from imgbake.project import Project
+    from imgbake.engine.project import Project
 
 NodeName = Annotated[str, typer.Argument(help="A node as `imgbake list` shows it, or its short name.")]
 

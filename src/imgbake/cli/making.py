@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from imgbake import settled
 from imgbake.cli import shortcut
 from imgbake.cli.options import (
     RECIPE,
@@ -28,6 +27,7 @@ from imgbake.cli.options import (
     request,
     warn,
 )
+from imgbake.engine import settled
 
 if TYPE_CHECKING:
     from imgbake.app import building

@@ -12,8 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from imgbake import settled
-from imgbake.settled import Settled
+from imgbake.engine import settled
+from imgbake.engine.settled import Settled
 
 KINDS = {"build": "image", "run": "task"}
 RECIPE = Path("imgbake.toml")

@@ -32,8 +32,8 @@ def register(app: typer.Typer) -> None:
 
 def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=False)] = Path()) -> None:
     """Write a starter recipe."""
-    from imgbake import starter
     from imgbake.errors import UsageError
+    from imgbake.recipe import starter
 
     path = folder / RECIPE
     if path.exists():
@@ -78,7 +78,7 @@ def check(
 def schema() -> None:
     """Print the JSON Schema of imgbake.toml, with the options of every installed plugin."""
     from imgbake import plugins
-    from imgbake.schema import json_schema
+    from imgbake.recipe.schema import json_schema
 
     print_json(json_schema(plugins.installed()))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imgbake import recipe
 from imgbake.contract import Step, Target
+from imgbake.recipe import recipe
 
 
 class Kinds:

@@ -26,7 +26,7 @@ def make_client() -> Iterator[Callable[..., Client]]:
 
     def make(**settings: Any) -> Client:
         isolated = {"credentials": Credentials(()), "tls": Tls(), "retries": QUICK}
-        made.append(Client(**{**isolated, "timeouts": Timeouts(connect=2, stall=0.6), **settings}))
+        made.append(Client(**{**isolated, "timeouts": Timeouts(connect=5, stall=5), **settings}))
         return made[-1]
 
     yield make
@@ -37,6 +37,12 @@ def make_client() -> Iterator[Callable[..., Client]]:
 @pytest.fixture
 def client(make_client: Callable[..., Client]) -> Client:
     return make_client()
+
+
+@pytest.fixture
+def hasty(make_client: Callable[..., Client]) -> Client:
+    """A client that takes half a second of silence for a stall."""
+    return make_client(timeouts=Timeouts(stall=0.5, commit=0.5))
 
 
 @pytest.fixture

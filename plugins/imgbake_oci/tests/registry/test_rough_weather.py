@@ -99,27 +99,21 @@ def test_transfers_survive_cut_connections(
         cable.close()
 
 
-@pytest.fixture
-def secure(make_client: Callable[..., Client]) -> Iterator[tuple[Registry, Client]]:
-    with Registry(tls=True) as registry:
-        registry.add_image("shop:1", [BYTES])
-        client = make_client(tls=Tls(ca=registry.ca))
-        yield registry, client
-        client.close()
-
-
 @pytest.mark.parametrize("how", ["truncate", "reset", "stall"])
 def test_broken_tls_connections_are_taken_up(
-    secure: tuple[Registry, Client], tmp_path: Path, how: str
+    make_client: Callable[..., Client], tmp_path: Path, how: str
 ) -> None:
-    registry, client = secure
-    shop = reference.parse(registry.name("shop:1"))
-    registry.fault(path="/blobs/", after=1_000_000, times=2, **{how: 2 if how == "stall" else True})
-    client.blob(shop, LAYER, tmp_path / "layer")
-    assert (tmp_path / "layer").read_bytes() == BYTES
-    registry.fault(method="PUT", path="/uploads/", after=1_000_000, **{how: 1 if how == "stall" else True})
-    other = reference.parse(registry.name("other"))
-    assert client.push_blob(other, LAYER.digest, tmp_path / "layer") == "uploaded"
+    with Registry(tls=True) as registry:
+        registry.add_image("shop:1", [BYTES])
+        client = make_client(tls=Tls(ca=registry.ca), timeouts=Timeouts(stall=0.5, commit=0.5))
+        fault = {"after": 1_000_000, how: 5 if how == "stall" else True}
+        registry.fault(path="/blobs/", **fault)
+        client.blob(reference.parse(registry.name("shop:1")), LAYER, tmp_path / "layer")
+        assert (tmp_path / "layer").read_bytes() == BYTES
+        registry.fault(method="PUT", path="/uploads/", **fault)
+        other = reference.parse(registry.name("other"))
+        assert client.push_blob(other, LAYER.digest, tmp_path / "layer") == "uploaded"
+        client.close()
 
 
 def test_a_stopped_build_ends_a_stalled_tls_upload(

@@ -17,6 +17,7 @@ from imgbake.testing.registry.messages import Answer, Ask, refuse
 if TYPE_CHECKING:
     from imgbake.testing.registry.server import Server
 
+_INVERTED = bytes(range(255, -1, -1))
 _PIECE = 1 << 16
 _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time: close() resets the connection
 
@@ -132,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault.breaks and not self._has_body():
             self.wfile.write(answer.read()[: fault.after])
         elif fault.corrupt:
-            self.wfile.write(bytes(byte ^ 0xFF for byte in answer.read()))
+            self.wfile.write(answer.read().translate(_INVERTED))
         elif answer.file:
             with answer.file.open("rb") as file:
                 self.connection.sendfile(file, answer.start, answer.size or None)

@@ -1,0 +1,106 @@
+"""From an image and its components to a blueprint: every file resolved to content.
+
+How `from` and `to` meet:
+
+    a file     conf/app.toml   to /etc/app.toml   becomes that path; to /etc/ keeps its name
+    a folder   static          to /srv/www        its content goes below /srv/www
+    a glob     src/**/*.py     to /app            paths from the part before the first wildcard (src)
+    a task     task:wheel      to /opt/           each of its outputs, by the rules above
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from imgbake.contract import Artifact, Blueprint, Copied, Entry, Layer, Tree
+from imgbake.engine.graph import Bake
+from imgbake.errors import BakeError
+from imgbake.files import glob
+from imgbake.model import Component, FileCopy
+
+_TASK = "task:"
+
+ScanTree = Callable[[Sequence[str], Sequence[str]], Tree]  # patterns, exclude
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What a task left: its outputs as patterns, and the files that they match."""
+
+    patterns: tuple[str, ...]
+    tree: Tree
+
+
+def draw(bake: Bake, base: Artifact, scan: ScanTree, made_by: Callable[[str], Made], epoch: int) -> Blueprint:
+    """The blueprint of an image.
+
+    `scan` reads the project's files, `made_by` gives the files of a task. Raises BakeError for a
+    source that is not there.
+    """
+    layers = tuple(_layer(component, scan, made_by) for component in bake.image.components)
+    return Blueprint(bake.image.name, bake.target.name, base, layers, bake.image.config, epoch)
+
+
+def _layer(component: Component, scan: ScanTree, made_by: Callable[[str], Made]) -> Layer:
+    files = tuple(_copied(component, copy, scan, made_by) for copy in component.files)
+    return Layer(component.name, files, component.env, component.build, component.validate, component.test)
+
+
+def _copied(component: Component, copy: FileCopy, scan: ScanTree, made_by: Callable[[str], Made]) -> Copied:
+    if copy.source.startswith(_TASK):
+        made = made_by(copy.source.removeprefix(_TASK))
+        patterns, entries = made.patterns, _without(made.tree.entries, copy.exclude)
+    else:
+        patterns, entries = (copy.source,), scan([copy.source], copy.exclude).entries
+    if not entries:
+        hint = "a path is relative to the recipe's folder; name a task as task:NAME"
+        raise BakeError(f"component '{component.name}': '{copy.source}' matches no file", hint=hint)
+    placed = sorted(_place(patterns, entries, copy.to), key=lambda entry: entry.path)
+    exclude = copy.exclude if copy.unpack else ()
+    return Copied(copy.to, Tree(tuple(placed)), copy.mode, copy.owner, copy.unpack, exclude)
+
+
+def _without(entries: Iterable[Entry], exclude: Sequence[str]) -> tuple[Entry, ...]:
+    if not exclude:
+        return tuple(entries)
+    matcher = glob.Matcher((), exclude)
+    return tuple(entry for entry in entries if not matcher.excluded(entry.path))
+
+
+def _place(patterns: Sequence[str], entries: Sequence[Entry], to: str) -> Iterator[Entry]:
+    """The entries with paths as they will stand below `to`."""
+    literals = {pattern.rstrip("/") for pattern in patterns if glob.is_literal(pattern)}
+    prefixes = sorted(
+        (glob.static_prefix(pattern).rstrip("/") for pattern in patterns if not glob.is_literal(pattern)),
+        key=len,
+        reverse=True,
+    )
+    alone = len(entries) == 1 and len(patterns) == 1 and not to.endswith("/")
+    for entry in entries:
+        path = _path(entry, literals, prefixes)
+        if alone and entry.path in literals and entry.kind != "dir":
+            path = ""
+        if path is not None:
+            digest = entry.digest
+            if entry.kind == "hardlink":
+                digest = _relative(digest, literals, prefixes) or digest
+            yield msgspec.structs.replace(entry, path=path, digest=digest)
+
+
+def _path(entry: Entry, literals: set[str], prefixes: Sequence[str]) -> str | None:
+    """Where an entry stands below `to`; None for the copied folder itself."""
+    if entry.path in literals:
+        return None if entry.kind == "dir" else entry.path.rpartition("/")[2]
+    return _relative(entry.path, literals, prefixes)
+
+
+def _relative(path: str, literals: set[str], prefixes: Sequence[str]) -> str:
+    if path in literals:
+        return path.rpartition("/")[2]
+    folder = path
+    while "/" in folder:
+        folder = folder.rpartition("/")[0]
+        if folder in literals or folder in prefixes:
+            return path[len(folder) + 1 :]
+    return path

@@ -1,0 +1,242 @@
+"""The contexts that steps get: their only way to touch the world.
+
+`Looking` is for making a fingerprint: it reads, and notes all that it read. `Working` is for running:
+what it starts belongs to the build and ends with it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from imgbake import digest
+from imgbake.contract import Artifact, Blobs, Completed, Part, Tree
+from imgbake.engine import fingerprint, process
+from imgbake.engine.graph import Node, folder_of
+from imgbake.engine.project import Project
+from imgbake.errors import Interrupted, StepError
+from imgbake.events import Event, NodeOutput, NodeProgress
+
+_TAIL = 20  # lines of a failed command that are shown
+_PROGRESS_EVERY = 0.1  # seconds
+
+
+class Looking:
+    """A PartsContext."""
+
+    def __init__(self, project: Project, node: Node) -> None:
+        self._project = project
+        self._node = node
+        self.noted: list[Part] = []  # parts for what was read through `env` and `tool`
+        self.is_volatile = False
+
+    @property
+    def name(self) -> str:
+        return _name(self._node)
+
+    @property
+    def root(self) -> Path:
+        return self._project.root
+
+    @property
+    def folder(self) -> str:
+        return folder_of(self.name)
+
+    @property
+    def blobs(self) -> Blobs:
+        return self._project.store
+
+    def files(self, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Tree:
+        return self._project.files.tree(patterns, exclude)
+
+    def env(self, name: str) -> str | None:
+        value = self._project.env(name)
+        self.noted.append(Part(f"env {name}", "" if value is None else digest.of_bytes(value.encode())))
+        return value
+
+    def tool(self, name: str) -> str:
+        path = shutil.which(name, path=self._project.env("PATH")) or ""
+        content = self._project.files.digest(os.path.realpath(path)) if path else "not found"
+        self.noted.append(Part(f"tool {name}", content))
+        return path
+
+    def pinned(self, table: str, key: str) -> str | None:
+        return self._project.pinned(self._node, table, key)
+
+    def volatile(self) -> None:
+        self.is_volatile = True
+
+    def reveal(self, text: str) -> str:
+        return self._project.secrets.reveal(text)
+
+
+class Working:
+    """A RunContext. Used by one worker thread."""
+
+    def __init__(
+        self,
+        project: Project,
+        node: Node,
+        stop: process.Stop,
+        emit: Callable[[Event], None],
+        build: str,
+        *,
+        force: bool,
+    ) -> None:
+        self._project = project
+        self._node = node
+        self._stop = stop
+        self._emit = emit
+        self._build = build
+        self._force = force
+        timeout = node.policy.timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._work: Path | None = None
+        self._log: IO[str] | None = None
+        self._tail: deque[str] = deque(maxlen=_TAIL)
+        self._progress_at = 0.0
+
+    @property
+    def name(self) -> str:
+        return _name(self._node)
+
+    @property
+    def root(self) -> Path:
+        return self._project.root
+
+    @property
+    def folder(self) -> str:
+        return folder_of(self.name)
+
+    @property
+    def blobs(self) -> Blobs:
+        return self._project.store
+
+    @property
+    def force(self) -> bool:
+        return self._force
+
+    @property
+    def work(self) -> Path:
+        if self._work is None:
+            parent = self._project.state / "work"
+            parent.mkdir(parents=True, exist_ok=True)
+            self._work = Path(tempfile.mkdtemp(dir=parent))
+        return self._work
+
+    def files(self, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Tree:
+        return self._project.files.tree(patterns, exclude)
+
+    def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        capture: bool = False,
+        check: bool = True,
+        shell: Sequence[str] = ("/bin/sh", "-c"),
+    ) -> Completed:
+        self.check()
+        argv = [*shell, command] if isinstance(command, str) else list(command)
+        shown = self._project.secrets.mask(command if isinstance(command, str) else shlex.join(command))
+        reveal = self._project.secrets.reveal
+        try:
+            ended = process.run(
+                [reveal(word) for word in argv],
+                env=self._environment(env or {}),
+                cwd=cwd or self.root,
+                on_line=self.log,
+                stop=self._stop,
+                deadline=self._deadline,
+                capture=capture,
+            )
+        except OSError as error:
+            hint = f"is {argv[0]} installed, and on PATH?" if isinstance(error, FileNotFoundError) else ""
+            raise StepError(f"can't run `{_first_line(shown)}`: {error.strerror}", hint=hint) from None
+        self._heed(ended, shown)
+        if check and ended.code:
+            how = (
+                f"exited with code {ended.code}" if ended.code > 0 else f"was killed by signal {-ended.code}"
+            )
+            raise StepError(f"`{_first_line(shown)}` {how}", tail=tuple(self._tail))
+        return Completed(ended.code, ended.stdout.decode("utf-8", "replace"))
+
+    def log(self, text: str) -> None:
+        for line in text.splitlines() or [""]:
+            masked = self._project.secrets.mask(line)
+            if self._log is None:
+                self._log = _open_log(self._project.log_file(self._node.id))
+            self._log.write(masked + "\n")
+            self._tail.append(masked)
+            self._emit(NodeOutput(time.time(), self._node.id, masked))
+
+    def progress(self, done: int, total: int, unit: str = "bytes") -> None:
+        now = time.monotonic()
+        if now - self._progress_at >= _PROGRESS_EVERY or done == total:
+            self._progress_at = now
+            self._emit(NodeProgress(time.time(), self._node.id, done, total, unit))
+
+    def check(self) -> None:
+        if self._stop.is_set():
+            raise Interrupted
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise self._timeout()
+
+    def reveal(self, text: str) -> str:
+        return self._project.secrets.reveal(text)
+
+    def pinned(self, table: str, key: str) -> str | None:
+        return self._project.pinned(self._node, table, key)
+
+    def memo(self, parts: Sequence[Part], make: Callable[[], Artifact]) -> Artifact:
+        key = fingerprint.of(parts)
+        known = self._project.store.record(key)
+        if known is not None and self._project.holds(known.blobs):
+            return known
+        artifact = make()
+        self._project.store.remember(key, artifact)
+        return artifact
+
+    def close(self) -> None:
+        """Removes the work folder and closes the log."""
+        if self._log is not None:
+            self._log.close()
+        if self._work is not None:
+            shutil.rmtree(self._work, ignore_errors=True)
+
+    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        reveal = self._project.secrets.reveal
+        added = {name: reveal(value) for name, value in extra.items()}
+        return {**self._project.environ, process.MARKER: self._build, **added}
+
+    def _heed(self, ended: process.Ended, shown: str) -> None:
+        if ended.by == "stop":
+            raise Interrupted
+        if ended.by == "timeout":
+            raise self._timeout(f", in `{_first_line(shown)}`")
+
+    def _timeout(self, during: str = "") -> StepError:
+        message = f"timed out after {self._node.policy.timeout:g} s{during}"
+        return StepError(message, hint="`timeout` on this node says how long", tail=tuple(self._tail))
+
+
+def _name(node: Node) -> str:
+    return node.id.partition(":")[2]
+
+
+def _first_line(command: str) -> str:
+    lines = command.strip().splitlines() or [""]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} …"
+
+
+def _open_log(path: Path) -> IO[str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("w", encoding="utf-8", errors="replace", buffering=1)

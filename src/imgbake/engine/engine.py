@@ -1,0 +1,416 @@
+"""Runs a graph: one thread decides, workers run.
+
+A node is judged when everything before it is done, so that equal outputs stop a wave of rebuilding.
+States of a node:
+
+    waiting --all before it are done--> judged --fresh--> done
+                                          |
+                                        queued --a worker and its resources are free--> running --> done
+                                                                                          |
+    waiting, when one before it failed or the build stops: skipped                      failed
+
+Whatever happens in a worker comes back to the deciding thread as a message, events included, so
+observers, ledger and states need no locks.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from imgbake.contract import Artifact
+from imgbake.engine import judge, ledger
+from imgbake.engine.context import Working
+from imgbake.engine.graph import Node
+from imgbake.engine.judge import Verdict
+from imgbake.engine.process import Stop
+from imgbake.engine.project import Project
+from imgbake.engine.steps import Work, work_of
+from imgbake.errors import BakeError, Interrupted, PluginError, StepError
+from imgbake.events import (
+    BuildFinished,
+    BuildStarted,
+    Event,
+    NodeFailed,
+    NodeFinished,
+    NodeNote,
+    NodeSkipped,
+    NodeStarted,
+    Observer,
+)
+
+_RETRY_PAUSE = 1.0  # seconds before the first retry; doubles
+_LONGEST_PAUSE = 30.0
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """How to run."""
+
+    jobs: int
+    keep_going: bool = False
+    force: bool = False
+    build: str = ""  # marks our processes, see process.MARKER
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How it went with one node. `outcome`: ran, cached, restored, failed, skipped."""
+
+    outcome: str
+    seconds: float = 0.0
+    artifact: Artifact | None = None
+    why: tuple[str, ...] = ()
+    error: str = ""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """How it went. `is_settled`: nothing failed, and only a moved file could make anything run again."""
+
+    results: dict[str, Result]
+    seconds: float
+    is_settled: bool
+    was_interrupted: bool = False
+    has_bug: bool = False  # a failure was a plugin's or ours, not the user's
+
+    def count(self, outcome: str) -> int:
+        """How many nodes had this outcome."""
+        return sum(result.outcome == outcome for result in self.results.values())
+
+
+class _Judged(msgspec.Struct, frozen=True):
+    node: str
+    verdict: Verdict
+
+
+class _Ran(msgspec.Struct, frozen=True):
+    node: str
+    verdict: Verdict
+    artifact: Artifact
+    seconds: float
+    moved: str  # the first input that changed meanwhile
+
+
+class _Failed(msgspec.Struct, frozen=True):
+    node: str
+    error: BakeError
+    seconds: float
+
+
+_Message = _Judged | _Ran | _Failed | Event
+
+
+class Engine:
+    """One build."""
+
+    def __init__(
+        self, project: Project, settings: Settings, observers: Sequence[Observer], stop: Stop
+    ) -> None:
+        self._project = project
+        self._settings = settings
+        self._observers = observers
+        self._tells_cached = any(getattr(observer, "wants_cached", False) for observer in observers)
+        self._stop = stop
+        self._results: dict[str, Result] = {}
+        self._artifacts: dict[str, Artifact] = {}
+        self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._errands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._free = dict(project.recipe.pools)
+        self._queue: list[tuple[float, int, str]] = []  # nodes that wait for a worker: urgency, order, id
+        self._verdicts: dict[str, Verdict | None] = {}  # of queued nodes; None is still to be judged
+        self._work: dict[str, Work] = {}
+        self._running: set[str] = set()
+        self._is_settled = True
+        self._has_failed = False
+        self._has_bug = False
+
+    def run(self, goals: Iterable[str]) -> Report:
+        """Brings the goals up to date, and says how it went. Never raises for a node that fails."""
+        started = time.time()
+        nodes = self._project.graph.nodes
+        self._plan(self._project.graph.closure(goals))
+        self._tell(BuildStarted(started, len(self._waiting), self._settings.jobs))
+        try:
+            self._advance([name for name, count in self._waiting.items() if not count])
+            while self._running:
+                self._heed(self._messages.get())
+            for name in self._waiting:
+                if name not in self._results:
+                    self._skip(nodes[name], "the build stopped")
+        finally:
+            self._dismiss()
+        stopped, seconds = self._stop.is_set(), time.time() - started
+        report = Report(self._results, seconds, self._is_settled, stopped, self._has_bug)
+        counts = [report.count(outcome) for outcome in ("ran", "cached", "restored", "failed", "skipped")]
+        self._tell(BuildFinished(time.time(), report.seconds, *counts))
+        return report
+
+    def _plan(self, names: Sequence[str]) -> None:
+        """Counts what each node waits for, and how urgent it is: the known time from it to the end."""
+        nodes, known = self._project.graph.nodes, self._project.ledger
+        self._waiting = {name: len(set(nodes[name].before)) for name in names}
+        self._dependents: dict[str, list[str]] = {name: [] for name in names}
+        self._urgency = dict.fromkeys(names, 0.0)
+        self._place = {name: index for index, name in enumerate(names)}
+        for name in reversed(names):
+            last = known.last(name)
+            self._urgency[name] += last.seconds if last else 0.0
+            for before in set(nodes[name].before):
+                self._dependents[before].append(name)
+                self._urgency[before] = max(self._urgency[before], self._urgency[name])
+
+    def _advance(self, ready: list[str]) -> None:
+        """Judges what is ready, and what becomes ready by that; then gives work to the workers."""
+        while ready and not self._is_stopping():
+            name = ready.pop()
+            node = self._project.graph.nodes[name]
+            self._work[name] = work = work_of(node, self._project, self._artifacts)
+            if not work.is_local:
+                self._enqueue(name, None)
+                continue
+            try:
+                verdict = self._judge(node, work)
+            except BakeError as error:
+                self._fail(node, error, 0.0)
+            else:
+                ready += self._act(node, verdict)
+        self._dispatch()
+
+    def _judge(self, node: Node, work: Work) -> Verdict:
+        try:
+            return judge.judge(node, work, self._project, force=self._settings.force)
+        except (BakeError, Interrupted):
+            raise
+        except OSError as error:
+            raise _refused(error) from error
+        except Exception as error:
+            raise _broken(node, error) from error
+
+    def _act(self, node: Node, verdict: Verdict) -> list[str]:
+        """Acts on a verdict. Returns what is ready now."""
+        if verdict.action == "cached":
+            assert verdict.artifact is not None
+            return self._finish(node, verdict, verdict.artifact, "cached", 0.0)
+        self._enqueue(node.id, verdict)
+        return []
+
+    def _enqueue(self, name: str, verdict: Verdict | None) -> None:
+        self._verdicts[name] = verdict
+        heapq.heappush(self._queue, (-self._urgency[name], self._place[name], name))
+
+    def _dispatch(self) -> None:
+        """Hands queued nodes to free workers, the most urgent first, as far as resources allow."""
+        held_back = []
+        while self._queue and len(self._running) < self._settings.jobs and not self._is_stopping():
+            entry = heapq.heappop(self._queue)
+            node = self._project.graph.nodes[entry[2]]
+            if self._take(node):
+                self._send(node, self._verdicts.pop(node.id))
+            else:
+                held_back.append(entry)
+        for entry in held_back:
+            heapq.heappush(self._queue, entry)
+
+    def _take(self, node: Node) -> bool:
+        wanted = node.policy.resources
+        if any(self._free.get(pool, 0) < amount for pool, amount in wanted.items()):
+            return False
+        for pool, amount in wanted.items():
+            self._free[pool] -= amount
+        return True
+
+    def _give_back(self, node: Node) -> None:
+        for pool, amount in node.policy.resources.items():
+            self._free[pool] += amount
+
+    def _send(self, node: Node, verdict: Verdict | None) -> None:
+        self._running.add(node.id)
+        if len(self._threads) < min(self._settings.jobs, len(self._running)):
+            thread = threading.Thread(target=self._serve, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        if verdict is None:
+            self._errands.put(lambda: self._judge_apart(node))
+        else:
+            if verdict.action == "run" and node.kind != "base":
+                self._tell(NodeStarted(time.time(), node.id, verdict.why))
+            self._errands.put(lambda: self._work_on(node, verdict))
+
+    def _heed(self, message: _Message) -> None:
+        """Takes in what a worker says."""
+        if isinstance(message, Event):
+            self._tell(message)
+            return
+        node = self._project.graph.nodes[message.node]
+        self._running.discard(node.id)
+        self._give_back(node)
+        ready: list[str] = []
+        match message:
+            case _Failed():
+                self._fail(node, message.error, message.seconds)
+            case _Judged():
+                ready = self._act(node, message.verdict)
+            case _Ran():
+                ready = self._take_in(node, message)
+        self._advance(ready)
+
+    def _take_in(self, node: Node, message: _Ran) -> list[str]:
+        if message.verdict.action == "restore":
+            return self._finish(node, message.verdict, message.artifact, "restored", message.seconds)
+        verdict = message.verdict
+        if message.moved:
+            self._tell(
+                NodeNote(time.time(), node.id, f"{message.moved} changed while it ran: it will run again")
+            )
+            verdict = msgspec.structs.replace(verdict, is_volatile=True, is_recorded=True)
+        return self._finish(node, verdict, message.artifact, "ran", message.seconds)
+
+    def _finish(
+        self, node: Node, verdict: Verdict, artifact: Artifact, outcome: str, seconds: float
+    ) -> list[str]:
+        """A node is done: remembers it and returns what is ready now."""
+        if node.kind == "base":
+            outcome = "cached"
+        self._is_settled &= not verdict.is_volatile
+        if not verdict.is_recorded:
+            last = self._project.ledger.last(node.id)
+            took = seconds if outcome == "ran" or last is None else last.seconds
+            entry = ledger.record(
+                node.id, verdict.fingerprint, verdict.parts, artifact,
+                seconds=took, finished=time.time(), why=verdict.why,
+            )  # fmt: skip
+            try:
+                self._project.ledger.add(entry)
+            except OSError as error:
+                self._is_settled = False
+                self._tell(NodeNote(time.time(), node.id, f"could not be remembered: {error.strerror}"))
+        self._artifacts[node.id] = artifact
+        self._results[node.id] = Result(outcome, seconds, artifact, verdict.why)
+        self._work.pop(node.id, None)
+        if outcome != "cached" or self._tells_cached:
+            facts = (artifact.digest, artifact.reference)
+            self._tell(NodeFinished(time.time(), node.id, outcome, seconds, *facts))
+        ready = []
+        for name in self._dependents[node.id]:
+            self._waiting[name] -= 1
+            if not self._waiting[name] and name not in self._results:
+                ready.append(name)
+        return ready
+
+    def _fail(self, node: Node, error: BakeError, seconds: float) -> None:
+        self._is_settled = False
+        if isinstance(error, Interrupted):
+            self._skip(node, "interrupted")
+            return
+        self._has_failed = True
+        self._has_bug |= isinstance(error, PluginError)
+        message = self._project.secrets.mask(error.message)
+        tail = error.tail if isinstance(error, StepError) else ()
+        self._results[node.id] = Result("failed", seconds, error=message)
+        self._tell(NodeFailed(time.time(), node.id, seconds, message, error.hint, tail))
+        self._skip_dependents(node)
+
+    def _skip_dependents(self, node: Node) -> None:
+        todo = [(name, node.id) for name in self._dependents[node.id]]
+        while todo:
+            name, because = todo.pop()
+            if name not in self._results:
+                self._skip(self._project.graph.nodes[name], f"{because} failed")
+                todo += [(other, because) for other in self._dependents[name]]
+
+    def _skip(self, node: Node, because: str) -> None:
+        self._is_settled = False
+        self._results[node.id] = Result("skipped", error=because)
+        self._tell(NodeSkipped(time.time(), node.id, because))
+
+    def _is_stopping(self) -> bool:
+        return self._stop.is_set() or (self._has_failed and not self._settings.keep_going)
+
+    def _tell(self, event: Event) -> None:
+        for observer in self._observers:
+            observer.on(event)
+
+    # What follows happens in workers.
+
+    def _serve(self) -> None:
+        while (errand := self._errands.get()) is not None:
+            errand()
+
+    def _dismiss(self) -> None:
+        for _ in self._threads:
+            self._errands.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _judge_apart(self, node: Node) -> None:
+        started = time.monotonic()
+        try:
+            self._messages.put(_Judged(node.id, self._judge(node, self._work[node.id])))
+        except BakeError as error:
+            self._messages.put(_Failed(node.id, error, time.monotonic() - started))
+
+    def _work_on(self, node: Node, verdict: Verdict) -> None:
+        started = time.monotonic()
+        try:
+            if verdict.action == "restore":
+                assert verdict.artifact is not None
+                artifact = self._restore(node, verdict.artifact)
+                moved = ""
+            else:
+                artifact = self._run(node)
+                moved = self._project.files.moved(verdict.seen) or ""
+                if not moved and node.kind != "base":
+                    self._project.store.remember(verdict.fingerprint, artifact)
+            self._messages.put(_Ran(node.id, verdict, artifact, time.monotonic() - started, moved))
+        except BakeError as error:
+            self._messages.put(_Failed(node.id, error, time.monotonic() - started))
+        except OSError as error:
+            self._messages.put(_Failed(node.id, _refused(error), time.monotonic() - started))
+        except Exception as error:  # noqa: BLE001  # a plugin may raise anything; the user gets a message
+            self._messages.put(_Failed(node.id, _broken(node, error), time.monotonic() - started))
+
+    def _restore(self, node: Node, artifact: Artifact) -> Artifact:
+        """Puts the outputs back; a store that lost them since they were judged means a run after all."""
+        return artifact if self._work[node.id].restore(artifact) else self._run(node)
+
+    def _run(self, node: Node) -> Artifact:
+        """Runs the step, again after a failure as often as the recipe allows."""
+        pause = _RETRY_PAUSE
+        for attempt in range(node.policy.retries + 1):
+            ctx = Working(
+                self._project, node, self._stop, self._messages.put, self._settings.build,
+                force=self._settings.force,
+            )  # fmt: skip
+            try:
+                return self._work[node.id].run(ctx)
+            except StepError as error:
+                if attempt == node.policy.retries:
+                    raise
+                note = f"attempt {attempt + 1} failed ({error.message}); again in {pause:g} s"
+                self._messages.put(NodeNote(time.time(), node.id, self._project.secrets.mask(note)))
+                if self._stop.wait(pause):
+                    raise Interrupted from None
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            finally:
+                ctx.close()
+        raise AssertionError("unreachable")
+
+
+def _refused(error: OSError) -> BakeError:
+    where = f" ({error.filename})" if error.filename else ""
+    hint = "free some space and run again: what was built is kept" if error.errno == 28 else ""
+    return BakeError(f"{os.strerror(error.errno) if error.errno else error}{where}", hint=hint)
+
+
+def _broken(node: Node, error: BaseException) -> BakeError:
+    """A bug, in a plugin or in us; the traceback goes where bugs are looked for."""
+    import traceback
+
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    hint = f"this is a bug: please report it, with this: {last.filename}:{last.lineno} in {last.name}"
+    return PluginError(node.id, f"failed unexpectedly: {error!r}", hint=hint)

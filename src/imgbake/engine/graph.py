@@ -1,0 +1,325 @@
+"""The recipe as a graph of nodes: what there is to do, and what must come before what. Pure.
+
+    base:REF            an image's base, resolved to a digest (base:ami:REF for another artifact kind)
+    task:NAME           a task
+    image:NAME@TARGET   an image, baked by one target
+    test:NAME@TARGET    the test phase of that image, on a fresh instance
+
+A node `needs` another when the other's outcome is in its fingerprint, and comes `after` it when only
+the order matters: because the recipe says so, or because it reads a file that the other writes. In
+the second case the file's content decides, so an output that nobody reads rebuilds nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from imgbake.files import glob
+from imgbake.model import At, Image, Policy, Recipe, Target, Task
+from imgbake.recipe.options import Fault
+
+_FILES_OF_TASK = "task:"
+_IMAGE_BASE = "image:"
+
+
+class Base(msgspec.Struct, frozen=True):
+    """What an image starts from, before it is resolved."""
+
+    kind: str  # of artifact: "container", "ami"
+    reference: str
+
+
+class Bake(msgspec.Struct, frozen=True):
+    """An image and the target that bakes it."""
+
+    image: Image
+    target: Target
+    base: str  # the id of the node whose artifact it starts from
+
+
+class Test(msgspec.Struct, frozen=True):
+    """The test phase of a baked image."""
+
+    bake: Bake
+    of: str  # the id of the image's node
+
+
+class Node(msgspec.Struct, frozen=True):
+    """Something that costs time, and what it stands on."""
+
+    id: str
+    kind: str  # "base", "task", "image", "test"
+    at: At
+    work: Task | Base | Bake | Test
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    policy: Policy = Policy()
+    missing: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """Every node that must be done first."""
+        return self.needs + self.after
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """Nodes by id, each after all that it stands on."""
+
+    nodes: dict[str, Node]
+
+    def closure(self, goals: Iterable[str]) -> tuple[str, ...]:
+        """The goals and everything that they stand on, in the graph's order."""
+        wanted: set[str] = set()
+        todo = list(goals)
+        while todo:
+            name = todo.pop()
+            if name not in wanted:
+                wanted.add(name)
+                todo.extend(self.nodes[name].before)
+        return tuple(name for name in self.nodes if name in wanted)
+
+    def of_kind(self, kind: str) -> tuple[str, ...]:
+        """The ids of all nodes of one kind."""
+        return tuple(name for name, node in self.nodes.items() if node.kind == kind)
+
+
+def folder_of(task: str) -> str:
+    """The folder that belongs to one task alone, relative to the project."""
+    return f".imgbake/tasks/{task}"
+
+
+def build(
+    recipe: Recipe, outputs_of: Callable[[Task], tuple[str, ...]], artifact_of: Callable[[Target], str]
+) -> tuple[Graph, tuple[Fault, ...]]:
+    """The graph of a recipe, and what is wrong with it.
+
+    `outputs_of` tells all that a task writes, `artifact_of` the artifact kind that a target makes.
+    With faults the graph holds what could be understood.
+    """
+    outputs = {task.name: outputs_of(task) for task in recipe.tasks.values()}
+    writers = _Writers(outputs)
+    faults = list(writers.clashes(recipe.tasks))
+    nodes = {f"task:{task.name}": _task(task, outputs[task.name], writers) for task in recipe.tasks.values()}
+    for image in recipe.images.values():
+        for name in image.targets:
+            if name in recipe.targets:
+                _add_image(image, recipe.targets[name], recipe, artifact_of, writers, nodes, faults)
+    ordered, cycle = _order(nodes)
+    if cycle:
+        faults.append(_cycle_fault(cycle, nodes))
+    return Graph(ordered), tuple(faults)
+
+
+def _task(task: Task, outputs: tuple[str, ...], writers: _Writers) -> Node:
+    needs = tuple(f"task:{name}" for name in task.needs)
+    ordered = dict.fromkeys(f"task:{name}" for name in task.after)
+    ordered.update(dict.fromkeys(f"task:{name}" for name in writers.of(task.inputs) if name != task.name))
+    after = tuple(name for name in ordered if name not in needs)
+    return Node(f"task:{task.name}", "task", task.at, task, needs, after, task.policy, task.missing, outputs)
+
+
+def _add_image(
+    image: Image,
+    target: Target,
+    recipe: Recipe,
+    artifact_of: Callable[[Target], str],
+    writers: _Writers,
+    nodes: dict[str, Node],
+    faults: list[Fault],
+) -> None:
+    """Adds the nodes of one image and target: base, image, and test if it has one."""
+    kind = artifact_of(target)
+    reference = image.base.get(kind, image.base.get("", ""))
+    if reference.startswith(_IMAGE_BASE):
+        base = _image_base(image, target, reference, recipe, artifact_of, faults)
+        if base is None:
+            return
+    else:
+        base = f"base:{reference}" if kind == "container" else f"base:{kind}:{reference}"
+        after = tuple(f"task:{name}" for name in dict.fromkeys(writers.of(_paths(reference))))
+        nodes.setdefault(base, Node(base, "base", image.at / "base", Base(kind, reference), after=after))
+    bake = Bake(image, target, base)
+    name = f"image:{image.name}@{target.name}"
+    missing = tuple(dict.fromkeys(image.missing + target.missing))
+    policy = image.policy if image.policy != Policy() else target.policy
+    nodes[name] = Node(name, "image", image.at, bake, (base,), _sources(image, writers), policy, missing)
+    if any(component.test for component in image.components):
+        test = f"test:{image.name}@{target.name}"
+        nodes[test] = Node(test, "test", image.at, Test(bake, name), (name,), (), policy, missing)
+
+
+def _paths(reference: str) -> tuple[str, ...]:
+    """What a base of the form SCHEME:PATH or SCHEME:PATH:TAG may name in the project."""
+    path = glob.normal(reference.partition(":")[2] or ".")
+    return (path, path.rpartition(":")[0] or path)
+
+
+def _sources(image: Image, writers: _Writers) -> tuple[str, ...]:
+    """The tasks whose files go into an image."""
+    found: dict[str, None] = {}
+    for component in image.components:
+        for copy in component.files:
+            if copy.source.startswith(_FILES_OF_TASK):
+                found[copy.source] = None
+            else:
+                found.update(dict.fromkeys(f"task:{name}" for name in writers.of([copy.source])))
+    return tuple(found)
+
+
+def _image_base(
+    image: Image,
+    target: Target,
+    reference: str,
+    recipe: Recipe,
+    artifact_of: Callable[[Target], str],
+    faults: list[Fault],
+) -> str | None:
+    """The node of the image that this one stands on: baked by the same target, or by one of its kind."""
+    parent = recipe.images.get(reference.removeprefix(_IMAGE_BASE))
+    if parent is None:
+        return None  # said when the recipe was read
+    kind = artifact_of(target)
+    fitting = [
+        name
+        for name in parent.targets
+        if name in recipe.targets and artifact_of(recipe.targets[name]) == kind
+    ]
+    if target.name in fitting:
+        return f"image:{parent.name}@{target.name}"
+    if len(fitting) == 1:
+        return f"image:{parent.name}@{fitting[0]}"
+    how = "by none" if not fitting else f"by several ({', '.join(fitting)})"
+    message = f"image '{image.name}' stands on '{parent.name}', which is baked {how} that makes a {kind}"
+    hint = f"give '{parent.name}' the target '{target.name}'"
+    faults.append(Fault(at=image.at / "base", message=message, hint=hint))
+    return None
+
+
+class _Writers:
+    """Who writes what: finds the tasks whose outputs a pattern can match."""
+
+    def __init__(self, outputs: Mapping[str, Sequence[str]]) -> None:
+        self._exact: dict[str, list[str]] = {}
+        self._below: dict[str, list[str]] = {}  # a folder to the tasks with literal outputs in it
+        self._wild: list[tuple[str, str]] = []  # pattern, task
+        for task, patterns in outputs.items():
+            for pattern in patterns:
+                self._add(task, pattern.rstrip("/"))
+
+    def _add(self, task: str, pattern: str) -> None:
+        if not glob.is_literal(pattern):
+            self._wild.append((pattern, task))
+            return
+        self._exact.setdefault(pattern, []).append(task)
+        for folder in _folders(pattern):
+            self._below.setdefault(folder, []).append(task)
+
+    def of(self, patterns: Iterable[str]) -> Iterator[str]:
+        """The tasks that write what one of these patterns can match."""
+        for pattern in patterns:
+            plain = pattern.rstrip("/")
+            if glob.is_literal(plain):
+                yield from self._exact.get(plain, ())
+                yield from self._below.get(plain, ())
+                for folder in _folders(plain):
+                    yield from self._exact.get(folder, ())
+            else:
+                yield from self._literal_matches(plain)
+            for written, task in self._wild:
+                if glob.overlaps(plain, written):
+                    yield task
+
+    def _literal_matches(self, pattern: str) -> Iterator[str]:
+        prefix = glob.static_prefix(pattern).rstrip("/")
+        candidates = set(self._below.get(prefix, ())) if prefix not in ("", ".") else None
+        for literal, tasks in self._exact.items():
+            if candidates is not None and candidates.isdisjoint(tasks) and literal != prefix:
+                continue
+            if glob.overlaps(pattern, literal):
+                yield from tasks
+
+    def clashes(self, tasks: Mapping[str, Task]) -> Iterator[Fault]:
+        """Outputs that two tasks would write."""
+        said: set[tuple[str, str]] = set()
+        for literal, owners in self._exact.items():
+            inside = [name for folder in _folders(literal) for name in self._exact.get(folder, ())]
+            for first, second in [*_pairs(owners), *((name, owners[0]) for name in inside)]:
+                yield from _clash(first, second, literal, tasks, said)
+        for index, (pattern, owner) in enumerate(self._wild):
+            others = [
+                *self._wild[:index],
+                *((text, name) for text, names in self._exact.items() for name in names),
+            ]
+            for text, name in others:
+                if name != owner and glob.overlaps(pattern, text):
+                    yield from _clash(name, owner, pattern, tasks, said)
+
+
+def _pairs(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return ((names[0], name) for name in names[1:])
+
+
+def _clash(
+    first: str, second: str, output: str, tasks: Mapping[str, Task], said: set[tuple[str, str]]
+) -> Iterator[Fault]:
+    if first == second or (first, second) in said:
+        return
+    said.add((first, second))
+    message = f"tasks '{first}' and '{second}' both write '{output}'"
+    hint = "give each its own file or folder; if one only adds to the other's, make them one task"
+    yield Fault(at=tasks[second].at / "outputs", message=message, hint=hint)
+
+
+def _folders(path: str) -> Iterator[str]:
+    """The folders above a path, nearest first."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _order(nodes: Mapping[str, Node]) -> tuple[dict[str, Node], tuple[str, ...]]:
+    """The nodes, each after what it stands on; and a cycle when there is one."""
+    waiting: dict[str, int] = {}
+    dependents: dict[str, list[str]] = {}
+    ready: list[str] = []
+    for name, node in nodes.items():
+        before = [other for other in node.before if other in nodes]
+        for other in before:
+            dependents.setdefault(other, []).append(name)
+        if before:
+            waiting[name] = len(before)
+        else:
+            ready.append(name)
+    ordered: dict[str, Node] = {}
+    for name in ready:  # grows while it is read
+        ordered[name] = nodes[name]
+        for dependent in dependents.get(name, ()):
+            waiting[dependent] -= 1
+            if not waiting[dependent]:
+                ready.append(dependent)
+    return ordered, () if len(ordered) == len(nodes) else _find_cycle(nodes, ordered)
+
+
+def _find_cycle(nodes: Mapping[str, Node], ordered: Mapping[str, Node]) -> tuple[str, ...]:
+    """One cycle among the nodes that could not be ordered, from each node to one that it waits for."""
+    name = next(name for name in nodes if name not in ordered)
+    path: dict[str, int] = {}
+    while name not in path:
+        path[name] = len(path)
+        name = next(other for other in nodes[name].before if other in nodes and other not in ordered)
+    return tuple(list(path)[path[name] :])
+
+
+def _cycle_fault(cycle: tuple[str, ...], nodes: Mapping[str, Node]) -> Fault:
+    names = " -> ".join([*cycle, cycle[0]])
+    links = [_link(nodes[name], other) for name, other in itertools.pairwise([*cycle, cycle[0]])]
+    return Fault(at=nodes[cycle[0]].at, message=f"dependency cycle: {names}", hint="; ".join(links))
+
+
+def _link(node: Node, other: str) -> str:
+    how = "needs" if other in node.needs else "comes after, or reads what is written by,"
+    return f"{node.id} {how} {other}"

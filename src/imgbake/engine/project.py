@@ -1,0 +1,135 @@
+"""Everything that a run knows of one project: the recipe, its graph, and where its state lives.
+
+    .imgbake/
+        ledger       what each node did last                 (ledger.py)
+        files        digests of files, by what they look like (tree.py)
+        parsed/      recipes that were read, by content       (recipe.py)
+        settled/     builds that left nothing to do           (settled.py)
+        logs/        the last log of each node
+        tasks/       the folders of tasks that need one
+        images/      baked images
+        lock         held while a build runs
+
+All of it is state: deleting it costs time and history, never correctness.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from imgbake.contract import Artifact
+from imgbake.engine.graph import Graph, Node
+from imgbake.engine.ledger import Ledger
+from imgbake.engine.lockfile import Lock
+from imgbake.engine.secrets import Secrets
+from imgbake.files.tree import Files
+from imgbake.model import Recipe
+from imgbake.plugins import Plugins
+from imgbake.store.faults import StoreUnwritable
+from imgbake.store.store import Store
+
+STATE = ".imgbake"
+_LONGEST_NAME = 200
+
+
+class Project:
+    """One project, as the contexts, the engine and the screens see it."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        graph: Graph,
+        plugins: Plugins,
+        *,
+        lock: Lock,
+        secrets: Secrets,
+        environ: Mapping[str, str],
+        commits: Mapping[str, str],
+        warn: Callable[[str], None],
+        is_read_only: bool = False,
+    ) -> None:
+        self.recipe = recipe
+        self.graph = graph
+        self.plugins = plugins
+        self.lock = lock
+        self.secrets = secrets
+        self.environ = environ
+        self.commits = commits  # git tasks to the commit that the command line names
+        self.root = Path(recipe.root)
+        self.state = self.root / STATE
+        self.files = Files(self.root, self.state / "files")
+        self.ledger = Ledger(self.state / "ledger")
+        self.env_read: dict[str, str | None] = dict(recipe.env_read)
+        self._warn = warn
+        self._is_read_only = is_read_only
+        self._store: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        """The content store, opened at its first use."""
+        if self._store is None:
+            self._store = self._open_store()
+        return self._store
+
+    @property
+    def epoch(self) -> int:
+        """The time that everything inside an image bears: SOURCE_DATE_EPOCH, or 0."""
+        text = self.environ.get("SOURCE_DATE_EPOCH", "0")
+        return int(text) if text.isdigit() else 0
+
+    def env(self, name: str) -> str | None:
+        """An environment variable. What was read is kept in `env_read`, because it decides."""
+        self.env_read[name] = value = self.environ.get(name)
+        return value
+
+    def pinned(self, node: Node, table: str, key: str) -> str | None:
+        """What the command line or the lock file pins this key to, for this node."""
+        if table == "git" and node.id in self.commits:
+            return self.commits[node.id]
+        return self.lock.pinned(table, key)
+
+    def watch(self, path: str) -> None:
+        """Notes a file whose state proves something: when it moves, a build is no longer settled."""
+        self.files.watch(path)
+
+    def remembered(self, fingerprint: str) -> Artifact | None:
+        """What a node of this or another project once made of a fingerprint."""
+        if self._is_read_only and not self.store.folder.exists():
+            return None
+        return self.store.record(fingerprint)
+
+    def holds(self, blobs: Iterable[str]) -> bool:
+        """Are all these blobs in the store, and sound?"""
+        try:
+            for digest in blobs:
+                self.store.path(digest)
+        except KeyError:
+            return False
+        return True
+
+    def log_file(self, node: str) -> Path:
+        """Where the last log of a node is kept."""
+        name = quote(node, safe="@:+,= ")
+        if len(name) > _LONGEST_NAME:
+            name = name[:_LONGEST_NAME] + hashlib.sha256(node.encode()).hexdigest()[:16]
+        return self.state / "logs" / f"{name}.log"
+
+    def close(self) -> None:
+        """Ends writing of state."""
+        self.ledger.close()
+        if self._store is not None:
+            self._store.close()
+
+    def _open_store(self) -> Store:
+        if self._is_read_only:
+            return Store(warn=self._warn)
+        try:
+            return Store.open(warn=self._warn)
+        except StoreUnwritable as error:
+            local = self.state / "cache"
+            self._warn(f"{error.message}; using {os.path.relpath(local)} instead")
+            return Store.open(local, warn=self._warn)

@@ -1,0 +1,101 @@
+"""Builds that left nothing to do, so that the next one need only see that nothing moved.
+
+When a build ends with everything in place, all that it looked at is written down: each file, folder
+and environment variable that decided something. While they all stay as they are, so does the
+outcome, and neither the recipe nor the graph needs to be read to know it. Anything that was asked
+from outside this machine makes a build unfit for this.
+
+One file for each request, `.imgbake/settled/<key>`:
+
+    a line of JSON: env (name to digest), count of paths, length of what follows, crc32, and the
+                    report's lines and JSON
+    signatures of the paths, four 64-bit numbers each (witness.py)
+    the paths, separated by NUL
+
+Imports nothing heavy: a build with nothing to do is this module, and the time for a start of Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import zlib
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from imgbake import __version__
+from imgbake.files import witness
+from imgbake.files.witness import Signature
+
+_KEPT = 16  # requests that are remembered for one project
+
+
+class Settled(NamedTuple):
+    """How the build ended that need not be done again."""
+
+    nodes: int
+    lines: list[str]  # what it printed as its result
+    report: str  # the same as JSON
+
+
+def key(request: object) -> str:
+    """What makes two requests the same: their words, our version, and the Python that runs us."""
+    words = json.dumps([__version__, sys.version, sys.prefix, request], sort_keys=True, default=str)
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def find(root: Path, name: str, environ: Mapping[str, str]) -> Settled | None:
+    """The settled build of this key, if nothing that it looked at has moved since."""
+    try:
+        data = (root / ".imgbake" / "settled" / name).read_bytes()
+        head, _, body = data.partition(b"\n")
+        header = json.loads(head)
+        if len(body) != header["length"] or zlib.crc32(body) != header["crc"]:
+            return None
+        if any(_digest(environ.get(variable)) != seen for variable, seen in header["env"].items()):
+            return None
+        signatures = array("q", body[: header["count"] * 32])
+        paths = os.fsdecode(body[header["count"] * 32 :]).split("\0")
+        if witness.first_moved(str(root), paths, signatures) is not None:
+            return None
+        return Settled(header["nodes"], header["lines"], header["report"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep(
+    root: Path, name: str, settled: Settled, seen: Mapping[str, Signature], env: Mapping[str, str | None]
+) -> None:
+    """Writes a build down. One that saw a file that may still be changing is not worth it."""
+    if not seen or witness.UNSETTLED in seen.values():
+        return
+    body = witness.pack(seen.values()).tobytes() + os.fsencode("\0".join(seen))
+    header = {
+        "env": {variable: _digest(value) for variable, value in env.items()},
+        "count": len(seen),
+        "length": len(body),
+        "crc": zlib.crc32(body),
+        **settled._asdict(),
+    }
+    folder = root / ".imgbake" / "settled"
+    with contextlib.suppress(OSError):  # a memory, not a result
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = folder / f"{name}.{os.getpid()}"
+        beside.write_bytes(json.dumps(header).encode() + b"\n" + body)
+        beside.replace(folder / name)
+        _drop_old(folder)
+
+
+def _drop_old(folder: Path) -> None:
+    entries = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in entries[_KEPT:]:
+        path.unlink(missing_ok=True)
+
+
+def _digest(value: str | None) -> str | None:
+    return None if value is None else hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,281 @@
+"""What each kind of node does: how its fingerprint is made, how it runs, and what proves it done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, Protocol
+
+import msgspec
+
+from imgbake.contract import Artifact, Blueprint, Lowered, Part, Step, Target
+from imgbake.digest import of_bytes
+from imgbake.engine import blueprint, outputs
+from imgbake.engine.context import Looking, Working
+from imgbake.engine.graph import Bake, Base, Node, Test, folder_of
+from imgbake.engine.project import Project
+from imgbake.engine.secrets import without_passwords
+from imgbake.errors import BakeError
+from imgbake.files import glob
+from imgbake.model import Task
+
+
+class Work(Protocol):
+    """The work of one node, while one build lasts."""
+
+    is_local: bool  # `parts` only reads files and environment, so it may be asked at once
+
+    def parts(self, ctx: Looking) -> list[Part]:
+        """The parts of the fingerprint. Its upstream nodes are done."""
+
+    def run(self, ctx: Working) -> Artifact:
+        """Does it. Called after `parts`."""
+
+    def is_there(self, artifact: Artifact) -> bool:
+        """Is what was made still in its place?"""
+
+    def restore(self, artifact: Artifact) -> bool:
+        """Puts it back from the store; False when it can't be."""
+
+
+def work_of(node: Node, project: Project, done: dict[str, Artifact]) -> Work:
+    """The work of a node. `done` holds the artifacts of the nodes before it by the time it is used."""
+    match node.work:
+        case Task():
+            return _TaskWork(node, node.work, project, done)
+        case Base():
+            return BaseWork(node.work, project)
+        case Bake():
+            return BakeWork(node, node.work, project, done)
+        case Test():
+            return _TestWork(node, node.work, project, done)
+
+
+class _TaskWork:
+    def __init__(self, node: Node, task: Task, project: Project, done: dict[str, Artifact]) -> None:
+        self._step = step_of(task, project)
+        self._node, self._task, self._project, self._done = node, task, project, done
+        self.is_local = bool(getattr(self._step, "local", False))
+
+    def parts(self, ctx: Looking) -> list[Part]:
+        task, found = self._task, [Part("kind", f"{self._step.kind} {self._step.version}")]
+        found.append(Part("project", self._project.recipe.name))
+        found += _arg_parts(task.args, self._project)
+        found += _option_parts(task.options)
+        found += [Part("option outputs", pattern) for pattern in self._node.outputs]
+        if task.inputs:
+            found += self._input_parts()
+        found += [Part(f"needs {name}", self._done[name].digest) for name in self._node.needs]
+        found += self._step.parts(ctx)
+        return found
+
+    def run(self, ctx: Working) -> Artifact:
+        patterns = self._node.outputs
+        outputs.clear(self._project, self._node)
+        artifact = self._step.run(ctx)
+        if not patterns:
+            return msgspec.structs.replace(artifact, digest=artifact.digest or _stamp(self._node))
+        return outputs.capture(self._project, self._node, artifact, keep=self._task.store)
+
+    def is_there(self, artifact: Artifact) -> bool:
+        return artifact.tree is None or outputs.are_there(self._project, artifact.tree)
+
+    def restore(self, artifact: Artifact) -> bool:
+        return artifact.tree is None or outputs.restore(self._project, self._node, artifact.tree)
+
+    def _input_parts(self) -> Iterator[Part]:
+        task, files = self._task, self._project.files
+        absent = files.missing(task.inputs)
+        if absent:
+            hint = "a path is relative to the recipe's folder; a task that makes it lists it in `outputs`"
+            raise BakeError(f"input '{absent[0]}' does not exist, and no task makes it", hint=hint)
+        tree = files.tree(task.inputs, (*task.exclude, *self._own_outputs()))
+        for entry in tree.entries:
+            yield Part(f"input {entry.path}", entry.value())
+
+    def _own_outputs(self) -> Iterator[str]:
+        """The outputs that the inputs match as well: what a task makes is no input of it."""
+        for output in self._node.outputs:
+            if any(glob.overlaps(pattern, output) for pattern in self._task.inputs):
+                yield output
+
+
+class BaseWork:
+    """Resolving a base is cheap and asked in every build; whether it moved is its fingerprint."""
+
+    is_local = False
+
+    def __init__(self, base: Base, project: Project) -> None:
+        self._base, self._project = base, project
+        self._artifact = Artifact("base")
+
+    def parts(self, ctx: Looking) -> list[Part]:
+        resolved = self._project.plugins.resolve(self._base.kind, self._base.reference, ctx)
+        self._artifact = resolved.artifact
+        if resolved.volatile:
+            ctx.volatile()
+        for path in resolved.local:
+            self._project.watch(path)
+        reference = without_passwords(self._base.reference)
+        return [Part("base", f"{reference} {resolved.artifact.digest}".strip())]
+
+    @property
+    def resolved(self) -> Artifact:
+        """What `parts` found the base to be."""
+        return self._artifact
+
+    def run(self, ctx: Working) -> Artifact:
+        return self._artifact
+
+    def is_there(self, artifact: Artifact) -> bool:
+        return True
+
+    def restore(self, artifact: Artifact) -> bool:
+        return True
+
+
+class BakeWork:
+    """The work of an image's node."""
+
+    is_local = False
+
+    def __init__(self, node: Node, bake: Bake, project: Project, done: dict[str, Artifact]) -> None:
+        self._node, self._bake, self._project, self._done = node, bake, project, done
+        self._target = target_of(bake, project)
+        self._drawn: tuple[Blueprint, Lowered] | None = None
+
+    def parts(self, ctx: Looking) -> list[Part]:
+        plan, lowered = self.draw()
+        base = plan.base
+        found = [
+            Part("kind", f"{self._target.kind} {self._target.version}"),
+            Part("base", f"{self._bake.base} {base.digest}"),
+        ]
+        found += _arg_parts(self._bake.image.args + self._bake.target.args, self._project)
+        found += _option_parts(self._bake.target.options)
+        for layer in plan.layers:
+            for copy in layer.files:
+                for entry in copy.tree.entries:
+                    found.append(Part(f"file {entry.source or entry.path}", entry.value()))
+        found += [Part(f"lowered {name}", text) for name, text in lowered.documents.items()]
+        return found
+
+    def draw(self) -> tuple[Blueprint, Lowered]:
+        """The blueprint and what it is lowered to. Its upstream nodes must be done."""
+        if self._drawn is None:
+            base = self._done[self._bake.base]
+            plan = blueprint.draw(self._bake, base, self._scan, self._made_by, self._project.epoch)
+            self._project.env("SOURCE_DATE_EPOCH")
+            self._drawn = plan, self._target.lower(plan)
+        return self._drawn
+
+    def run(self, ctx: Working) -> Artifact:
+        plan, lowered = self.draw()
+        return self._target.bake(plan, lowered, ctx)
+
+    def is_there(self, artifact: Artifact) -> bool:
+        if not self._target.present(artifact, Looking(self._project, self._node)):
+            return False
+        kept = (str(self._project.store.path(digest)) for digest in artifact.blobs)
+        for path in (*artifact.proof, *kept):
+            self._project.watch(path)
+        return True
+
+    def restore(self, artifact: Artifact) -> bool:
+        return False
+
+    def _scan(self, patterns: Sequence[str], exclude: Sequence[str]) -> Any:
+        return self._project.files.tree(patterns, exclude, follow=False)
+
+    def _made_by(self, task: str) -> blueprint.Made:
+        node = self._project.graph.nodes[f"task:{task}"]
+        tree = self._done[node.id].tree
+        if tree is None:
+            hint = f"name what it makes in the `outputs` of [tasks.{task}]"
+            raise BakeError(f"task '{task}' has no outputs to copy", hint=hint)
+        return blueprint.Made(node.outputs, tree)
+
+
+class _TestWork:
+    is_local = True
+
+    def __init__(self, node: Node, test: Test, project: Project, done: dict[str, Artifact]) -> None:
+        self._node, self._test, self._project, self._done = node, test, project, done
+
+    def parts(self, ctx: Looking) -> list[Part]:
+        target = target_of(self._test.bake, self._project)
+        found = [
+            Part("kind", f"test {target.kind} {target.version}"),
+            Part(f"needs {self._test.of}", self._done[self._test.of].digest),
+        ]
+        for component in self._test.bake.image.components:
+            found += [Part(f"option test {component.name}", command) for command in component.test]
+        return found
+
+    def run(self, ctx: Working) -> Artifact:
+        artifact = self._done[self._test.of]
+        drawn = BakeWork(self._project.graph.nodes[self._test.of], self._test.bake, self._project, self._done)
+        target_of(self._test.bake, self._project).test(artifact, drawn.draw()[0], ctx)
+        return Artifact("test", digest=artifact.digest)
+
+    def is_there(self, artifact: Artifact) -> bool:
+        return True
+
+    def restore(self, artifact: Artifact) -> bool:
+        return True
+
+
+def target_of(bake: Bake, project: Project) -> Target:
+    """The plugin's target that bakes this image."""
+    cls = project.plugins.target(bake.target.uses)
+    assert cls is not None  # an unknown kind is an error of the recipe
+    target: Target = _instance(cls, bake.target.options)
+    return target
+
+
+def step_of(task: Task, project: Project) -> Step:
+    """The plugin's step that does this task."""
+    cls = project.plugins.step(task.uses)
+    assert cls is not None  # an unknown kind is an error of the recipe
+    step: Step = _instance(cls, task.options)
+    return step
+
+
+def all_outputs(task: Task, cls: type[Step]) -> tuple[str, ...]:
+    """What a task writes: as the recipe says, and as its kind adds."""
+    return (*task.outputs, *_instance(cls, task.options).outputs(folder_of(task.name)))
+
+
+def _instance(cls: Any, options: Any) -> Any:
+    return cls(options)
+
+
+def _stamp(node: Node) -> str:
+    """The digest of a task that makes nothing: that it succeeded is all there is to know."""
+    return of_bytes(node.id.encode())
+
+
+def _arg_parts(names: Sequence[str], project: Project) -> Iterator[Part]:
+    for name in dict.fromkeys(names):
+        arg = project.recipe.args[name]
+        yield Part(f"arg {name}", "(secret)" if arg.secret else str(arg.value))
+
+
+def _option_parts(options: Any) -> Iterator[Part]:
+    """The options that differ from their defaults, each as text."""
+    for field in _fields(type(options)):  # type: ignore[arg-type]  # a class is hashable
+        value = getattr(options, field.name)
+        if value != _default(field):
+            text = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+            yield Part(f"option {field.encode_name}", without_passwords(text))
+
+
+@cache
+def _fields(options: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(options)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default

@@ -1,0 +1,1 @@
+"""The project's files: what patterns mean, what is in them, and whether they moved."""

@@ -1,0 +1,136 @@
+"""[images]: a base, components and configuration, and whether the targets can bake them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from imgbake.model import Component, Image, Target
+from imgbake.recipe import names, options
+from imgbake.recipe.components import Components
+from imgbake.recipe.config import image_config
+from imgbake.recipe.files import Section
+from imgbake.recipe.order import cycles
+from imgbake.recipe.reading import Reading
+from imgbake.recipe.tables import ImageTable
+from imgbake.recipe.targets import DEFAULT
+
+PHASES = ("build", "validate", "test")
+_IMAGE = "image:"
+_ANY = ""  # the artifact kind of a base that is written as one string
+
+
+Tables = dict[str, tuple[ImageTable, tuple[str, ...]]]  # by name, with the arguments that they read
+
+
+def image_tables(section: Section, reading: Reading) -> Tables:
+    """The tables of images. The faults of wrong ones are added, and what is right in them is kept."""
+    tables: Tables = {}
+    for name in section.tables:
+        expanded = reading.table(section, name)
+        if expanded is None:
+            continue
+        at = section.at(name)
+        table, _ = options.read_repaired(expanded[0], ImageTable, at, reading.faults)
+        if section.expands:
+            for key, value in expanded[0].items():
+                if key != "components":  # a component is asked where it uses its parameters
+                    reading.expander.refuse_secrets(value, at / key, f"'{key}' of an image")
+        if table is not None:
+            tables[name] = table, expanded[1]
+    return tables
+
+
+def named_targets(tables: Tables) -> frozenset[str]:
+    """The targets that any of these images names."""
+    return frozenset(target for table, _ in tables.values() for target in table.targets)
+
+
+def read_images(
+    section: Section,
+    tables: Tables,
+    components: Components,
+    declared: Section,
+    targets: Mapping[str, Target],
+    reading: Reading,
+) -> dict[str, Image]:
+    """The images, checked against their targets. `declared` has all targets, `targets` the right ones."""
+    images: dict[str, Image] = {}
+    for name, (table, read) in tables.items():
+        at = section.at(name)
+        applied, also_read = components.of_image(table.components, at / "components")
+        args = tuple(dict.fromkeys(read + also_read))
+        images[name] = Image(
+            name,
+            at,
+            {_ANY: table.base} if isinstance(table.base, str) else table.base,
+            applied,
+            image_config(table, at, reading),
+            table.targets,
+            reading.policy(table, at),
+            args,
+            reading.ungiven(args),
+        )
+        _check_targets(images[name], declared, targets, reading)
+    _check_bases(section, images, reading)
+    return images
+
+
+def _check_targets(image: Image, declared: Section, targets: Mapping[str, Target], reading: Reading) -> None:
+    at = image.at / "targets"
+    if not image.targets:
+        reading.fault(at, "an image needs a target", f'leave the key out for "{DEFAULT}"')
+    for index, name in enumerate(image.targets):
+        known = {*declared.tables, DEFAULT}
+        if name not in known:
+            reading.fault(at / index, f"there is no target '{name}'", names.suggest(name, known))
+        elif name in image.targets[:index]:
+            reading.fault(at / index, f"the target '{name}' is listed twice")
+        elif name in targets:
+            _check_artifact(image, targets[name], reading)
+            for component in image.components:
+                _check_phases(component, targets[name], reading)
+
+
+def _check_artifact(image: Image, target: Target, reading: Reading) -> None:
+    """A base for each kind of artifact that the image is baked into."""
+    cls = reading.kinds.target(target.uses)
+    if cls and _ANY not in image.base and cls.artifact not in image.base:
+        message = f"there is no base for '{cls.artifact}', which the target '{target.name}' makes"
+        reading.fault(image.at / "base", message, f'add {cls.artifact} = "..."', value=False)
+
+
+def _check_phases(component: Component, target: Target, reading: Reading) -> None:
+    cls = reading.kinds.target(target.uses)
+    for phase in PHASES:
+        if cls and getattr(component, phase) and phase not in cls.phases:
+            what = f"component '{component.name}' has {phase} commands"
+            message = f"{what}, which the target '{target.name}' cannot run"
+            reading.fault(component.at / phase, message, _able(phase, reading), value=False)
+
+
+def _able(phase: str, reading: Reading) -> str:
+    """The installed kinds of target that run a phase. Imports all of them; asked for errors only."""
+    classes = [(kind, reading.kinds.target(kind)) for kind in reading.kinds.target_kinds()]
+    able = [kind for kind, cls in classes if cls and phase in cls.phases]
+    if not able:
+        return f"no kind of target that is installed runs {phase} commands"
+    return f"give the image a target that can: one that uses {' or '.join(able)}"
+
+
+def _check_bases(section: Section, images: Mapping[str, Image], reading: Reading) -> None:
+    """Bases that are images of the recipe exist, and no image stands on itself."""
+    stands_on: dict[str, list[str]] = {}
+    for image in images.values():
+        at = image.at / "base"
+        for kind, reference in image.base.items():
+            place = at / kind if kind else at
+            if not reference:
+                reading.fault(place, "the base is empty", 'write base = "scratch" to start from nothing')
+            elif reference.startswith(_IMAGE):
+                other = reference.removeprefix(_IMAGE)
+                stands_on.setdefault(image.name, []).append(other)
+                if other not in section.tables:
+                    reading.fault(place, f"there is no image '{other}'", names.suggest(other, section.tables))
+    for cycle in cycles(stands_on):
+        way = " -> ".join([*cycle, cycle[0]])
+        reading.fault(images[cycle[0]].at / "base", f"images stand on each other in a circle: {way}")

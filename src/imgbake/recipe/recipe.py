@@ -1,0 +1,126 @@
+"""Reads a recipe: imgbake.toml and what it includes, as frozen values, with all that is wrong with it.
+
+    files         parsed once and kept by content          recipe_files, parsed, syntax
+    [args]        given, by environment, or by default     recipe_args
+    {{ name }}    put into the text of all other tables    expand
+    tables        typed, and every fault found             recipe_tables, options, diagnosis
+    names         looked up, ordered, compared             recipe_tasks, _components, _images, _targets
+
+Faults are placed by keys; `problems` finds their lines when they are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from imgbake.model import At, Recipe
+from imgbake.recipe import options
+from imgbake.recipe.args import read_args
+from imgbake.recipe.components import Components
+from imgbake.recipe.expand import Expander, unevaluated
+from imgbake.recipe.faults import Fault, problems
+from imgbake.recipe.files import Document, Section, read_documents, sections
+from imgbake.recipe.images import image_tables, named_targets, read_images
+from imgbake.recipe.reading import Kinds, Reading
+from imgbake.recipe.tables import ProjectTable
+from imgbake.recipe.targets import read_targets
+from imgbake.recipe.tasks import read_tasks
+
+__all__ = ["Fault", "Kinds", "Loaded", "Recipe", "problems", "read"]
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A recipe that was read. With faults it holds what could be understood, and must not be built."""
+
+    recipe: Recipe
+    faults: tuple[Fault, ...]
+    sources: dict[str, str]  # the text of each file, for `problems`
+    secrets: dict[str, str]  # values of secret arguments by name, which stand nowhere else
+
+    def __repr__(self) -> str:
+        """What a debugger or a log may show: nothing of the secrets."""
+        return f"Loaded({self.recipe.root!r}, {len(self.faults)} faults)"
+
+
+def read(
+    path: Path,
+    *,
+    given: Mapping[str, str],
+    environ: Mapping[str, str],
+    kinds: Kinds,
+    parsed: Path | None = None,
+) -> Loaded:
+    """The recipe in this file. Whatever is wrong with its content is in the result's faults.
+
+    `given` are arguments of the command line, `parsed` is a folder that keeps parsed TOML between
+    runs. Raises UsageError when there is no such file, PluginError when a plugin breaks its contract.
+    """
+    faults: list[Fault] = []
+    documents = read_documents(path, parsed, faults)
+    sources = {document.file: document.text for document in documents}
+    empty = _recipe(path, documents)
+    if faults:  # without one of the files, names of the others would be reported as unknown
+        return Loaded(empty, tuple(faults), sources, {})
+    try:
+        return _read(empty, documents, sources, given, environ, kinds)
+    except RecursionError:
+        where = At(str(path), ())
+        return Loaded(empty, (Fault(where, "arrays and tables are nested too deeply"),), sources, {})
+
+
+def _recipe(path: Path, documents: list[Document]) -> Recipe:
+    folder = path.parent.resolve()
+    files = tuple(str(folder / Path(document.file).relative_to(path.parent)) for document in documents)
+    return Recipe(folder.name, str(folder), files or (str(folder / path.name),), {}, {}, {}, {}, {})
+
+
+def _read(
+    empty: Recipe,
+    documents: list[Document],
+    sources: dict[str, str],
+    given: Mapping[str, str],
+    environ: Mapping[str, str],
+    kinds: Kinds,
+) -> Loaded:
+    faults: list[Fault] = []
+    tables = sections(documents, faults)
+    name, pools = _project(documents[0], faults)
+    args = read_args(tables["args"], given, environ, sources, faults)
+    expander = Expander(args.args, environ, faults)
+    reading = Reading(faults, sources, expander, kinds, args.missing, pools)
+    recipe = msgspec.structs.replace(
+        _sections(empty, tables, documents[0].file, reading),
+        name=name or empty.name,
+        args=args.args,
+        pools=pools,
+        env_read={**args.env_read, **expander.env_read},
+    )
+    return Loaded(recipe, reading.settled(), sources, args.secrets)
+
+
+def _project(document: Document, faults: list[Fault]) -> tuple[str | None, dict[str, int]]:
+    at = At(document.file, ("project",))
+    table, _ = options.read_repaired(document.table.get("project", {}), ProjectTable, at, faults)
+    if table is None:
+        return None, {}
+    if table.name is not None and unevaluated(table.name) is None:
+        faults.append(Fault(at / "name", "'{{ }}' is not evaluated in [project]", value=True))
+    return table.name, table.pools
+
+
+def _sections(empty: Recipe, tables: dict[str, Section], file: str, reading: Reading) -> Recipe:
+    """The recipe with everything but its arguments, which are in the reading already."""
+    tasks = read_tasks(tables["tasks"], reading)
+    components = Components(tables["components"], tables["tasks"], reading)
+    images = image_tables(tables["images"], reading)
+    targets = read_targets(tables["targets"], named_targets(images), file, reading)
+    return msgspec.structs.replace(
+        empty,
+        tasks=tasks,
+        components={name: tables["components"].at(name) for name in tables["components"].tables},
+        images=read_images(tables["images"], images, components, tables["targets"], targets, reading),
+        targets=targets,
+    )

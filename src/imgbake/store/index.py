@@ -1,0 +1,186 @@
+"""The store's index as the threads of one process share it: opened late, locked, mended, batched."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from imgbake.errors import BakeError
+from imgbake.store.faults import explained, is_damage
+from imgbake.store.scratch import Scratch
+
+if TYPE_CHECKING:
+    from imgbake.store.disk import Index
+
+T = TypeVar("T")
+
+_BATCH = 500  # writes that a transaction gathers before it writes them
+_NOTE_AFTER = 5.0  # seconds for which the note that something was used may wait
+_NOTED = 600.0  # seconds for which it needs no other one
+
+
+class SharedIndex:
+    """Gives one thread at a time the index, opening it at the first use.
+
+    What reads or writes the index is a function of it: `do` runs one, `write` may gather it.
+    """
+
+    def __init__(self, folder: Path, size_limit: int, warn: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._size_limit = size_limit
+        self._warn = warn
+        self._lock = threading.RLock()
+        self._index: Index | None = None
+        self._scratch: Scratch | None = None
+        self._pid = os.getpid()
+        self._is_suspect = False  # has the index shown damage?
+        self._used: set[str] = set()
+        self._noted = time.monotonic()
+        self._local = threading.local()
+
+    @property
+    def is_open(self) -> bool:
+        """Has it been used?"""
+        return self._index is not None
+
+    def do(self, work: Callable[[Index], T]) -> T:
+        """Runs `work` with the index, after what this thread has gathered.
+
+        A damaged index is made again and asked once more. Raises BakeError for what sqlite or the
+        disk refuse.
+        """
+        self.flush()
+        return self._do(work)
+
+    def write(self, work: Callable[[Index], object]) -> None:
+        """Runs `work` with the index: now, or with others when this thread is gathering."""
+        batch = self._batch
+        if batch is None:
+            self._do(work)
+            return
+        batch.append(work)
+        if len(batch) >= _BATCH:
+            self.flush()
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Lets this thread gather what it writes. Left by an exception, what is gathered is dropped."""
+        if self._batch is not None:
+            yield
+            return
+        self._local.batch = []
+        try:
+            yield
+            self.flush()
+        finally:
+            self._local.batch = None
+
+    def flush(self) -> None:
+        """Writes what this thread has gathered."""
+        if batch := self._batch:
+            gathered = batch.copy()
+            batch.clear()
+            self._do(lambda index: _all(index, gathered))
+
+    def used(self, key: str) -> None:
+        """Notes that this key was used, which keeps it from being evicted; written down in a while."""
+        self._used.add(key)
+
+    def note_used(self) -> None:
+        """Writes down what was used."""
+        self.do(self._note_used)
+
+    def forget_used(self) -> None:
+        """Drops what was noted."""
+        self._used.clear()
+
+    def scratch(self) -> Scratch:
+        """The folder of this process. Made anew, with all else, when the store was deleted under us."""
+        with self._lock:
+            if self._scratch is not None and not self._scratch.folder.exists():
+                self.close()
+            self._do(lambda index: None)
+            assert self._scratch is not None
+            return self._scratch
+
+    def in_use_since(self) -> float:
+        """The time from which on a process that still runs may count on what was used."""
+        return self.scratch().others_since() - _NOTED - _NOTE_AFTER
+
+    def close(self) -> None:
+        """Closes the index, and removes this process's folder."""
+        with self._lock:
+            index, self._index = self._index, None
+            scratch, self._scratch = self._scratch, None
+            if index is not None:
+                index.close()
+            if scratch is not None:
+                scratch.close()
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Turns what sqlite or the disk refuse into a BakeError."""
+        try:
+            yield
+        except (BakeError, KeyError):
+            raise
+        except Exception as error:
+            told = explained(error, self._folder)
+            if told is None:
+                raise
+            raise told from error
+
+    def _do(self, work: Callable[[Index], T]) -> T:
+        with self._lock, self.explaining():
+            try:
+                return work(self._opened())
+            except Exception as error:
+                if not is_damage(error):
+                    raise
+                self.close()
+                self._is_suspect = True
+            return work(self._opened())
+
+    def _opened(self) -> Index:
+        if self._pid != os.getpid():
+            self._after_fork()
+        if self._index is None:
+            from imgbake.store.opening import open_index
+
+            self._index = open_index(self._folder, self._size_limit, self._warn, check=self._is_suspect)
+            self._is_suspect = False
+            self._scratch = Scratch(self._folder / "tmp")
+        elif self._used and time.monotonic() - self._noted > _NOTE_AFTER:
+            self._note_used(self._index)
+        return self._index
+
+    def _note_used(self, index: Index) -> None:
+        used, self._used = self._used, set()
+        if used:
+            index.touch_all(list(used), _NOTED)
+        self._noted = time.monotonic()
+
+    def _after_fork(self) -> None:
+        """Leaves what belongs to the process that we were forked from."""
+        if self._scratch is not None:
+            self._scratch.abandon()
+        if self._index is not None:
+            self._index.close()
+        self._index = self._scratch = None
+        self._pid = os.getpid()
+
+    @property
+    def _batch(self) -> list[Callable[[Index], object]] | None:
+        batch: list[Callable[[Index], object]] | None = getattr(self._local, "batch", None)
+        return batch
+
+
+def _all(index: Index, works: list[Callable[[Index], object]]) -> None:
+    with index.transact():
+        for work in works:
+            work(index)
