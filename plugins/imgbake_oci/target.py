@@ -26,7 +26,7 @@ from imgbake.api import (
     ResolveContext,
     RunContext,
 )
-from imgbake_oci import bases, compression, layers, layouts, media_types, pushing
+from imgbake_oci import bases, compression, layers, layouts, media_types
 from imgbake_oci.bases import Base
 from imgbake_oci.compression import Compression, Format
 from imgbake_oci.configuring import configuration, timestamp
@@ -128,6 +128,8 @@ class Oci:
         exporting.export(artifact, blobs, to, form, name.partition("@")[0], self._options.tags)
 
     def push(self, artifact: Artifact, ctx: RunContext) -> tuple[str, ...]:
+        from imgbake_oci import pushing
+
         return pushing.push(artifact, self._options.tags, ctx)
 
     def _platforms(self) -> tuple[Platform | None, ...]:

@@ -36,7 +36,7 @@ def read_repaired(
     """The table as this type, and whether it is right.
 
     Of a wrong one the faults are added, and what is right in it is returned so that it can be checked
-    further, with stand-ins for the rest (see `imgbake.store.repair`); None if not even that can be.
+    further, with stand-ins for the rest (see `imgbake.recipe.repair`); None if not even that can be.
     """
     if type(table) is dict and table.keys() <= _known(type_, *beside) and not _is_lenient(type_):
         try:
@@ -149,7 +149,7 @@ def _walk(
     table: object, type_: type[T], at: At, faults: list[Fault], beside: Beside
 ) -> tuple[T | None, bool]:
     from imgbake.recipe.diagnosis import diagnose  # most recipes are right
-    from imgbake.store.repair import repaired
+    from imgbake.recipe.repair import repaired
 
     found = diagnose(table, type_, at, _known(type_, *beside))
     faults += found

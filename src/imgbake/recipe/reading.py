@@ -92,7 +92,7 @@ class Reading:
         """All faults, each once; those of values that wait for an argument say so instead."""
         if not self.faults:
             return ()
-        from imgbake.store.repair import STAND_IN  # only a wrong recipe was repaired
+        from imgbake.recipe.repair import STAND_IN  # only a wrong recipe was repaired
 
         real = (fault for fault in self.faults if STAND_IN not in fault.message)
         return tuple(dict.fromkeys(self._or_missing(fault) for fault in real))
