@@ -28,7 +28,7 @@ def checked(option: str, path: str) -> None:
 def inside(root: Path, path: str) -> Path:
     """A project-relative path as an absolute one. Raises StepError when it leads elsewhere."""
     full = root / path
-    if not full.resolve().is_relative_to(root.resolve()):
+    if full != root and not full.resolve().is_relative_to(root.resolve()):
         hint = "name a place inside the project; a symlink or '..' in the path leads elsewhere"
         raise StepError(f"{path} is outside the project", hint=hint)
     return full
