@@ -160,7 +160,7 @@ def test_every_event_is_in_the_plugin_guide() -> None:
 def test_the_words_of_the_glossary_are_those_of_the_code() -> None:
     glossary = (DOCS / "architecture.md").read_text().partition("## Words")[2]
     in_code = [line.split("|")[-2] for line in glossary.splitlines() if line.startswith("| ")]
-    names = re.findall(r"`(\w+)\.(\w+)`", " ".join(in_code))
+    names = re.findall(r"`([\w.]+)\.(\w+)`", " ".join(in_code))
     assert len(names) > 15
     for module, name in names:
         assert hasattr(importlib.import_module(f"imgbake.{module}"), name), f"{module}.{name}"

@@ -57,7 +57,7 @@ class Project:
         self.plugins = plugins
         self.lock = lock
         self.secrets = secrets
-        self.environ = environ
+        self.environ = dict(environ)  # os.environ decodes each variable each time
         self.commits = commits  # git tasks to the commit that the command line names
         self.root = Path(recipe.root)
         self.state = self.root / STATE

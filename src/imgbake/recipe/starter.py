@@ -1,4 +1,4 @@
-"""What `imgbake init` writes: a recipe that bakes at once, without network or docker."""
+"""What `imgbake init` writes: a recipe that bakes at once, without a network or a daemon."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ outputs = ["build/index.html"]
 files = [{{ from = "task:page", to = "/srv/www/" }}]
 
 # An image is a base and components. "scratch" is the empty base; a reference such as
-# "docker.io/library/python:3.12-slim" is pulled from its registry.
+# "registry.example.com/python:3.12" is pulled from its registry.
 [images.{name}]
 base = "scratch"
 components = ["page"]

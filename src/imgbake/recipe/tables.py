@@ -181,7 +181,7 @@ class ImageTable(PolicyKeys, frozen=True, kw_only=True):
         str | dict[str, str],
         Meta(
             description='What it starts from: "scratch", a registry reference, `oci:DIR`, '
-            "`oci-archive:FILE`, `docker-archive:FILE`, `image:NAME`; or a table by artifact kind."
+            "`oci-archive:FILE`, `image:NAME`, or what else a plugin resolves; or a table by artifact kind."
         ),
     ]
     components: Annotated[
