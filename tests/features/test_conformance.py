@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from imgbake.testing.conformance import PluginConformance
 
 
@@ -18,7 +20,7 @@ class TestScript(PluginConformance):
         inputs = ["out/upper.txt"]
         outputs = ["count.txt"]
     """
-    files = {"in.txt": "hello"}
+    files: ClassVar = {"in.txt": "hello"}
 
 
 class TestOci(PluginConformance):
@@ -55,7 +57,7 @@ class TestOci(PluginConformance):
         components = []
         labels = { kind = "more" }
     """
-    files = {
+    files: ClassVar = {
         "words.txt": "some words\n",
         "tool.sh": "#!/bin/sh\n",
         "static/a.css": "a",

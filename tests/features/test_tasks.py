@@ -227,3 +227,11 @@ def test_modes_and_symlinks_of_outputs_are_kept(project: Project) -> None:
     assert project.make().outcomes() == {"task:a": "restored"}
     assert os.access(project.root / "d/x", os.X_OK) and (project.root / "d/l").readlink() == Path("x")
     assert (project.root / "d/e").is_dir()
+
+
+def test_going_back_runs_what_makes_no_files_again(project: Project) -> None:
+    project.recipe('[tasks.ship]\nrun = "cp site live"\ninputs = ["site"]\n')
+    for content in ("one", "two", "one"):
+        project.write("site", content)
+        assert project.make().outcomes() == {"task:ship": "ran"}
+        assert project.read("live") == content

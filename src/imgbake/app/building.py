@@ -100,6 +100,7 @@ def _lines(names: Sequence[str], report: Report) -> Iterator[str]:
 
 
 def _remember(project: Project, order: Order, outcome: Outcome) -> None:
+    project.files.settle()
     project.files.save()
     report = outcome.report
     if not report.is_settled or order.push or not order.key:

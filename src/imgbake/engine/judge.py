@@ -78,6 +78,8 @@ def _as_remembered(
     """The node's last run had other inputs; but an earlier one, or another clone's, may have had these."""
     why = reasons(last, verdict.parts)
     known = project.remembered(verdict.fingerprint) if _is_determined(node, verdict) else None
+    if known is not None and isinstance(node.work, Task) and known.tree is None:
+        known = None  # what it did besides writing files was undone by its last run with other inputs
     if known is None:
         return _with(verdict, why=why)
     if work.is_there(known):

@@ -110,8 +110,7 @@ def _put(project: Project, entry: Entry, path: Path) -> None:
     elif entry.kind == "hardlink":
         beside.hardlink_to(_inside(project, entry.digest))
     else:
-        shutil.copyfile(project.store.path(entry.digest), beside)
-        beside.chmod(entry.mode)
+        project.store.copy(entry.digest, beside, entry.mode)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     beside.replace(path)
