@@ -29,6 +29,7 @@ _HIGHEST_LEVEL = {"gzip": 9, "zstd": 19, "none": 0}
 _ISAL_LEVELS = 2
 
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no name, no time, unknown system
+_STORED_BYTE = b"\x00\x01\x00\xfe\xff"  # the head of a stored block of one byte (RFC 1951, 3.2.4)
 _GZIP_LAST = b"\x03\x00"  # an empty final block
 
 _MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd", "bzip2": b"BZh", "xz": b"\xfd7zXZ\x00"}
@@ -172,17 +173,31 @@ def _damage() -> tuple[type[Exception], ...]:
 
 
 def _deflate(level: int) -> Callable[[Piece], Piece]:
-    if level <= _ISAL_LEVELS:
-        from isal import isal_zlib
+    return _isal(level) if level <= _ISAL_LEVELS else _zlib(level)
 
-        def compress(piece: Piece) -> bytes:
-            stream = isal_zlib.compressobj(level, isal_zlib.DEFLATED, -15)
-            return stream.compress(piece) + stream.flush(isal_zlib.Z_SYNC_FLUSH)
-    else:
 
-        def compress(piece: Piece) -> bytes:
-            stream = zlib.compressobj(level, zlib.DEFLATED, -15)
-            return stream.compress(piece) + stream.flush(zlib.Z_SYNC_FLUSH)
+def _zlib(level: int) -> Callable[[Piece], Piece]:
+    def compress(piece: Piece) -> bytes:
+        stream = zlib.compressobj(level, zlib.DEFLATED, -15)
+        return stream.compress(piece) + stream.flush(zlib.Z_SYNC_FLUSH)
+
+    return compress
+
+
+def _isal(level: int) -> Callable[[Piece], Piece]:
+    """ISA-L at levels 1 and 2, made deterministic.
+
+    With no history, it takes the hash of the second position from a register that holds the address of
+    the stream (`.write_first_byte` in igzip_icf_body_h1_gr_bt.asm), so that now and then a match is found
+    or missed by chance. So a piece begins with a stored block of one byte, which is then the history.
+    """
+    from isal import isal_zlib
+
+    def compress(piece: Piece) -> bytes:
+        first = bytes(piece[:1])
+        stream = isal_zlib.compressobj(level, isal_zlib.DEFLATED, -15, zdict=first)
+        rest = stream.compress(memoryview(piece)[1:]) + stream.flush(isal_zlib.Z_SYNC_FLUSH)
+        return _STORED_BYTE + first + rest
 
     return compress
 

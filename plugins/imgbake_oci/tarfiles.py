@@ -32,6 +32,7 @@ _KINDS: dict[int, Kind] = {
 _HAS_CONTENT = frozenset({"file", "sparse", "unknown"})
 _MOST_DIGITS = 18
 _LONGEST_RECORDS = 1 << 20
+_LENGTH_DIGITS = 7  # of a PAX record; more would be longer than all of them may be
 _SKIP_STEP = 1 << 20
 _ZEROS = bytes(BLOCK)
 
@@ -156,15 +157,16 @@ def _records(kind: str, stream: Forward, size: int) -> dict[str, str]:
 
 
 def _pax(data: bytes) -> Iterator[tuple[str, str]]:
-    while data:
-        digits, _, _ = data.partition(b" ")
-        length = int(digits) if digits.isdigit() and len(digits) < 8 else 0
-        record = data[len(digits) + 1 : length - 1]
-        key, equals, value = record.partition(b"=")
-        if not equals or data[length - 1 : length] != b"\n":
+    start = 0
+    while start < len(data):
+        space = data.find(b" ", start, start + _LENGTH_DIGITS + 1)
+        digits = data[start:space] if space > start else b""
+        end = start + (int(digits) if digits.isdigit() else 0)
+        key, equals, value = data[space + 1 : end - 1].partition(b"=")
+        if not equals or data[end - 1 : end] != b"\n":
             raise Damaged("an extended header is garbled")
         yield _decoded(key), _decoded(value)
-        data = data[length:]
+        start = end
 
 
 def _skip_sparse_maps(stream: Forward, block: bytes) -> None:
