@@ -121,8 +121,8 @@ def export(
     """Write a built image as files, whole or not at all."""
     from imgbake.app import opening, shipping
 
-    output = output.absolute()
     enter(directory)
+    output = output.absolute()
     project = opening.open_project(request(file, args), warn)
     node = opening.node(project, name, "image")
     typer.echo(f"{output}  {shipping.export(project, node, output, form)}")
