@@ -43,7 +43,7 @@ def main() -> None:
 def _from_nothing(folder: Path, tasks: list[Cat], rounds: int) -> dict[str, Figures]:
     def forget(project: Path) -> None:
         leftovers = ("out", ".imgbake", ".ninja_log", ".ninja_deps", ".doit.db.db", ".doit.db", "cache")
-        measuring.empty(*(project / name for name in leftovers))
+        measuring.set_aside(*(project / name for name in leftovers))
         (project / "out").mkdir()
 
     contestants = _contestants(folder, tasks, forget)
