@@ -69,9 +69,46 @@ def test_an_example_proves_itself(example: Path) -> None:
     assert _changes() == before
 
 
-def _imgbake(*words: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+@pytest.mark.slow
+def test_imgbake_bakes_imgbake(tmp_path: Path) -> None:
+    if shutil.which("apt-get") is None:
+        pytest.skip("the base is made of Debian's packages, and there is no apt-get")
+    base, service = tmp_path / "base", ROOT / "examples/python-service"
+    assert _imgbake("build", "python", cwd=service).returncode == 0
+    assert _imgbake("export", "python", "-o", str(base), cwd=service).returncode == 0
+    version = next((service / "build/debian/usr/lib").glob("python3.*")).name.removeprefix("python")
+    args = ["--arg", f"base=oci:{base}", "--arg", f"python={version}"]
+    built = _imgbake("build", *args, cwd=ROOT)
+    assert built.returncode == 0, built.stderr
+    archive = tmp_path / "imgbake.tar"
+    exported = _imgbake(
+        "export", "imgbake", "-o", str(archive), "--format", "docker-archive", *args, cwd=ROOT
+    )
+    assert exported.returncode == 0, exported.stderr
+    if _has_docker():
+        loaded = _docker("load", "--quiet", "--input", str(archive)).rpartition(": ")[2].strip()
+        recipe = f"{ROOT / 'examples/make-like'}:/project:ro"
+        assert _docker("run", "--rm", "--network", "none", loaded, "--version").startswith("imgbake ")
+        assert "good" in _docker("run", "--rm", "--network", "none", "-v", recipe, loaded, "check")
+
+
+def _has_docker() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+def _docker(*words: str) -> str:
+    ran = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def _imgbake(*words: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "imgbake", *words]
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=env or _environment(), capture_output=True, text=True, check=False
+    )
 
 
 def _environment() -> dict[str, str]:
