@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +24,8 @@ Age = Annotated[str | None, typer.Option("--older-than", help="Remove what was n
 @app.command("ls")
 def list_entries(format: OutputFormat = Format.TEXT) -> None:
     """List everything in the store, the least recently used first."""
-    entries = _store().entries()
+    with _opened() as store:
+        entries = store.entries()
     if format is Format.JSON:
         print_json([entry._asdict() for entry in entries])
         return
@@ -38,8 +41,8 @@ def list_entries(format: OutputFormat = Format.TEXT) -> None:
 @app.command("du")
 def usage(format: OutputFormat = Format.TEXT) -> None:
     """Say how much is in the store."""
-    store = _store()
-    found = store.usage()
+    with _opened() as store:
+        found = store.usage()
     if format is Format.JSON:
         print_json({"folder": str(store.folder), **found._asdict()})
         return
@@ -57,9 +60,9 @@ def gc(max_size: Size = None, older_than: Age = None, format: OutputFormat = For
     """Remove what was not used for long, until the store is small enough."""
     from imgbake.store.folder import parse_size
 
-    store = _store()
-    limit = store.size_limit if max_size is None else parse_size(max_size, "--max-size")
-    freed = store.gc(limit, older_than=None if older_than is None else _seconds(older_than))
+    with _opened() as store:
+        limit = store.size_limit if max_size is None else parse_size(max_size, "--max-size")
+        freed = store.gc(limit, older_than=None if older_than is None else _seconds(older_than))
     if format is Format.JSON:
         print_json(freed._asdict())
         return
@@ -71,7 +74,8 @@ def gc(max_size: Size = None, older_than: Age = None, format: OutputFormat = For
 @app.command()
 def verify(format: OutputFormat = Format.TEXT) -> None:
     """Read every blob, and remove those that are not what they should be. They are made again when needed."""
-    damaged = _store().verify()
+    with _opened() as store:
+        damaged = store.verify()
     if format is Format.JSON:
         print_json({"damaged": list(damaged)})
     else:
@@ -85,13 +89,19 @@ def verify(format: OutputFormat = Format.TEXT) -> None:
 @app.command()
 def clear() -> None:
     """Remove everything. It costs time, never correctness."""
-    _store().clear()
+    with _opened() as store:
+        store.clear()
 
 
-def _store() -> Store:
+@contextmanager
+def _opened() -> Iterator[Store]:
     from imgbake.store.store import Store
 
-    return Store(warn=warn)
+    store = Store(warn=warn)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def _seconds(text: str) -> float:

@@ -1,0 +1,90 @@
+"""imgbake cache: looking into the store, and making room in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imgbake.testing.project import Project
+
+RECIPE = '[tasks.a]\nrun = "cp in.txt out.txt"\ninputs = ["in.txt"]\noutputs = ["out.txt"]\n'
+
+
+def _built(project: Project, tmp_path: Path) -> dict[str, str]:
+    env = {"IMGBAKE_CACHE_DIR": str(tmp_path / "cache")}
+    project.recipe(RECIPE)
+    project.write("in.txt", "hello")
+    project.make(env=env)
+    return env
+
+
+def _blobs(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "cache" / "blobs" / "sha256").iterdir())
+
+
+def test_what_was_stored_is_listed_and_counted(project: Project, tmp_path: Path) -> None:
+    env = _built(project, tmp_path)
+    listed = project.run("cache", "ls", env=env).stdout
+    assert "blob" in listed and "record" in listed
+    usage = project.run("cache", "du", "--format", "json", env=env).json
+    assert (usage["blobs"], usage["blob_bytes"], usage["records"]) == (1, 5, 1)
+
+
+def test_a_damaged_blob_is_found_removed_and_made_again(project: Project, tmp_path: Path) -> None:
+    env = _built(project, tmp_path)
+    assert project.run("cache", "verify", env=env).code == 0
+    (blob,) = _blobs(tmp_path)
+    blob.chmod(0o644)
+    blob.write_text("hellO")
+    ran = project.run("cache", "verify", env=env)
+    assert ran.code == 1 and "1 blobs were damaged" in ran.stdout and not _blobs(tmp_path)
+    (project.root / "out.txt").unlink()
+    assert project.make(env=env).outcomes() == {"task:a": "ran"}
+
+
+def test_a_damaged_blob_is_never_restored(project: Project, tmp_path: Path) -> None:
+    env = _built(project, tmp_path)
+    (blob,) = _blobs(tmp_path)
+    blob.chmod(0o644)
+    blob.write_text("hellO")
+    (project.root / "out.txt").unlink()
+    assert project.make(env=env).outcomes() == {"task:a": "ran"}
+    assert project.read("out.txt") == "hello"
+
+
+def test_gc_keeps_to_a_size_and_clear_removes_all(project: Project, tmp_path: Path) -> None:
+    env = _built(project, tmp_path)
+    assert project.run("cache", "gc", "--max-size", "1GB", env=env).code == 0 and _blobs(tmp_path)
+    assert project.run("cache", "gc", "--max-size", "0", env=env).code == 0
+    assert not _blobs(tmp_path)
+    assert project.run("cache", "clear", env=env).code == 0
+    assert project.make(env=env).outcomes() == {"task:a": "cached"}
+
+
+def test_sizes_and_ages_that_are_none_are_refused(project: Project, tmp_path: Path) -> None:
+    env = _built(project, tmp_path)
+    ran = project.run("cache", "gc", "--max-size", "big", env=env)
+    assert ran.code == 2 and "--max-size" in ran.stderr and "20GB" in ran.stderr
+    ran = project.run("cache", "gc", "--older-than", "soon", env=env)
+    assert ran.code == 2 and "30d" in ran.stderr
+
+
+def test_the_cache_may_be_deleted_at_any_time(project: Project, tmp_path: Path) -> None:
+    import shutil
+
+    env = _built(project, tmp_path)
+    shutil.rmtree(tmp_path / "cache")
+    assert project.make(env=env).outcomes() == {"task:a": "cached"}
+    (project.root / "out.txt").unlink()
+    assert project.make(env=env).outcomes() == {"task:a": "ran"}
+
+
+def test_a_cache_folder_that_cannot_be_written_is_replaced_for_the_time(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    ran = project.run("run", "--format", "json", env={"IMGBAKE_CACHE_DIR": str(tmp_path / "cache")})
+    assert ran.code == 2  # there is no recipe yet
+    project.recipe(RECIPE)
+    project.write("in.txt", "hello")
+    ran = project.make(env={"IMGBAKE_CACHE_DIR": str(tmp_path / "cache")})
+    assert ran.outcomes() == {"task:a": "ran"} and "instead" in ran.stderr
