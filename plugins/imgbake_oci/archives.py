@@ -61,7 +61,7 @@ def opened(
             start = file.read(ustar.BLOCK)
             file.seek(0)
             if start.startswith(_ZIP_STARTS):
-                _gather_zip(stack.enter_context(zipfile.ZipFile(file)), gathered)
+                _gather_zip(stack.enter_context(_zip(file)), gathered)
             else:
                 if (packed := compression.detect(start)) != "none":
                     plain = stack.enter_context(tempfile.TemporaryFile(dir=work))
@@ -81,7 +81,7 @@ class _Gathered:
         self.entries: dict[str, Entry] = {}
         self.contents: dict[str, Open] = {}
         self._shown = shown
-        self._to = posixpath.normpath(f"/{copied.to}").rstrip("/")
+        self._to = posixpath.normpath(copied.to).rstrip("/")
         self._is_excluded = glob.Matcher((), copied.exclude).excluded
         self._all: dict[str, tuple[Entry, Open | None]] = {}  # excluded ones too, with hard links followed
         self._named: dict[Open, str] = {}  # a content's first name in the image
@@ -156,6 +156,13 @@ class _Gathered:
         return f"{self._shown} ({path})"
 
 
+def _zip(file: IO[bytes]) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except NotImplementedError as error:  # a later version of the format
+        raise Damaged(str(error)) from error
+
+
 def _gather_zip(archive: zipfile.ZipFile, gathered: _Gathered) -> None:
     members = archive.infolist()
     _check_overlap(members)
@@ -226,12 +233,15 @@ def _gather_tar(plain: IO[bytes], gathered: _Gathered) -> None:
     plain.seek(0)
     if not size:
         raise Damaged("it is empty")
-    for head in tarfiles.members(tarfiles.Seeking(plain, size)):
+    stream = tarfiles.Seeking(plain, size)
+    for head in tarfiles.members(stream):
         if head.kind in ("file", "dir", "symlink", "hardlink"):
             content = _TarContent(plain, head) if head.kind == "file" else None
             gathered.add(head.path, head.kind, head.mode, head.size, head.link, content)
         else:
             gathered.refuse_member(head.path, _REFUSED[head.kind])
+    if stream.at_end:  # or else half a tar, cut between two members, would pass for a whole one
+        raise Damaged("it ends too early, without the blocks of zeros that end a tar")
 
 
 class _TarContent:

@@ -6,12 +6,12 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from imgbake.api import Artifact, Copied, Layer, Part, RunContext, StepError
+from imgbake.api import Artifact, Copied, Entry, Layer, Part, RunContext, StepError, Tree
 from imgbake_oci import archives, unchanged, ustar
 from imgbake_oci.compression import PIECE, Damaged, Format
 from imgbake_oci.folders import Added, Folders
@@ -85,13 +85,23 @@ def _placed(layer: Layer, below: Folders, ctx: RunContext, stack: contextlib.Exi
         if not copied.unpack:
             placer.copy(copied, copied.tree.entries, {})
             continue
-        for entry in copied.tree.entries:
-            if entry.kind == "file":
-                path = unchanged.check_archive(ctx.root, entry)
-                shown = f"component '{layer.component}': '{entry.source}'"
-                unpacked = stack.enter_context(archives.opened(path, shown, copied, ctx.work, ctx.check))
-                placer.copy(copied, unpacked.entries, unpacked.contents)
+        for entry in _archives(layer.component, copied.tree):
+            path = unchanged.check_archive(ctx.root, entry)
+            shown = f"component '{layer.component}': '{entry.source}'"
+            unpacked = stack.enter_context(archives.opened(path, shown, copied, ctx.work, ctx.check))
+            placer.copy(copied, unpacked.entries, unpacked.contents)
     return placer
+
+
+def _archives(component: str, tree: Tree) -> Iterator[Entry]:
+    """The files of a tree, by all their names. Raises StepError for a symlink."""
+    files = {entry.path: entry for entry in tree.entries if entry.kind == "file"}
+    for entry in tree.entries:
+        if entry.kind == "symlink":
+            message = f"component '{component}': '{entry.source}' is a symlink, which can't be unpacked"
+            raise StepError(message, hint="name the archive that it leads to, or exclude it")
+        if entry.kind != "dir":
+            yield files[entry.digest if entry.kind == "hardlink" else entry.path]
 
 
 def _write(members: list[Member], path: Path, format: Format, epoch: int, ctx: RunContext) -> Packed:

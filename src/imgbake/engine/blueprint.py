@@ -6,13 +6,18 @@ How `from` and `to` meet:
     a folder   static          to /srv/www        its content goes below /srv/www
     a glob     src/**/*.py     to /app            paths from the part before the first wildcard (src)
     a task     task:wheel      to /opt/           each of its outputs, by the rules above
+
+What is unpacked is a file or several: links to archives are followed, and `exclude` means their members.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from imgbake.contract import Artifact, Blueprint, Copied, Entry, Layer, Tree
 from imgbake.engine.graph import Bake
@@ -22,7 +27,12 @@ from imgbake.model import Component, FileCopy
 
 _TASK = "task:"
 
-ScanTree = Callable[[Sequence[str], Sequence[str]], Tree]  # patterns, exclude
+
+class ScanTree(Protocol):
+    """Reads the project's files."""
+
+    def __call__(self, patterns: Sequence[str], exclude: Sequence[str], *, follow: bool) -> Tree:
+        """Those that match, by content. With `follow`, a link to a file counts as that file."""
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -48,24 +58,48 @@ def _layer(component: Component, scan: ScanTree, made_by: Callable[[str], Made])
 
 
 def _copied(component: Component, copy: FileCopy, scan: ScanTree, made_by: Callable[[str], Made]) -> Copied:
+    exclude = () if copy.unpack else copy.exclude
     if copy.source.startswith(_TASK):
         made = made_by(copy.source.removeprefix(_TASK))
-        patterns, entries = made.patterns, _without(made.tree.entries, copy.exclude)
+        patterns, entries = made.patterns, _without(made.tree.entries, exclude)
     else:
-        patterns, entries = (copy.source,), scan([copy.source], copy.exclude).entries
+        patterns, entries = (copy.source,), scan([copy.source], exclude, follow=copy.unpack).entries
     if not entries:
         hint = "a path is relative to the recipe's folder; name a task as task:NAME"
         raise BakeError(f"component '{component.name}': '{copy.source}' matches no file", hint=hint)
     placed = sorted(_place(patterns, entries, copy.to), key=lambda entry: entry.path)
-    exclude = copy.exclude if copy.unpack else ()
-    return Copied(copy.to, Tree(tuple(placed)), copy.mode, copy.owner, copy.unpack, exclude)
+    _check_doubles(component, copy, placed)
+    unpacked_without = copy.exclude if copy.unpack else ()
+    return Copied(copy.to, Tree(tuple(placed)), copy.mode, copy.owner, copy.unpack, unpacked_without)
 
 
-def _without(entries: Iterable[Entry], exclude: Sequence[str]) -> tuple[Entry, ...]:
+def _without(entries: Sequence[Entry], exclude: Sequence[str]) -> Sequence[Entry]:
+    """The entries that are not excluded. A hard link to one that is becomes the file in its place."""
     if not exclude:
-        return tuple(entries)
+        return entries
     matcher = glob.Matcher((), exclude)
-    return tuple(entry for entry in entries if not matcher.excluded(entry.path))
+    known = {entry.path: entry for entry in entries}
+    heirs: dict[str, str] = {}  # an excluded first name to the one that takes its place
+    kept = []
+    for entry in entries:
+        if matcher.excluded(entry.path):
+            continue
+        first = known.get(entry.digest) if entry.kind == "hardlink" else None
+        if first is not None and matcher.excluded(first.path):
+            heir = heirs.setdefault(first.path, entry.path)
+            is_heir = heir == entry.path
+            entry = replace(first, path=heir, source=heir) if is_heir else replace(entry, digest=heir)
+        kept.append(entry)
+    return kept
+
+
+def _check_doubles(component: Component, copy: FileCopy, placed: Sequence[Entry]) -> None:
+    """Refuses files of different folders that would become one: which of them should it be?"""
+    for entry, following in pairwise(placed):
+        if entry.path == following.path and not entry.kind == following.kind == "dir" and not copy.unpack:
+            both = f"'{entry.source}' and '{following.source}'"
+            message = f"component '{component.name}': {both} would both become {entry.path!r} in {copy.to}"
+            raise BakeError(message, hint="exclude one of them, or copy them by two lines")
 
 
 def _place(patterns: Sequence[str], entries: Sequence[Entry], to: str) -> Iterator[Entry]:
@@ -85,7 +119,7 @@ def _place(patterns: Sequence[str], entries: Sequence[Entry], to: str) -> Iterat
             digest = entry.digest
             if entry.kind == "hardlink":
                 digest = _relative(digest, literals, prefixes) or digest
-            yield msgspec.structs.replace(entry, path=path, digest=digest)
+            yield replace(entry, path=path, digest=digest)
 
 
 def _path(entry: Entry, literals: set[str], prefixes: Sequence[str]) -> str | None:

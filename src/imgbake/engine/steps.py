@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from imgbake.contract import Artifact, Blueprint, Lowered, Part, Step, Target
+from imgbake.contract import Artifact, Blueprint, Lowered, Part, Step, Target, Tree
 from imgbake.digest import of_bytes
 from imgbake.engine import blueprint, outputs
 from imgbake.engine.context import Looking, Working
@@ -184,8 +184,8 @@ class BakeWork:
     def restore(self, artifact: Artifact) -> bool:
         return False
 
-    def _scan(self, patterns: Sequence[str], exclude: Sequence[str]) -> Any:
-        return self._project.files.tree(patterns, exclude, follow=False)
+    def _scan(self, patterns: Sequence[str], exclude: Sequence[str], *, follow: bool) -> Tree:
+        return self._project.files.tree(patterns, exclude, follow=follow)
 
     def _made_by(self, task: str) -> blueprint.Made:
         node = self._project.graph.nodes[f"task:{task}"]
