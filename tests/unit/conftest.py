@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from imgbake.api import Artifact, Blobs, Blueprint, Lowered, Part, PartsContext, RunContext
+from imgbake.api import Artifact, Blueprint, Lowered, Part, PartsContext, ResolveContext, RunContext
 from imgbake.testing.recipes import Kinds, Recipes
 
 
@@ -69,7 +69,7 @@ class _Target:
 
     def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None: ...
 
-    def present(self, artifact: Artifact, blobs: Blobs) -> bool:
+    def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
         return True
 
 
