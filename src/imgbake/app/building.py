@@ -96,7 +96,8 @@ def _lines(names: Sequence[str], report: Report) -> Iterator[str]:
     for name in names:
         result = report.results.get(name)
         if name.startswith("image:") and result is not None and result.artifact is not None:
-            yield f"{name.partition(':')[2]}  {result.artifact.digest}  {result.artifact.reference}"
+            made = result.artifact
+            yield f"{name.partition(':')[2]}  {made.digest}  {made.reference}".rstrip()
 
 
 def _remember(project: Project, order: Order, outcome: Outcome) -> None:
