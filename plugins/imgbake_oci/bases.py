@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import msgspec
 
 from imgbake.api import Artifact, BakeError, Part, ResolveContext, Resolved, RunContext, digest
 from imgbake_oci import compression, documents, media_types, sources, tarfiles
-from imgbake_oci.compression import Damaged, Format
+from imgbake_oci.compression import PIECE, Content, Damaged, Format
 from imgbake_oci.descriptor import Descriptor, Platform
 from imgbake_oci.docker_archive import DockerArchive
 from imgbake_oci.documents import Config, Index, Manifest
@@ -67,9 +68,13 @@ def fetch(base: Artifact, platform: Platform | None, format: Format, ctx: RunCon
 
 
 def folders(base: Base, ctx: RunContext) -> Iterator[Added]:
-    """What each layer of a base says of folders, the lowest first. Each layer is read once for all."""
-    for layer in base.layers:
-        yield _folders(layer, ctx)
+    """What each layer of a base says of folders, the lowest first. Each layer is read once for all.
+
+    Raises BakeError for a layer that is damaged, or not the one that the configuration speaks of.
+    """
+    diff_ids = base.config.diff_ids if base.config else ()
+    for layer, diff_id in zip(base.layers, diff_ids, strict=True):
+        yield _folders(layer, diff_id, ctx)
 
 
 def host() -> Platform:
@@ -159,15 +164,11 @@ def _blob(source: Source, descriptor: Descriptor, ctx: RunContext) -> None:
         return
     except KeyError:
         pass
-    if not digest.is_digest(descriptor.digest):
-        raise BakeError(
-            f"{source.name} names its content by {descriptor.digest!r}, which is no sha256 digest"
-        )
     path = ctx.blobs.scratch() / f"blob-{secrets.token_hex(8)}"
     try:
         ctx.check()
         source.blob(descriptor, path)
-        if digest.of_file(path) != descriptor.digest:
+        if path.stat().st_size != descriptor.size or digest.of_file(path) != descriptor.digest:
             hint = "it is damaged: make it again, or pull it again"
             raise BakeError(
                 f"{source.name}: the content of {descriptor.digest} is not what it should be", hint=hint
@@ -185,21 +186,52 @@ def _checked(offered: Platform, wanted: Platform | None, name: str) -> Platform:
     return offered
 
 
-def _folders(layer: Descriptor, ctx: RunContext) -> Added:
+def _folders(layer: Descriptor, diff_id: str, ctx: RunContext) -> Added:
     def scan() -> Artifact:
-        path = ctx.blobs.path(layer.digest)
-        try:
-            with path.open("rb") as file:
-                start = file.read(8)
-                file.seek(0)
-                with compression.reader(file, compression.detect(start)) as content:
-                    added = added_by(tarfiles.members(tarfiles.Forward(content)))
-        except Damaged as error:
-            raise BakeError(
-                f"the base's layer {layer.digest} is damaged: {error}", hint="pull it again"
-            ) from None
+        added, found = _scan(layer, ctx)
         kept = ctx.blobs.add_bytes(msgspec.json.encode(added))
-        return Artifact("folders", kept, blobs=(kept,))
+        return Artifact("folders", kept, facts={"diff_id": found}, blobs=(kept,))
 
     found = ctx.memo([Part("folders of layer", layer.digest)], scan)
+    if found.facts["diff_id"] != diff_id:
+        message = f"the base contradicts itself: its layer {layer.digest} is not {diff_id} when unpacked"
+        raise BakeError(message, hint="it was not made by a sound tool")
     return msgspec.json.decode(ctx.blobs.path(found.digest).read_bytes(), type=Added)
+
+
+def _scan(layer: Descriptor, ctx: RunContext) -> tuple[Added, str]:
+    """What a layer says of folders, and the digest of its uncompressed content."""
+    try:
+        with ctx.blobs.path(layer.digest).open("rb") as file:
+            start = file.read(8)
+            file.seek(0)
+            with compression.reader(file, compression.detect(start)) as content:
+                hashed = _Hashed(content, ctx)
+                added = added_by(tarfiles.members(tarfiles.Forward(hashed)))
+                while hashed.read(PIECE):
+                    pass
+    except Damaged as error:
+        message = f"the base's layer {layer.digest} is damaged: {error}"
+        raise BakeError(message, hint="pull it again") from None
+    return added, hashed.digest
+
+
+class _Hashed:
+    """A content whose digest is made while it is read."""
+
+    def __init__(self, content: Content, ctx: RunContext) -> None:
+        self._content = content
+        self._ctx = ctx
+        self._hash = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        """The digest of what has been read."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes, none at the end. Raises Damaged."""
+        self._ctx.check()
+        data = self._content.read(size)
+        self._hash.update(data)
+        return data

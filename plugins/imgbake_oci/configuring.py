@@ -25,7 +25,7 @@ def configuration(base: Base, blueprint: Blueprint, added: Sequence[tuple[str, s
         os=base.platform.os,
         config=_execution(dict(whole.get("config") or {}), blueprint),
         rootfs={"type": "layers", "diff_ids": diff_ids},
-        history=[*(whole.get("history") or []), *_history(blueprint, dict(added), created)],
+        history=[*_base_history(base), *_history(blueprint, dict(added), created)],
     )
     if base.platform.variant:
         whole["variant"] = base.platform.variant
@@ -81,6 +81,17 @@ def _healthcheck(said: Healthcheck) -> dict[str, Any]:
     if said.retries:
         document["Retries"] = said.retries
     return document
+
+
+def _base_history(base: Base) -> list[dict[str, Any]]:
+    """The base's history, which may say less than it has layers, or nothing: then made to agree."""
+    if base.config is None:
+        return []
+    known = list(base.config.whole.get("history", ()))
+    layers = len(base.config.diff_ids)
+    if sum(not entry.get("empty_layer") for entry in known) == layers:
+        return known
+    return [{"created_by": "imgbake: layer of the base"}] * layers
 
 
 def _history(blueprint: Blueprint, added: Mapping[str, str], created: str) -> Iterable[dict[str, Any]]:
