@@ -63,7 +63,8 @@ class Placer:
         entries = tuple(entries)
         to = posixpath.normpath(f"/{copied.to}").lstrip("/")
         if copied.to.endswith("/") or any(entry.path for entry in entries):
-            self._folder(self._below.resolve(to), (0o755, *copied.owner), copied.to)
+            source = entries[0].source if entries else copied.to
+            self._folder(self._below.resolve(to), (0o755, *copied.owner), source)
         first_names = _first_names(entries)
         parents: dict[str, str] = {}
         for entry in entries:
