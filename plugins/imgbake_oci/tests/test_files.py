@@ -217,7 +217,7 @@ def test_unusual_names_are_kept(project: Project) -> None:
 
 TASK = """
 [tasks.make]
-run = "mkdir -p out/deep && echo 1 > out/a.bin && echo 2 > out/deep/b.bin && echo 3 > tool && ln -f tool tool2"
+run = "mkdir -p out/deep; echo 1 > out/a.bin; echo 2 > out/deep/b.bin; echo 3 > tool; ln -f tool tool2"
 outputs = [{outputs}]
 
 [components.app]
