@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 
 from imgbake import digest as digests
-from imgbake.model import ImageConfig
+from imgbake.model import ImageConfig, Setup
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
@@ -97,6 +97,7 @@ class Layer(msgspec.Struct, frozen=True):
     build: tuple[str, ...] = ()
     validate: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+    setup: Setup = Setup()
 
 
 class Blueprint(msgspec.Struct, frozen=True):

@@ -74,6 +74,27 @@ class FileCopy(msgspec.Struct, frozen=True):
     exclude: tuple[str, ...] = ()
 
 
+class CacheFolder(msgspec.Struct, frozen=True):
+    """A folder that is kept between builds and never part of an image."""
+
+    path: str
+    shared: bool = False  # may several commands use it at once?
+
+
+class Setup(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the commands of a component run. None is what the image says by then."""
+
+    user: str | None = None
+    workdir: str | None = None
+    shell: tuple[str, ...] = ("/bin/sh", "-c")
+    caches: tuple[CacheFolder, ...] = ()
+    secrets: tuple[str, ...] = ()  # arguments that are files in /run/secrets meanwhile
+    network: str = "host"  # or "none"
+    timeout: float | None = None  # seconds for each command
+    memory: int | None = None  # bytes
+    cpus: float | None = None
+
+
 class Component(msgspec.Struct, frozen=True):
     """Files, environment and commands by phase, written once; its parameters already put in."""
 
@@ -84,6 +105,7 @@ class Component(msgspec.Struct, frozen=True):
     build: tuple[str, ...] = ()
     validate: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+    setup: Setup = Setup()
     params: dict[str, str] = {}
 
 

@@ -54,7 +54,15 @@ def draw(bake: Bake, base: Artifact, scan: ScanTree, made_by: Callable[[str], Ma
 
 def _layer(component: Component, scan: ScanTree, made_by: Callable[[str], Made]) -> Layer:
     files = tuple(_copied(component, copy, scan, made_by) for copy in component.files)
-    return Layer(component.name, files, component.env, component.build, component.validate, component.test)
+    return Layer(
+        component.name,
+        files,
+        component.env,
+        component.build,
+        component.validate,
+        component.test,
+        component.setup,
+    )
 
 
 def _copied(component: Component, copy: FileCopy, scan: ScanTree, made_by: Callable[[str], Made]) -> Copied:

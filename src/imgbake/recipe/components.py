@@ -16,6 +16,7 @@ from imgbake.recipe.faults import Fault
 from imgbake.recipe.files import Section
 from imgbake.recipe.order import cycles, needed_first
 from imgbake.recipe.reading import Reading
+from imgbake.recipe.setup import read_setup
 from imgbake.recipe.tables import ComponentTable
 
 _OUTSIDE = ("params", "needs")  # keys in which a component's own parameters cannot be read
@@ -166,6 +167,7 @@ class Components:
         table, _ = options.read_repaired(whole, ComponentTable, declared.at, reading.faults)
         component = self._component(name, table, declared.at, params) if table else None
         args = [*declared.args, *(arg for param in defaults.values() for arg in param.args), *read]
+        args += table.secrets if table else ()
         return component, tuple(dict.fromkeys(args))
 
     def _component(self, name: str, table: ComponentTable, at: At, params: dict[str, str]) -> Component:
@@ -181,6 +183,7 @@ class Components:
             _commands(table.build),
             _commands(table.validate),
             _commands(table.test),
+            read_setup(table, at, self._reading),
             params,
         )
 

@@ -41,8 +41,8 @@ class Expander:
         self._args = args
         self._environ = environ
         self._faults = faults
-        self._secrets = frozenset(arg.name for arg in args.values() if arg.secret)
-        self.has_secrets = bool(self._secrets)
+        self.secrets = frozenset(arg.name for arg in args.values() if arg.secret)
+        self.has_secrets = bool(self.secrets)
 
     def expand(self, value: T, at: At, params: Mapping[str, str] | None = None) -> tuple[T, tuple[str, ...]]:
         """The value with all text in it expanded, and the names of the arguments that it reads.
@@ -57,7 +57,7 @@ class Expander:
     def refuse_secrets(self, value: object, at: At, what: str) -> None:
         """Adds a fault for every secret in the expanded text of a value that everybody can read."""
         for place, text in texts(value, at) if self.has_secrets else ():
-            for name in self._secrets_in(text):
+            for name in self.secrets_in(text):
                 message = f"the secret argument '{name}' cannot be used in {what}: it could be read there"
                 hint = "secrets can be used in commands, and in the options of tasks and targets"
                 self._faults.append(Fault(place, message, hint, value=True, piece=f"{{{{ {name} }}}}"))
@@ -134,7 +134,7 @@ class Expander:
     def _refuse_forged(self, expanded: str, names: list[str], at: At) -> None:
         """A value must not smuggle in the name of a secret: it would be read as one later."""
         found = self._secrets_in(expanded)
-        if sorted(found) != sorted(name for name in names if name in self._secrets):
+        if sorted(found) != sorted(name for name in names if name in self.secrets):
             name = (found or names)[0]
             message = f"the text comes to hold '{{{{ {name} }}}}', which would be read as a secret argument"
             hint = f"rename the argument '{name}', or keep this out of the value that is put in"
@@ -143,7 +143,7 @@ class Expander:
     def _secrets_in(self, text: str) -> list[str]:
         if not self.has_secrets:
             return []
-        return [name for name in _MARKER.findall(text) if name in self._secrets]
+        return [name for name in _MARKER.findall(text) if name in self.secrets]
 
     def _fault(self, at: At, piece: str, message: str, hint: str = "") -> None:
         self._faults.append(Fault(at, message, hint, value=True, piece=piece))

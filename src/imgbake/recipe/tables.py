@@ -6,7 +6,7 @@ reference and what editors show. Keys that a plugin adds to a table with `uses` 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -140,6 +140,22 @@ class FileTable(Table, frozen=True, kw_only=True):
     exclude: Annotated[Strings, Meta(description="Globs of files to leave out.")] = ()
 
 
+class CacheTable(Table, frozen=True, kw_only=True):
+    """A folder that is kept between builds."""
+
+    path: Annotated[
+        str, Meta(description="An absolute path in the image.", extra_json_schema={"pattern": "^/"})
+    ]
+    shared: Annotated[bool, Meta(description="May several commands use it at once?")] = False
+
+
+class LimitsTable(Table, frozen=True, kw_only=True):
+    """What commands may use, where the system can hold them to it."""
+
+    memory: Annotated[str | int | None, Meta(description='Bytes, or text such as "2GB".')] = None
+    cpus: Annotated[float | None, Meta(gt=0, description="Processors, 1.5 for one and a half.")] = None
+
+
 class ComponentTable(Table, frozen=True, kw_only=True):
     """Files, environment and commands by phase, written once and used by any image."""
 
@@ -158,6 +174,28 @@ class ComponentTable(Table, frozen=True, kw_only=True):
     test: Annotated[
         str | Strings, Meta(description="Commands that run on a fresh instance of the finished image.")
     ] = ()
+    user: Annotated[
+        str | None, Meta(description="Whom commands run as: a name or number, and a group after a colon.")
+    ] = None
+    workdir: Annotated[str | None, Meta(description="Where commands run; the image's when left out.")] = None
+    shell: Annotated[Strings, Meta(min_length=1, description="What a command is given to.")] = (
+        "/bin/sh",
+        "-c",
+    )
+    caches: Annotated[
+        tuple[str | CacheTable, ...],
+        Meta(description="Folders that are kept between builds and never part of the image."),
+    ] = ()
+    secrets: Annotated[
+        Strings, Meta(description="Secret arguments that are files in /run/secrets while commands run.")
+    ] = ()
+    network: Annotated[Literal["host", "none"], Meta(description="The network that commands can reach.")] = (
+        "host"
+    )
+    timeout: Annotated[
+        Seconds | None, Meta(description="The longest that a command may take, such as 90 or 5m.")
+    ] = None
+    limits: Annotated[LimitsTable, Meta(description="What commands may use.")] = LimitsTable()
 
 
 class HealthcheckTable(Table, frozen=True, kw_only=True):
