@@ -57,7 +57,7 @@ class Expander:
     def refuse_secrets(self, value: object, at: At, what: str) -> None:
         """Adds a fault for every secret in the expanded text of a value that everybody can read."""
         for place, text in texts(value, at) if self.has_secrets else ():
-            for name in self.secrets_in(text):
+            for name in self._secrets_in(text):
                 message = f"the secret argument '{name}' cannot be used in {what}: it could be read there"
                 hint = "secrets can be used in commands, and in the options of tasks and targets"
                 self._faults.append(Fault(place, message, hint, value=True, piece=f"{{{{ {name} }}}}"))
