@@ -153,7 +153,9 @@ class LimitsTable(Table, frozen=True, kw_only=True):
     """What commands may use, where the system can hold them to it."""
 
     memory: Annotated[str | int | None, Meta(description='Bytes, or text such as "2GB".')] = None
-    cpus: Annotated[float | None, Meta(gt=0, description="Processors, 1.5 for one and a half.")] = None
+    cpus: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="Processors, 1.5 for one and a half.")
+    ] = None
 
 
 class ComponentTable(Table, frozen=True, kw_only=True):
