@@ -49,6 +49,8 @@ def reference(kinds: Kinds) -> str:
             parts += _section(f'### `uses = "{kind}"` in a task', options_of(step), step.__doc__)
     parts += _section("## `[components.NAME]`", tables.ComponentTable)
     parts += _section("### `files` of a component", tables.FileTable)
+    parts += _section("### `caches` of a component", tables.CacheTable)
+    parts += _section("### `limits` of a component", tables.LimitsTable)
     parts += _section("## `[images.NAME]`", tables.ImageTable)
     parts += _section("### `healthcheck` of an image", tables.HealthcheckTable)
     parts += _section("## `[targets.NAME]`", tables.TargetTable)

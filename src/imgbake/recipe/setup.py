@@ -6,12 +6,13 @@ from imgbake.errors import BakeError, did_you_mean
 from imgbake.model import At, CacheFolder, Setup
 from imgbake.recipe.paths import in_image
 from imgbake.recipe.reading import Reading
-from imgbake.recipe.tables import CacheTable, ComponentTable
+from imgbake.recipe.tables import CacheTable, ComponentTable, LimitsTable
 from imgbake.store.folder import parse_size
 
 
 def read_setup(table: ComponentTable, at: At, reading: Reading) -> Setup:
     """The setup that a component's table describes. Its faults are added."""
+    limits = table.limits or LimitsTable()
     return Setup(
         user=table.user,
         workdir=_folder(table.workdir, at / "workdir", reading) if table.workdir is not None else None,
@@ -26,8 +27,8 @@ def read_setup(table: ComponentTable, at: At, reading: Reading) -> Setup:
         timeout=None
         if table.timeout is None
         else reading.duration(table.timeout, at / "timeout", zero=False),
-        memory=_memory(table.limits.memory, at / "limits" / "memory", reading),
-        cpus=table.limits.cpus,
+        memory=_memory(limits.memory, at / "limits" / "memory", reading),
+        cpus=limits.cpus,
     )
 
 

@@ -197,7 +197,7 @@ class ComponentTable(Table, frozen=True, kw_only=True):
     timeout: Annotated[
         Seconds | None, Meta(description="The longest that a command may take, such as 90 or 5m.")
     ] = None
-    limits: Annotated[LimitsTable, Meta(description="What commands may use.")] = LimitsTable()
+    limits: Annotated[LimitsTable | None, Meta(description="What commands may use.")] = None
 
 
 class HealthcheckTable(Table, frozen=True, kw_only=True):
