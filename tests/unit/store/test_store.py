@@ -301,7 +301,7 @@ class TestRecords:
         with store.transaction():
             path = store.scratch() / "made"
             path.write_bytes(b"made")
-            digest = store.adopt(path, of_bytes(b"made"))
+            digest = store.adopt(path, digests.of_bytes(b"made"))
             path.unlink(missing_ok=True)
             assert store.path(digest).read_bytes() == b"made"
 
