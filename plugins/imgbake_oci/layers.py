@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from imgbake_oci.compression import PIECE, Damaged, Format
 from imgbake_oci.folders import Added, Folders
 from imgbake_oci.packing import Packed, Packer
 from imgbake_oci.placing import Member, Placer
+from imgbake_oci.scratch import unfinished
 
 _WRITER = 1  # moved when the same files come to give another layer
 _KINDS = {"dir": ustar.FOLDER, "symlink": ustar.SYMLINK, "hardlink": ustar.HARDLINK}
@@ -65,16 +65,12 @@ def _described(copied: Copied) -> str:
 
 
 def _make(layer: Layer, below: Folders, format: Format, epoch: int, ctx: RunContext) -> Made:
-    path = ctx.blobs.scratch() / f"layer-{secrets.token_hex(8)}"
-    try:
-        with contextlib.ExitStack() as stack:
-            placer = _placed(layer, below, ctx, stack)
-            members = placer.members()
-            added = ctx.blobs.add_bytes(msgspec.json.encode(placer.added()))
-            packed = _write(members, path, format, epoch, ctx)
+    with unfinished(ctx.blobs, "layer") as path, contextlib.ExitStack() as stack:
+        placer = _placed(layer, below, ctx, stack)
+        members = placer.members()
+        added = ctx.blobs.add_bytes(msgspec.json.encode(placer.added()))
+        packed = _write(members, path, format, epoch, ctx)
         ctx.blobs.adopt(path, packed.digest)
-    finally:
-        path.unlink(missing_ok=True)
     return Made(packed.digest, packed.diff_id, packed.size, format.media_type, added)
 
 
