@@ -165,7 +165,6 @@ class BakeWork:
         if self._drawn is None:
             base = self._done[self._bake.base]
             plan = blueprint.draw(self._bake, base, self._scan, self._made_by, self._project.epoch)
-            self._project.env("SOURCE_DATE_EPOCH")
             self._drawn = plan, self._target.lower(plan)
         return self._drawn
 
