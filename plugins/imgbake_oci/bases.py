@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +17,7 @@ from imgbake_oci.docker_archive import DockerArchive
 from imgbake_oci.documents import Config, Index, Manifest
 from imgbake_oci.folders import Added, added_by
 from imgbake_oci.reference import parse
+from imgbake_oci.scratch import unfinished
 from imgbake_oci.sources import Layout, LayoutArchive, Source
 
 SCRATCH = "scratch"
@@ -164,9 +164,8 @@ def _blob(source: Source, descriptor: Descriptor, ctx: RunContext) -> None:
         return
     except KeyError:
         pass
-    path = ctx.blobs.scratch() / f"blob-{secrets.token_hex(8)}"
-    try:
-        ctx.check()
+    ctx.check()
+    with unfinished(ctx.blobs, "blob") as path:
         source.blob(descriptor, path)
         if path.stat().st_size != descriptor.size or digest.of_file(path) != descriptor.digest:
             hint = "it is damaged: make it again, or pull it again"
@@ -174,8 +173,6 @@ def _blob(source: Source, descriptor: Descriptor, ctx: RunContext) -> None:
                 f"{source.name}: the content of {descriptor.digest} is not what it should be", hint=hint
             )
         ctx.blobs.adopt(path, descriptor.digest)
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _checked(offered: Platform, wanted: Platform | None, name: str) -> Platform:

@@ -16,7 +16,8 @@ from imgbake_oci import compression, documents
 from imgbake_oci.compression import PIECE, Damaged, Format
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.documents import Config, Manifest
-from imgbake_oci.packing import Packer
+from imgbake_oci.packing import Packed, Packer
+from imgbake_oci.scratch import unfinished
 from imgbake_oci.sources import Archive
 
 
@@ -75,26 +76,30 @@ class DockerArchive:
 
     def _compress(self, member: str, diff_id: str, format: Format, ctx: RunContext) -> Artifact:
         plain = ctx.work / f"layer-{secrets.token_hex(8)}"
-        packed = ctx.blobs.scratch() / f"layer-{secrets.token_hex(8)}"
         try:
             self._archive.extract(member, plain)
-            with plain.open("rb") as file, Packer(packed, format, lambda _: ctx.check()) as packer:
-                start = file.read(8)
-                file.seek(0)
-                with compression.reader(file, compression.detect(start)) as content:
-                    while data := content.read(PIECE):
-                        packer.write(data)
-                result = packer.finish()
-            if result.diff_id != diff_id:
-                hint = "it is damaged: save it again"
-                raise BakeError(f"{self.name}: the layer {member} is not {diff_id}", hint=hint)
-            ctx.blobs.adopt(packed, result.digest)
+            with unfinished(ctx.blobs, "layer") as packed:
+                result = _repack(plain, packed, format, ctx)
+                if result.diff_id != diff_id:
+                    hint = "it is damaged: save it again"
+                    raise BakeError(f"{self.name}: the layer {member} is not {diff_id}", hint=hint)
+                ctx.blobs.adopt(packed, result.digest)
         except Damaged as error:
             raise BakeError(f"{self.name}: the layer {member} is damaged: {error}") from None
         finally:
             plain.unlink(missing_ok=True)
-            packed.unlink(missing_ok=True)
         return Artifact("layer", result.digest, facts={"size": result.size}, blobs=(result.digest,))
+
+
+def _repack(layer: Path, to: Path, format: Format, ctx: RunContext) -> Packed:
+    """Writes a layer anew, whatever its compression was. Raises Damaged."""
+    with layer.open("rb") as file, Packer(to, format, lambda _: ctx.check()) as packer:
+        start = file.read(8)
+        file.seek(0)
+        with compression.reader(file, compression.detect(start)) as content:
+            while data := content.read(PIECE):
+                packer.write(data)
+        return packer.finish()
 
 
 def _is_called(image: _Image, tag: str) -> bool:

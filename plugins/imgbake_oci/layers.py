@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,8 +14,10 @@ from imgbake.api import Artifact, Copied, Entry, Layer, Part, RunContext, StepEr
 from imgbake_oci import archives, unchanged, ustar
 from imgbake_oci.compression import PIECE, Damaged, Format
 from imgbake_oci.folders import Added, Folders
+from imgbake_oci.opening import Folder
 from imgbake_oci.packing import Packed, Packer
 from imgbake_oci.placing import Member, Placer
+from imgbake_oci.scratch import unfinished
 
 _WRITER = 1  # moved when the same files come to give another layer
 _KINDS = {"dir": ustar.FOLDER, "symlink": ustar.SYMLINK, "hardlink": ustar.HARDLINK}
@@ -65,16 +66,12 @@ def _described(copied: Copied) -> str:
 
 
 def _make(layer: Layer, below: Folders, format: Format, epoch: int, ctx: RunContext) -> Made:
-    path = ctx.blobs.scratch() / f"layer-{secrets.token_hex(8)}"
-    try:
-        with contextlib.ExitStack() as stack:
-            placer = _placed(layer, below, ctx, stack)
-            members = placer.members()
-            added = ctx.blobs.add_bytes(msgspec.json.encode(placer.added()))
-            packed = _write(members, path, format, epoch, ctx)
+    with unfinished(ctx.blobs, "layer") as path, contextlib.ExitStack() as stack:
+        placer = _placed(layer, below, ctx, stack)
+        members = placer.members()
+        added = ctx.blobs.add_bytes(msgspec.json.encode(placer.added()))
+        packed = _write(members, path, format, epoch, ctx)
         ctx.blobs.adopt(path, packed.digest)
-    finally:
-        path.unlink(missing_ok=True)
     return Made(packed.digest, packed.diff_id, packed.size, format.media_type, added)
 
 
@@ -112,18 +109,14 @@ def _write(members: list[Member], path: Path, format: Format, epoch: int, ctx: R
         ctx.progress(min(done, total), total)
 
     headers = ustar.Headers(epoch)
-    root = os.open(ctx.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with Packer(path, format, each) as packer:
-            for member in members:
-                _write_member(member, packer, headers, root)
-            packer.write(ustar.END)
-            return packer.finish()
-    finally:
-        os.close(root)
+    with Folder(ctx.root) as root, Packer(path, format, each) as packer:
+        for member in members:
+            _write_member(member, packer, headers, root)
+        packer.write(ustar.END)
+        return packer.finish()
 
 
-def _write_member(member: Member, packer: Packer, headers: ustar.Headers, root: int) -> None:
+def _write_member(member: Member, packer: Packer, headers: ustar.Headers, root: Folder) -> None:
     name = member.path.encode("utf-8", "surrogateescape")
     if member.kind != "file":
         kind = _KINDS[member.kind]
@@ -140,10 +133,10 @@ def _write_member(member: Member, packer: Packer, headers: ustar.Headers, root: 
     packer.write(ustar.padding(size))
 
 
-def _copy(member: Member, packer: Packer, root: int) -> None:
+def _copy(member: Member, packer: Packer, root: Folder) -> None:
     """Adds a file of the project, which must be what it was when the build began."""
     try:
-        file = os.open(member.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+        file = root.open(member.source)
         try:
             if member.size < packer.room:
                 is_same = _copy_small(member, packer, file)

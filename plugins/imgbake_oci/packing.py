@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Protocol
 
 import msgspec
 
-from imgbake_oci.compression import PIECE, Format, Piece, compressor, head, tail
+from imgbake_oci.compression import PIECE, Format, Piece, checksum, compressor, head, tail
 
 _AHEAD = 4  # pieces that wait, besides one for each CPU
 
@@ -66,7 +65,7 @@ class Packer:
         for _ in range(workers + _AHEAD):
             self._free.put(bytearray(PIECE))
         self._content = hashlib.sha256()
-        self._checksum = 0
+        self._checksum = 0  # only gzip has one
         self._digest = hashlib.sha256()
         self._sent = 0
         self._size = 0
@@ -158,7 +157,8 @@ class Packer:
 
     def _hash(self, piece: memoryview) -> None:
         self._content.update(piece)
-        self._checksum = zlib.crc32(piece, self._checksum)
+        if self._format.name == "gzip":
+            self._checksum = checksum(piece, self._checksum)
 
     def _store(
         self,

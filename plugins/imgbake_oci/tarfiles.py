@@ -7,6 +7,7 @@ checksum, a number that is none or a name without end is damage.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal, Protocol
 
@@ -34,6 +35,8 @@ _MOST_DIGITS = 18
 _LONGEST_RECORDS = 1 << 20
 _LENGTH_DIGITS = 7  # of a PAX record; more would be longer than all of them may be
 _SKIP_STEP = 1 << 20
+_XATTR = "SCHILY.xattr."
+_DECIMAL = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]*))?", re.ASCII)
 _ZEROS = bytes(BLOCK)
 
 
@@ -48,6 +51,8 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     size: int  # of its content as it lies in the stream
     link: str  # what a symlink holds, or the first name of a hard link
     start: int  # where its content begins in the stream
+    mtime_ns: int = 0  # its modification time, in nanoseconds since 1970, none before
+    xattrs: tuple[tuple[str, bytes], ...] = ()  # extended attributes, by name
 
 
 class Readable(Protocol):
@@ -193,6 +198,8 @@ def _head(block: bytes, extra: dict[str, str], start: int) -> Head:
         size=size if kind in _HAS_CONTENT else 0,
         link=extra.get("linkpath") or _text(block[157:257]),
         start=start,
+        mtime_ns=_time(extra, block[136:148]),
+        xattrs=_xattrs(extra) if extra else (),
     )
 
 
@@ -209,6 +216,24 @@ def _override(extra: dict[str, str], key: str, field: bytes) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > _MOST_DIGITS:
         raise Damaged(f"'{text[:40]}' is no {key}")
     return int(text)
+
+
+def _time(extra: dict[str, str], field: bytes) -> int:
+    """The modification time in nanoseconds. What lies before 1970 becomes 1970."""
+    if (text := extra.get("mtime")) is None:
+        return 0 if field[0] & 0xC0 == 0xC0 else _number(field) * 1_000_000_000
+    if (match := _DECIMAL.fullmatch(text)) is None:
+        raise Damaged(f"'{text[:40]}' is no mtime")
+    sign, seconds, fraction = match.groups("")
+    return 0 if sign else int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))
+
+
+def _xattrs(extra: dict[str, str]) -> tuple[tuple[str, bytes], ...]:
+    return tuple(
+        (key.removeprefix(_XATTR), value.encode("utf-8", "surrogateescape"))
+        for key, value in extra.items()
+        if key.startswith(_XATTR)
+    )
 
 
 def _number(field: bytes) -> int:

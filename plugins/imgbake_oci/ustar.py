@@ -8,6 +8,7 @@ and size: those parts are made once, which keeps a header at about a microsecond
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 from zlib import adler32
 
@@ -18,7 +19,9 @@ FILE = b"0"
 HARDLINK = b"1"
 SYMLINK = b"2"
 FOLDER = b"5"
+FIFO = b"6"
 _EXTENDED = b"x"
+_XATTR = b"SCHILY.xattr."  # star's and GNU tar's records of extended attributes, as image-spec has them
 
 _NAME = 100
 _PREFIX = 155
@@ -44,12 +47,23 @@ class Headers:
         self._shared: dict[tuple[bytes, int, int, int], _Shared] = {}
 
     def header(
-        self, name: bytes, kind: bytes, mode: int, uid: int, gid: int, size: int = 0, link: bytes = b""
+        self,
+        name: bytes,
+        kind: bytes,
+        mode: int,
+        uid: int,
+        gid: int,
+        size: int = 0,
+        link: bytes = b"",
+        xattrs: Mapping[bytes, bytes] | None = None,
     ) -> bytes:
-        """One or more whole blocks. `name` is relative, and ends with a slash if it is a folder's."""
+        """One or more whole blocks. `name` is relative, and ends with a slash if it is a folder's.
+
+        Names of `xattrs` hold no "=".
+        """
         shared = self._shared.get((kind, mode, uid, gid))
-        if shared is None or link or len(name) > _NAME or size > _MAX_SIZE or not name.isascii():
-            return self._general(name, kind, mode, uid, gid, size, link)
+        if shared is None or link or xattrs or len(name) > _NAME or size > _MAX_SIZE or not name.isascii():
+            return self._general(name, kind, mode, uid, gid, size, link, xattrs or {})
         before_size, before_sum, after_sum, total = shared
         digits = b"%011o" % size
         # The low half of Adler-32 is one more than the sum of the bytes, while that is below 65,521.
@@ -64,9 +78,17 @@ class Headers:
         )
 
     def _general(
-        self, name: bytes, kind: bytes, mode: int, uid: int, gid: int, size: int, link: bytes
+        self,
+        name: bytes,
+        kind: bytes,
+        mode: int,
+        uid: int,
+        gid: int,
+        size: int,
+        link: bytes,
+        xattrs: Mapping[bytes, bytes],
     ) -> bytes:
-        records: dict[bytes, bytes] = {}
+        records = {_XATTR + key: value for key, value in xattrs.items()}
         short, prefix = _split(name)
         if not short:
             records[b"path"] = name

@@ -135,7 +135,7 @@ def _mutated(draw: st.DrawFn, document: dict[str, Any]) -> Any:
         if not isinstance(inner, dict | list) or not inner or draw(st.booleans()):
             break
         place = inner
-    junk = (
+    junk: st.SearchStrategy[Any] = (
         st.none()
         | st.booleans()
         | st.integers()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgbake_oci import tarfiles
+from imgbake_oci import tarfiles, ustar
 from imgbake_oci.compression import Damaged
 from imgbake_oci.tarfiles import Forward, Head, Seeking
 
@@ -152,3 +152,42 @@ def test_a_great_many_records_are_read_in_little_time() -> None:
     head[124:136] = b"%011o\0" % len(body)
     data = _resum(head) + body + bytes(-len(body) % 512)
     assert _heads(data * 3) == []
+
+
+@pytest.mark.parametrize(
+    ("mtime", "format", "read"),
+    [
+        (1.25, tarfile.PAX_FORMAT, 1_250_000_000),
+        (1_700_000_000, tarfile.PAX_FORMAT, 1_700_000_000_000_000_000),
+        (1_700_000_000, tarfile.GNU_FORMAT, 1_700_000_000_000_000_000),
+        (-2.25, tarfile.PAX_FORMAT, 0),
+        (-3, tarfile.GNU_FORMAT, 0),
+    ],
+)
+def test_times_before_1970_become_1970(mtime: float, format: int, read: int) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=format) as tar:
+        info = tarfile.TarInfo("a")
+        info.mtime = mtime
+        tar.addfile(info)
+    (head,) = _heads(out.getvalue())
+    assert head.mtime_ns == read
+
+
+@pytest.mark.parametrize("mtime", ["tomorrow", "1e9", "", "9" * 20])
+def test_a_pax_time_that_is_none_is_damage(mtime: str) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        info = tarfile.TarInfo("a")
+        info.pax_headers = {"mtime": mtime}
+        tar.addfile(info)
+    assert "is no mtime" in _damage(out.getvalue())
+
+
+def test_extended_attributes_are_read_byte_by_byte() -> None:
+    value = bytes(range(256))
+    header = ustar.Headers(0).header(
+        b"a", ustar.FILE, 0o644, 0, 0, xattrs={b"user.x": value, b"security.capability": b"\1\0=\n\0"}
+    )
+    (head,) = _heads(header + ustar.END)
+    assert dict(head.xattrs) == {"user.x": value, "security.capability": b"\1\0=\n\0"}

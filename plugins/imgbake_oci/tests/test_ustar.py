@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgbake_oci import ustar
+from imgbake_oci import tarfiles, ustar
+from imgbake_oci.tarfiles import Forward
 from imgbake_oci.tests.baked import program
 
 _TYPES = {"file": ustar.FILE, "dir": ustar.FOLDER, "symlink": ustar.SYMLINK, "hardlink": ustar.HARDLINK}
@@ -98,3 +101,40 @@ def test_gnu_tar_lists_what_we_wrote() -> None:
         f"-rw------- 0/0 0 2001-09-09 01:46 {deep}",
     ]
     assert listed.stderr == b""
+
+
+@given(paths, modes, st.dictionaries(st.text("abc.é", min_size=1, max_size=9), st.binary(max_size=80)))
+def test_extended_attributes_are_records_of_their_member_alone(
+    path: str, mode: int, xattrs: dict[str, bytes]
+) -> None:
+    named = {f"user.{name}".encode(): value for name, value in xattrs.items()}
+    headers = ustar.Headers(0)
+    data = headers.header(path.encode(), ustar.FILE, mode, 0, 0, xattrs=named)
+    data += headers.header(b"next", ustar.FILE, mode, 0, 0) + ustar.END
+    with_them, without = tarfiles.members(Forward(io.BytesIO(data)))
+    assert (with_them.path, with_them.mode) == (path, mode)
+    assert {name.encode(): value for name, value in with_them.xattrs} == named
+    assert (without.path, without.xattrs) == ("next", ())
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert tar.getnames() == [path, "next"]
+
+
+def test_gnu_tar_restores_extended_attributes_and_pipes(tmp_path: Path) -> None:
+    headers = ustar.Headers(0)
+    xattrs = {b"user.long": bytes(range(256)) * 4, b"user.empty": b""}
+    data = b"".join(
+        [
+            headers.header(b"folder/", ustar.FOLDER, 0o755, 0, 0, xattrs={b"user.of": b"a folder"}),
+            headers.header(b"folder/file", ustar.FILE, 0o644, 0, 0, 2, xattrs=xattrs),
+            b"ab" + ustar.padding(2),
+            headers.header(b"folder/pipe", ustar.FIFO, 0o600, 0, 0),
+            ustar.END,
+        ]
+    )
+    command = [program("tar"), "--extract", "--xattrs", "--no-same-owner", "--directory", str(tmp_path)]
+    unpacked = subprocess.run(command, input=data, capture_output=True, check=True)
+    assert unpacked.stderr == b""
+    file = tmp_path / "folder/file"
+    assert {name.encode(): os.getxattr(file, name) for name in os.listxattr(file)} == xattrs
+    assert os.getxattr(tmp_path / "folder", "user.of") == b"a folder"
+    assert (tmp_path / "folder/pipe").is_fifo()

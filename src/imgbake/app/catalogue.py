@@ -6,9 +6,11 @@ import inspect
 from typing import Any
 
 import msgspec
+import msgspec.inspect
 
 from imgbake import plugins
 from imgbake.errors import UsageError, did_you_mean
+from imgbake.recipe import toml_words
 from imgbake.recipe.options import options_of
 
 
@@ -58,15 +60,8 @@ def _option(field: msgspec.structs.FieldInfo) -> Option:
     meta = next(
         (each for each in getattr(field.type, "__metadata__", ()) if isinstance(each, msgspec.Meta)), None
     )
-    shown = getattr(field.type, "__origin__", field.type) if meta else field.type
-    return Option(
-        field.encode_name, _type_name(shown), _default_text(field), (meta.description or "") if meta else ""
-    )
-
-
-def _type_name(annotation: Any) -> str:
-    names = {str: "string", int: "integer", float: "number", bool: "boolean"}
-    return names.get(annotation) or str(annotation).replace("typing.", "")
+    kind = toml_words.wanted(msgspec.inspect.type_info(field.type)).removeprefix("a ").removeprefix("an ")
+    return Option(field.encode_name, kind, _default_text(field), (meta.description or "") if meta else "")
 
 
 def _default_text(field: msgspec.structs.FieldInfo) -> str:

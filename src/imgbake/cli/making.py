@@ -154,10 +154,6 @@ def _built(order: building.Order, shown: _Shown) -> building.Outcome:
 
 
 def _show_settled(found: settled.Settled, seconds: float, shown: _Shown) -> None:
-    if shown.format is Format.JSON:
-        sys.stdout.write(found.report + "\n")
-    else:
-        shortcut.show_result(found)
     if shown.progress is Progress.JSON:
         from imgbake.events import BuildFinished
         from imgbake.ui.json_lines import JsonLines
@@ -165,6 +161,10 @@ def _show_settled(found: settled.Settled, seconds: float, shown: _Shown) -> None
         JsonLines(sys.stderr).on(BuildFinished(time.time(), seconds, 0, found.nodes, 0, 0, 0))
     elif shown.progress is not Progress.QUIET:
         shortcut.show_summary(found, seconds)
+    if shown.format is Format.JSON:
+        sys.stdout.write(found.report + "\n")
+    else:
+        shortcut.show_result(found)
 
 
 def _show(outcome: building.Outcome, format: Format) -> None:

@@ -27,8 +27,8 @@ def answers(argv: Sequence[str]) -> bool:
     found = settled.find(RECIPE.parent, key(KINDS[argv[0]], argv[1:]), os.environ)
     if found is None:
         return False
-    show_result(found)
     show_summary(found, time.monotonic() - started)
+    show_result(found)
     return True
 
 

@@ -362,10 +362,7 @@ class Engine:
                 artifact = self._restore(node, verdict.artifact)
                 moved = ""
             else:
-                artifact = self._run(node)
-                moved = self._project.files.moved(verdict.seen) or ""
-                if not moved and node.kind != "base":
-                    self._project.store.remember(verdict.fingerprint, artifact)
+                artifact, moved = self._make(node, verdict)
             self._messages.put(_Ran(node.id, verdict, artifact, time.monotonic() - started, moved))
         except BakeError as error:
             self._messages.put(_Failed(node.id, error, time.monotonic() - started))
@@ -377,6 +374,18 @@ class Engine:
     def _restore(self, node: Node, artifact: Artifact) -> Artifact:
         """Puts the outputs back; a store that lost them since they were judged means a run after all."""
         return artifact if self._work[node.id].restore(artifact) else self._run(node)
+
+    def _make(self, node: Node, verdict: Verdict) -> tuple[Artifact, str]:
+        """Runs the step, and remembers what it made unless an input moved meanwhile: gives that input.
+
+        What goes to the store, of one step, is written in one transaction.
+        """
+        with self._project.store.transaction():
+            artifact = self._run(node)
+            moved = self._project.files.moved(verdict.seen) or ""
+            if not moved and node.kind != "base":
+                self._project.store.remember(verdict.fingerprint, artifact)
+        return artifact, moved
 
     def _run(self, node: Node) -> Artifact:
         """Runs the step, again after a failure as often as the recipe allows."""

@@ -42,7 +42,7 @@ class Change(msgspec.Struct, frozen=True):
         return tuple(line for line in pair if not line.startswith(("---", "+++")))
 
     def _is_digest(self) -> bool:
-        return self.label.startswith(("input ", "file ", "env ", "tool ", "needs "))
+        return self.label.startswith(("base ", "input ", "file ", "env ", "tool ", "needs "))
 
     def _is_short(self) -> bool:
         both = (self.before or "") + (self.after or "")

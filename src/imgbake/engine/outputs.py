@@ -52,10 +52,9 @@ def capture(project: Project, node: Node, artifact: Artifact, *, keep: bool) -> 
         hint = "`outputs` lists what it must make, relative to the recipe's folder"
         raise StepError(f"it succeeded, but did not make its output '{unmet}'", hint=hint)
     if keep:
-        with project.store.transaction():
-            for entry in tree.entries:
-                if entry.kind == "file":
-                    _keep(project, entry)
+        for entry in tree.entries:
+            if entry.kind == "file":
+                _keep(project, entry)
     return msgspec.structs.replace(artifact, digest=tree.digest, tree=tree)
 
 

@@ -26,6 +26,7 @@ from imgbake.engine.graph import Graph, Node
 from imgbake.engine.ledger import Ledger
 from imgbake.engine.lockfile import Lock
 from imgbake.engine.secrets import Secrets
+from imgbake.errors import BakeError
 from imgbake.files.tree import Files
 from imgbake.model import Recipe
 from imgbake.plugins import Plugins
@@ -34,6 +35,8 @@ from imgbake.store.store import Store
 
 STATE = ".imgbake"
 _LONGEST_NAME = 200
+_LAST_SECOND = 253_402_300_799  # of the year 9999, the last that RFC 3339 can write
+_EPOCH_DIGITS = 20  # a number of more is not worth reading
 
 
 class Project:
@@ -77,9 +80,16 @@ class Project:
 
     @property
     def epoch(self) -> int:
-        """The time that everything inside an image bears: SOURCE_DATE_EPOCH, or 0."""
-        text = self.environ.get("SOURCE_DATE_EPOCH", "0")
-        return int(text) if text.isdigit() else 0
+        """The time that everything inside an image bears: SOURCE_DATE_EPOCH, or 0.
+
+        Raises BakeError when it is no time.
+        """
+        text = self.env("SOURCE_DATE_EPOCH") or "0"
+        seconds = int(text) if text.isascii() and text.isdigit() and len(text) <= _EPOCH_DIGITS else -1
+        if not 0 <= seconds <= _LAST_SECOND:
+            hint = "set it to whole seconds since 1970, such as the output of `git log -1 --format=%ct`"
+            raise BakeError(f"SOURCE_DATE_EPOCH is '{text}', which is no time", hint=hint)
+        return seconds
 
     def env(self, name: str) -> str | None:
         """An environment variable. What was read is kept in `env_read`, because it decides."""

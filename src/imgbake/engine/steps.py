@@ -117,7 +117,7 @@ class BaseWork:
         for path in resolved.local:
             self._project.watch(path)
         reference = without_passwords(self._base.reference)
-        return [Part("base", f"{reference} {resolved.artifact.digest}".strip())]
+        return [Part(f"base {reference}", resolved.artifact.digest)]
 
     @property
     def resolved(self) -> Artifact:
@@ -149,7 +149,7 @@ class BakeWork:
         base = plan.base
         found = [
             Part("kind", f"{self._target.kind} {self._target.version}"),
-            Part("base", f"{self._bake.base} {base.digest}"),
+            Part(f"base {without_passwords(self._bake.base.removeprefix('base:'))}", base.digest),
         ]
         found += _arg_parts(self._bake.image.args + self._bake.target.args, self._project)
         found += _option_parts(self._bake.target.options)
@@ -165,7 +165,6 @@ class BakeWork:
         if self._drawn is None:
             base = self._done[self._bake.base]
             plan = blueprint.draw(self._bake, base, self._scan, self._made_by, self._project.epoch)
-            self._project.env("SOURCE_DATE_EPOCH")
             self._drawn = plan, self._target.lower(plan)
         return self._drawn
 

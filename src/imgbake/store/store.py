@@ -130,6 +130,7 @@ class Store:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 self._adopt(file, os.fspath(path), digest, os.fstat(file).st_size)
+                self._index.flush()  # whoever gave it away may remove what is left of it at once
             finally:
                 os.close(file)
         return digest

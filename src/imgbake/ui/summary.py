@@ -46,7 +46,8 @@ class Summary:
         for event in self._failures[:_FAILURES]:
             message = visible(event.error.partition("\n")[0])
             lines.append(Line(f"failed: {event.node}: {message}", "red"))
-            lines.append(Line(f"  see the whole log: imgbake log {event.node}"))
+            if event.tail:  # it printed something
+                lines.append(Line(f"  see the whole log: imgbake log {event.node}"))
         more = len(self._failures) - _FAILURES
         return [*lines, Line(f"failed: {more} more", "red")] if more > 0 else lines
 

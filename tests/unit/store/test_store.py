@@ -297,6 +297,14 @@ class TestRecords:
         database.close()
         assert sorted(found) == [(1, 1, "text"), (1, 2, "text")]
 
+    def test_what_is_adopted_in_a_transaction_is_moved_at_once(self, store: Store) -> None:
+        with store.transaction():
+            path = store.scratch() / "made"
+            path.write_bytes(b"made")
+            digest = store.adopt(path, digests.of_bytes(b"made"))
+            path.unlink(missing_ok=True)
+            assert store.path(digest).read_bytes() == b"made"
+
     def test_a_transaction_gathers_and_shows_what_it_gathered(self, store: Store, folder: Path) -> None:
         with store.transaction():
             with store.transaction():
