@@ -5,12 +5,14 @@ from imgbake.contract import (
     Artifact,
     Blobs,
     Blueprint,
+    Commands,
     Completed,
     Copied,
     Entry,
     Exporter,
     Json,
     Layer,
+    LayerSink,
     Lowered,
     Part,
     PartsContext,
@@ -19,6 +21,8 @@ from imgbake.contract import (
     ResolveContext,
     Resolved,
     RunContext,
+    Runner,
+    StackLayer,
     Step,
     Target,
     Tree,
@@ -37,13 +41,15 @@ from imgbake.errors import (
 from imgbake.events import Event, Observer
 from imgbake.files import glob
 from imgbake.hookspecs import hookimpl
-from imgbake.model import Healthcheck, ImageConfig
+from imgbake.model import CacheFolder, Healthcheck, ImageConfig, Setup
 
 __all__ = [
     "Artifact",
     "BakeError",
     "Blobs",
     "Blueprint",
+    "CacheFolder",
+    "Commands",
     "Completed",
     "Copied",
     "Entry",
@@ -54,6 +60,7 @@ __all__ = [
     "Interrupted",
     "Json",
     "Layer",
+    "LayerSink",
     "Lowered",
     "Observer",
     "Part",
@@ -66,6 +73,9 @@ __all__ = [
     "ResolveContext",
     "Resolved",
     "RunContext",
+    "Runner",
+    "Setup",
+    "StackLayer",
     "Step",
     "StepError",
     "Target",

@@ -124,6 +124,33 @@ class Completed(msgspec.Struct, frozen=True):
     stdout: str
 
 
+class StackLayer(msgspec.Struct, frozen=True):
+    """A layer of an image that commands run on: its blob in the store, and its uncompressed digest."""
+
+    digest: str
+    diff_id: str
+
+
+class Commands(msgspec.Struct, frozen=True):
+    """Commands to run on an image, and all that decides what they do."""
+
+    commands: tuple[str, ...]
+    env: dict[str, str] = {}
+    user: str = ""
+    workdir: str = ""
+    setup: Setup = Setup()
+
+
+class LayerSink(Protocol):
+    """Takes the bytes of a layer's tar, in order."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Adds these bytes."""
+
+    def read(self, descriptor: int, size: int) -> int:
+        """Adds up to `size` bytes of an open file; returns how many there were."""
+
+
 class Blobs(Protocol):
     """The content store as steps see it: blobs by digest. Safe from threads and other processes."""
 
@@ -219,12 +246,14 @@ class RunContext(Protocol):
         capture: bool = False,
         check: bool = True,
         shell: Sequence[str] = ("/bin/sh", "-c"),
+        timeout: float | None = None,
     ) -> Completed:
         """Runs a command in a process group of its own with stdin closed; its output goes to the log.
 
         A string is given to the shell, a sequence is run as it is. `env` is added to our environment.
         With `capture`, stdout is returned instead of logged. With `check`, an exit code other than 0
-        raises StepError with the last lines of output. Ends with the build, or at the node's timeout.
+        raises StepError with the last lines of output. Ends with the build, at the node's timeout, or
+        after `timeout` seconds of its own.
         Secrets that `command` and `env` name are put in here.
         """
 
@@ -245,6 +274,9 @@ class RunContext(Protocol):
 
     def files(self, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Tree:
         """The files of the project that match, by content, as `PartsContext.files` finds them."""
+
+    def runner(self, kind: str) -> Runner:
+        """A runner of this kind. Raises BakeError when none is installed, or it can't run here."""
 
     def memo(self, parts: Sequence[Part], make: Callable[[], Artifact]) -> Artifact:
         """A step inside the step: what `make` returned for these parts before, or now.
@@ -293,6 +325,46 @@ class Target(Protocol):
 
     def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
         """Is the artifact still there? Asked before a remembered one is used."""
+
+
+class Runner(Protocol):
+    """Where the commands of components run.
+
+    Its only constructor argument is a folder of its own beside the content store, shared by all
+    projects, that it may fill with what saves time.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+
+    def refusal(self) -> tuple[str, str] | None:
+        """Why nothing can run here, and what to do about it; None when it can."""
+
+    def change(
+        self,
+        below: Sequence[StackLayer],
+        files: StackLayer | None,
+        commands: Commands,
+        epoch: int,
+        sink: LayerSink,
+        ctx: RunContext,
+    ) -> None:
+        """Runs commands on an image, and writes what they changed to the sink as a layer (image-spec, layer.md).
+
+        `files` is a layer that this one takes in: what the same component copies. Raises StepError.
+        """
+
+    def check(self, stack: Sequence[StackLayer], commands: Commands, ctx: RunContext) -> None:
+        """Runs commands on an image and forgets what they changed. Raises StepError when one fails."""
+
+    def shell(self, stack: Sequence[StackLayer], commands: Commands, ctx: RunContext) -> int:
+        """Opens a shell on the terminal in a throw-away copy of an image, and returns its exit code."""
+
+    def usage(self) -> int:
+        """How many bytes its folder takes."""
+
+    def gc(self, older_than: float | None) -> int:
+        """Removes what was not used for this many seconds, or all of it; returns how many bytes."""
 
 
 class Exporter(Protocol):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import pluggy
 
-from imgbake.contract import ResolveContext, Resolved, Step, Target
+from imgbake.contract import ResolveContext, Resolved, Runner, Step, Target
 from imgbake.events import Observer
 
 hookspec = pluggy.HookspecMarker("imgbake")
@@ -28,6 +28,11 @@ def imgbake_steps() -> list[type[Step]]:  # type: ignore[empty-body]  # a hook's
 @hookspec
 def imgbake_targets() -> list[type[Target]]:  # type: ignore[empty-body]  # as above
     """Ways of baking."""
+
+
+@hookspec
+def imgbake_runners() -> list[type[Runner]]:  # type: ignore[empty-body]  # as above
+    """Where the commands of components run."""
 
 
 @hookspec

@@ -15,7 +15,7 @@ from typing import Any
 import pluggy
 
 from imgbake import hookspecs
-from imgbake.contract import ResolveContext, Resolved, Step, Target
+from imgbake.contract import ResolveContext, Resolved, Runner, Step, Target
 from imgbake.errors import BakeError, PluginError
 from imgbake.events import Observer
 
@@ -34,6 +34,7 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self._steps: dict[str, type[Step]] = {}
         self._targets: dict[str, type[Target]] = {}
+        self._runners: dict[str, type[Runner]] = {}
 
     def step(self, kind: str) -> type[Step] | None:
         """The class of a kind of task, or None when no plugin adds it."""
@@ -46,6 +47,12 @@ class Plugins:
         if kind not in self._targets:
             self._load(kind)
         return self._targets.get(kind)
+
+    def runner(self, kind: str) -> type[Runner] | None:
+        """The class of a kind of runner, or None when no plugin adds it."""
+        if kind not in self._runners:
+            self._load(kind)
+        return self._runners.get(kind)
 
     def step_kinds(self) -> Sequence[str]:
         """Every kind of task that is installed. Imports every plugin."""
@@ -124,6 +131,7 @@ class Plugins:
             raise PluginError(module, str(error)) from error
         self._collect(module, getattr(plugin, "imgbake_steps", None), self._steps)
         self._collect(module, getattr(plugin, "imgbake_targets", None), self._targets)
+        self._collect(module, getattr(plugin, "imgbake_runners", None), self._runners)
 
     def _collect(
         self, module: str, hook: Callable[[], Iterable[type[Any]]] | None, into: dict[str, type[Any]]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from imgbake import digest
-from imgbake.contract import Artifact, Blobs, Completed, Part, Tree
+from imgbake.contract import Artifact, Blobs, Completed, Part, Runner, Tree
 from imgbake.engine import fingerprint, process
 from imgbake.engine.graph import Node, folder_of
 from imgbake.engine.project import Project
@@ -143,6 +143,7 @@ class Working:
         capture: bool = False,
         check: bool = True,
         shell: Sequence[str] = ("/bin/sh", "-c"),
+        timeout: float | None = None,
     ) -> Completed:
         self.check()
         argv = [*shell, command] if isinstance(command, str) else list(command)
@@ -155,13 +156,13 @@ class Working:
                 cwd=cwd or self.root,
                 on_line=self.log,
                 stop=self._stop,
-                deadline=self._deadline,
+                deadline=self._until(timeout),
                 capture=capture,
             )
         except OSError as error:
             hint = f"is {argv[0]} installed, and on PATH?" if isinstance(error, FileNotFoundError) else ""
             raise StepError(f"can't run `{_first_line(shown)}`: {error.strerror}", hint=hint) from None
-        self._heed(ended, shown)
+        self._heed(ended, shown, timeout)
         if check and ended.code:
             how = (
                 f"exited with code {ended.code}" if ended.code > 0 else f"was killed by signal {-ended.code}"
@@ -196,6 +197,9 @@ class Working:
     def pinned(self, table: str, key: str) -> str | None:
         return self._project.pinned(self._node, table, key)
 
+    def runner(self, kind: str) -> Runner:
+        return self._project.runner(kind)
+
     def memo(self, parts: Sequence[Part], make: Callable[[], Artifact]) -> Artifact:
         key = fingerprint.of(parts)
         known = self._project.store.record(key)
@@ -217,15 +221,22 @@ class Working:
         added = {name: reveal(value) for name, value in extra.items()}
         return {**self._project.environ, process.MARKER: self._build, **added}
 
-    def _heed(self, ended: process.Ended, shown: str) -> None:
+    def _until(self, timeout: float | None) -> float | None:
+        """The moment at which a command must end: after its own time, or the node's."""
+        own = None if timeout is None else time.monotonic() + timeout
+        return min((moment for moment in (own, self._deadline) if moment is not None), default=None)
+
+    def _heed(self, ended: process.Ended, shown: str, timeout: float | None) -> None:
         if ended.by == "stop":
             raise Interrupted
         if ended.by == "timeout":
-            raise self._timeout(f", in `{_first_line(shown)}`")
+            is_own = self._deadline is None or time.monotonic() < self._deadline
+            raise self._timeout(timeout if is_own else None, f", in `{_first_line(shown)}`")
 
-    def _timeout(self, during: str = "") -> StepError:
-        message = f"timed out after {self._node.policy.timeout:g} s{during}"
-        return StepError(message, hint="`timeout` on this node says how long", tail=tuple(self._tail))
+    def _timeout(self, seconds: float | None = None, during: str = "") -> StepError:
+        allowed = self._node.policy.timeout if seconds is None else seconds
+        message = f"timed out after {allowed:g} s{during}"
+        return StepError(message, hint="`timeout` says how long it may take", tail=tuple(self._tail))
 
 
 def _name(node: Node) -> str:

@@ -19,9 +19,10 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from imgbake.contract import Artifact
+from imgbake.contract import Artifact, Runner
 from imgbake.engine.graph import Graph, Node
 from imgbake.engine.ledger import Ledger
 from imgbake.engine.lockfile import Lock
@@ -112,6 +113,16 @@ class Project:
             return None
         return self.store.record(fingerprint)
 
+    def runner(self, kind: str) -> Runner:
+        """A runner of this kind. Raises BakeError when none is installed, or it can't run here."""
+        cls = self.plugins.runner(kind)
+        if cls is None:
+            raise BakeError(f"no plugin adds the runner '{kind}'", hint="see `imgbake plugins`")
+        runner: Runner = _instance(cls, self.store.folder / "runners" / kind)
+        if (refusal := runner.refusal()) is not None:
+            raise BakeError(refusal[0], hint=refusal[1])
+        return runner
+
     def holds(self, blobs: Iterable[str]) -> bool:
         """Are all these blobs in the store, and sound?"""
         try:
@@ -143,3 +154,7 @@ class Project:
             local = self.state / "cache"
             self._warn(f"{error.message}; using {os.path.relpath(local)} instead")
             return Store.open(local, warn=self._warn)
+
+
+def _instance(cls: Any, shelf: Path) -> Any:
+    return cls(shelf)
