@@ -128,26 +128,26 @@ def _manifest(
     source: Source, wanted: str, platform: Platform | None, ctx: RunContext
 ) -> tuple[Manifest, Platform | None]:
     """The manifest for the platform, and which one its index says that it is for."""
-    read = documents.manifest_or_index(_stored(wanted, ctx) or source.manifest(wanted), source.name)
+    read = documents.manifest_or_index(_kept(source, wanted, ctx), source.name)
     if isinstance(read, Manifest):
         return read, None
     from imgbake_oci.registry import choose
 
     chosen = choose(read.manifests, platform or host(), source.name)
-    inner = documents.manifest_or_index(
-        _stored(chosen.digest, ctx) or source.manifest(chosen.digest), source.name
-    )
+    inner = documents.manifest_or_index(_kept(source, chosen.digest, ctx), source.name)
     if isinstance(inner, Index):
         raise BakeError(f"{source.name}: an index inside an index", hint="name the inner one by its digest")
     return inner, chosen.platform
 
 
-def _stored(wanted: str, ctx: RunContext) -> bytes | None:
-    """A document from the store, where the images that we baked ourselves are."""
+def _kept(source: Source, wanted: str, ctx: RunContext) -> bytes:
+    """A manifest or index, from now on in the store, so that a known base needs no registry."""
     try:
         return ctx.blobs.path(wanted).read_bytes()
     except KeyError:
-        return None
+        data = source.manifest(wanted)
+        ctx.blobs.add_bytes(data)
+        return data
 
 
 def _document(source: Source, descriptor: Descriptor, ctx: RunContext) -> bytes:

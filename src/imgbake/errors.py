@@ -13,9 +13,12 @@ Nothing below the command line prints an error or exits; it raises one of these.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # text from elsewhere must not move the cursor
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -49,7 +52,7 @@ class Problem(msgspec.Struct, frozen=True):
             lines += [f" {number} | {self.where.text}", f" {' ' * len(number)} | {caret}"]
         if self.hint:
             lines.append(f"  hint: {self.hint}")
-        return "\n".join(lines)
+        return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", "\n".join(lines))
 
 
 class BakeError(Exception):

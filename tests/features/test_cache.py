@@ -88,3 +88,16 @@ def test_a_cache_folder_that_cannot_be_written_is_replaced_for_the_time(
     project.write("in.txt", "hello")
     ran = project.make(env={"IMGBAKE_CACHE_DIR": str(tmp_path / "cache")})
     assert ran.outcomes() == {"task:a": "ran"} and "instead" in ran.stderr
+
+
+def test_an_image_outlives_the_cache(project: Project, tmp_path: Path) -> None:
+    project.recipe(
+        '[components.a]\nfiles = [{ from = "in.txt", to = "/etc/" }]\n'
+        '[images.i]\nbase = "scratch"\ncomponents = ["a"]\n'
+    )
+    project.write("in.txt", "hello")
+    project.build(env={"IMGBAKE_CACHE_DIR": str(tmp_path / "one")})
+    other = {"IMGBAKE_CACHE_DIR": str(tmp_path / "two")}
+    assert project.build(env=other).outcomes()["image:i@oci"] == "cached"
+    ran = project.run("export", "i", "-o", "i.tar", "--format", "oci-archive", env=other)
+    assert ran.code == 0 and (project.root / "i.tar").stat().st_size > 0, ran.stderr

@@ -19,7 +19,7 @@ from imgbake.errors import BakeError
 from imgbake.files import glob
 from imgbake.files.memory import DigestMemory
 from imgbake.files.survey import Survey, content
-from imgbake.files.witness import UNSETTLED, Signature, is_settled, signature
+from imgbake.files.witness import UNSETTLED, Signature, first_moved, is_settled, pack, signature
 
 _Question = Callable[[Survey], Tree]
 
@@ -114,7 +114,7 @@ class Files:
 
         A file that was only touched hasn't moved, nor a folder in which only other files changed.
         """
-        if watch.settled and all(signature(self._at(path)) == was for path, was in watch.items()):
+        if watch.settled and first_moved(self._root, list(watch), pack(watch.values())) is None:
             return None
         for question, follow, was in watch.asked:
             path = _first_difference(was, self._ask(question, follow))
