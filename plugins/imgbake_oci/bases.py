@@ -74,7 +74,7 @@ def folders(base: Base, ctx: RunContext) -> Iterator[Added]:
     """
     diff_ids = base.config.diff_ids if base.config else ()
     for layer, diff_id in zip(base.layers, diff_ids, strict=True):
-        yield _folders(layer, diff_id, ctx)
+        yield layer_folders(layer, diff_id, ctx)
 
 
 def host() -> Platform:
@@ -183,7 +183,9 @@ def _checked(offered: Platform, wanted: Platform | None, name: str) -> Platform:
     return offered
 
 
-def _folders(layer: Descriptor, diff_id: str, ctx: RunContext) -> Added:
+def layer_folders(layer: Descriptor, diff_id: str, ctx: RunContext) -> Added:
+    """What a layer in the store says of folders. Raises BakeError when its content is not its diff id."""
+
     def scan() -> Artifact:
         added, found = _scan(layer, ctx)
         kept = ctx.blobs.add_bytes(msgspec.json.encode(added))

@@ -1,0 +1,112 @@
+"""Components that run commands: their layers, and their checks, by a runner.
+
+A layer is known by what it is made of: the content of all layers below, what the component copies, its
+commands, and what they see. So a change in one component runs it and those after it, and one that ran
+again and changed the same files lets those after it be reused.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from imgbake.api import Artifact, Commands, Layer, Part, Runner, RunContext, StackLayer, StepError
+from imgbake_oci import bases
+from imgbake_oci.compression import Format
+from imgbake_oci.descriptor import Descriptor
+from imgbake_oci.layers import Made
+from imgbake_oci.packing import Packer
+
+RUNNER = "sandbox"
+_FORMAT = 1  # moved when the same commands come to give another layer
+
+
+def changed(
+    layer: Layer,
+    below: Sequence[StackLayer],
+    files: Made | None,
+    commands: Commands,
+    format: Format,
+    epoch: int,
+    ctx: RunContext,
+) -> Made:
+    """The layer of a component that runs commands, with what it copies in it. Raises StepError."""
+    runner = ctx.runner(RUNNER)
+
+    def run() -> Artifact:
+        taken = None if files is None else StackLayer(files.digest, files.diff_id)
+        made = _packed(runner, below, taken, commands, format, epoch, layer, ctx)
+        return Artifact("layer", made.digest, facts=msgspec.to_builtins(made), blobs=(made.digest, made.added))
+
+    parts = [
+        Part("component runner", f"{_FORMAT} {runner.kind} {runner.version}"),
+        *_parts(below, commands),
+        Part("files", "" if files is None else files.diff_id),
+        Part("compression", str(format)),
+        Part("epoch", str(epoch)),
+    ]
+    return msgspec.convert(ctx.memo(parts, run).facts, Made)
+
+
+def checked(layer: Layer, stack: Sequence[StackLayer], commands: Commands, ctx: RunContext) -> None:
+    """Runs the validate phase of a component, unless it passed on the same image before."""
+    runner = ctx.runner(RUNNER)
+
+    def run() -> Artifact:
+        _tell(layer.component, "validate", ctx)
+        runner.check(stack, commands, ctx)
+        return Artifact("check", digest=stack[-1].diff_id if stack else "")
+
+    kind = Part("component check", f"{_FORMAT} {runner.kind} {runner.version}")
+    ctx.memo([kind, *_parts(stack, commands)], run)
+
+
+def _packed(
+    runner: Runner,
+    below: Sequence[StackLayer],
+    files: StackLayer | None,
+    commands: Commands,
+    format: Format,
+    epoch: int,
+    layer: Layer,
+    ctx: RunContext,
+) -> Made:
+    _tell(layer.component, "build", ctx)
+    path = ctx.blobs.scratch() / f"layer-{secrets.token_hex(8)}"
+    try:
+        with Packer(path, format, lambda _: ctx.check()) as packer:
+            runner.change(below, files, commands, epoch, packer, ctx)
+            packed = packer.finish()
+        ctx.blobs.adopt(path, packed.digest)
+    except StepError as error:
+        raise _in_component(layer.component, error) from None
+    finally:
+        path.unlink(missing_ok=True)
+    descriptor = Descriptor(format.media_type, packed.digest, packed.size)
+    added = ctx.blobs.add_bytes(msgspec.json.encode(bases.layer_folders(descriptor, packed.diff_id, ctx)))
+    return Made(packed.digest, packed.diff_id, packed.size, format.media_type, added)
+
+
+def _parts(below: Sequence[StackLayer], commands: Commands) -> Iterator[Part]:
+    """What decides: neither how long commands may take nor how much they may use."""
+    setup = commands.setup
+    yield Part("below", "\n".join(layer.diff_id for layer in below))
+    yield Part("commands", "\n".join(commands.commands))
+    yield Part("env", "\n".join(f"{name}={value}" for name, value in commands.env.items()))
+    yield Part("user", commands.user)
+    yield Part("workdir", commands.workdir)
+    yield Part("shell", "\n".join(setup.shell))
+    yield Part("network", setup.network)
+    yield Part("caches", "\n".join(cache.path for cache in setup.caches))
+    yield Part("secrets", "\n".join(setup.secrets))
+
+
+def _tell(component: str, phase: str, ctx: RunContext) -> None:
+    ctx.log(f"-- {component}: {phase}")
+
+
+def _in_component(component: str, error: StepError) -> StepError:
+    hint = error.hint or f"look inside with `imgbake shell --at {component}`"
+    return StepError(f"component '{component}': {error.message}", hint=hint, tail=error.tail)
