@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from imgbake.api import Artifact, BakeError, RunContext
 from imgbake_oci import documents
 from imgbake_oci.documents import Index
-from imgbake_oci.reference import Reference, parse
+from imgbake_oci.reference import Reference, parse_tag
 from imgbake_oci.registry import Client, Watch
 
 _AT_ONCE = 4  # blobs that are pushed at the same time
@@ -24,10 +24,7 @@ def push(artifact: Artifact, tags: Sequence[str], ctx: RunContext) -> tuple[str,
             f"{ctx.name} has no tags to push to",
             hint='write tags = ["registry.example.com/name:1"] on its target',
         )
-    references = [parse(tag) for tag in tags]
-    for reference, tag in zip(references, tags, strict=True):
-        if reference.digest:
-            raise BakeError(f"can't push to '{tag}': a digest is no tag", hint="write name:tag")
+    references = [parse_tag(tag) for tag in tags]
     manifests, content = _sorted(artifact, ctx)
     with Client() as client:
         for reference in {reference.name: reference for reference in references}.values():

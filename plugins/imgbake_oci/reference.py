@@ -96,6 +96,14 @@ def parse(text: str) -> Reference:
     )
 
 
+def parse_tag(text: str) -> Reference:
+    """The reference of what is to be pushed. Raises BakeError with a hint for one by digest, too."""
+    found = parse(text)
+    if found.digest:
+        raise BakeError(f"can't push to '{text}': a digest is no tag", hint="write name:tag")
+    return found
+
+
 def _split_tag(text: str) -> tuple[str, str | None]:
     """The name and the tag: what follows a colon is a tag unless there is a slash in it (a port)."""
     name, colon, tag = text.rpartition(":")

@@ -307,7 +307,11 @@ class Step(Protocol):
 
 
 class Target(Protocol):
-    """A way of baking images. Its options are its only constructor argument."""
+    """A way of baking images. Its options are its only constructor argument.
+
+    A class may also have `outputs(image: str) -> tuple[str, ...]`, the folders in the project that it
+    writes for an image besides what is below `.imgbake`: no two nodes of a recipe may write one.
+    """
 
     kind: ClassVar[str]
     version: ClassVar[int]

@@ -12,9 +12,9 @@ import msgspec
 from imgbake import plugins
 from imgbake.engine import graph, lockfile, secrets
 from imgbake.engine.project import STATE, Project
-from imgbake.engine.steps import all_outputs
+from imgbake.engine.steps import all_outputs, image_outputs
 from imgbake.errors import MissingArguments, UsageError, did_you_mean
-from imgbake.model import Recipe, Target, Task
+from imgbake.model import Image, Recipe, Target, Task
 from imgbake.recipe import faults, recipe
 
 
@@ -43,7 +43,10 @@ def open_project(
     parsed = None if is_read_only and not state.exists() else state / "parsed"
     loaded = recipe.read(path, given=request.args, environ=environ, kinds=found, parsed=parsed)
     drawn, more = graph.build(
-        loaded.recipe, lambda task: _outputs(task, found), lambda target: _artifact(target, found)
+        loaded.recipe,
+        lambda task: _outputs(task, found),
+        lambda target: _artifact(target, found),
+        lambda image, target: _image_outputs(image, target, found),
     )
     if loaded.faults or more:
         raise faults.problems((*loaded.faults, *more), loaded.sources)
@@ -148,6 +151,11 @@ def _elsewhere(name: str, kind: str, project: Project, known: list[str]) -> str:
 def _outputs(task: Task, found: plugins.Plugins) -> tuple[str, ...]:
     cls = found.step(task.uses)
     return task.outputs if cls is None else all_outputs(task, cls)
+
+
+def _image_outputs(image: Image, target: Target, found: plugins.Plugins) -> tuple[str, ...]:
+    cls = found.target(target.uses)
+    return () if cls is None else image_outputs(image.name, target, cls)
 
 
 def _artifact(target: Target, found: plugins.Plugins) -> str:

@@ -13,7 +13,7 @@ from imgbake.contract import Part
 _ENCODER = msgspec.json.Encoder()
 
 # What a person asks about first comes first.
-_ORDER = ("arg", "commit", "base", "tool", "env", "input", "file", "needs", "lowered", "option")
+_ORDER = ("arg", "commit", "base", "tool", "env", "input", "file", "needs", "option", "lowered")
 
 
 class Change(msgspec.Struct, frozen=True):

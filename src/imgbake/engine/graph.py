@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from imgbake.files import glob
-from imgbake.model import At, Image, Policy, Recipe, Target, Task
+from imgbake.model import At, FileCopy, Image, Policy, Recipe, Target, Task
 from imgbake.recipe.options import Fault
 
 _FILES_OF_TASK = "task:"
@@ -93,12 +93,16 @@ def folder_of(task: str) -> str:
 
 
 def build(
-    recipe: Recipe, outputs_of: Callable[[Task], tuple[str, ...]], artifact_of: Callable[[Target], str]
+    recipe: Recipe,
+    outputs_of: Callable[[Task], tuple[str, ...]],
+    artifact_of: Callable[[Target], str],
+    image_outputs_of: Callable[[Image, Target], tuple[str, ...]] = lambda image, target: (),
 ) -> tuple[Graph, tuple[Fault, ...]]:
     """The graph of a recipe, and what is wrong with it.
 
-    `outputs_of` tells all that a task writes, `artifact_of` the artifact kind that a target makes.
-    With faults the graph holds what could be understood.
+    `outputs_of` tells all that a task writes, `artifact_of` the artifact kind that a target makes,
+    `image_outputs_of` the folders that a target writes for an image. With faults the graph holds what
+    could be understood.
     """
     outputs = {task.name: outputs_of(task) for task in recipe.tasks.values()}
     writers = _Writers(outputs)
@@ -108,6 +112,11 @@ def build(
         for name in image.targets:
             if name in recipe.targets:
                 _add_image(image, recipe.targets[name], recipe, artifact_of, writers, nodes, faults)
+    for name, node in list(nodes.items()):
+        if isinstance(node.work, Bake):
+            places = image_outputs_of(node.work.image, node.work.target)
+            nodes[name] = msgspec.structs.replace(node, outputs=places) if places else node
+    faults += _image_clashes(nodes, writers)
     ordered, cycle = _order(nodes)
     if cycle:
         faults.append(_cycle_fault(cycle, nodes))
@@ -150,6 +159,35 @@ def _add_image(
     if any(component.test for component in image.components):
         test = f"test:{image.name}@{target.name}"
         nodes[test] = Node(test, "test", image.at, Test(bake, name), (name,), (), policy, missing)
+
+
+def _image_clashes(nodes: Mapping[str, Node], writers: _Writers) -> Iterator[Fault]:
+    """Folders of images that another image or a task writes too, or that an image would copy into itself."""
+    seen: list[tuple[str, Node]] = []
+    for node in nodes.values():
+        if not isinstance(node.work, Bake):
+            continue
+        for place in node.outputs:
+            at = node.work.target.at
+            for other in [f"task:{name}" for name in writers.of((place,))]:
+                message = f"{node.id} and {other} both write '{place}'"
+                yield Fault(at=at, message=message, hint="give each a folder of its own")
+            for there, before in seen:
+                if glob.overlaps(place, there):
+                    message = f"{before.id} and {node.id} both write '{place}'"
+                    yield Fault(at=at, message=message, hint="declare a target for each, with another folder")
+            for copy in (copy for component in node.work.image.components for copy in component.files):
+                if _copies(copy, place):
+                    message = f"{node.id} would copy '{place}', which it writes itself"
+                    yield Fault(at=copy.at, message=message, hint=f'add exclude = ["{place}"]')
+            seen.append((place, node))
+
+
+def _copies(copy: FileCopy, place: str) -> bool:
+    """Would a component copy something below this folder?"""
+    if copy.source.startswith(_FILES_OF_TASK) or glob.Matcher((), copy.exclude).excluded(place):
+        return False
+    return glob.overlaps(copy.source, place)
 
 
 def _paths(reference: str) -> tuple[str, ...]:

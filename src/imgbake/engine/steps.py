@@ -17,6 +17,7 @@ from imgbake.engine.project import Project
 from imgbake.engine.secrets import without_passwords
 from imgbake.errors import BakeError
 from imgbake.files import glob
+from imgbake.model import Target as TargetTable
 from imgbake.model import Task
 
 
@@ -243,6 +244,12 @@ def step_of(task: Task, project: Project) -> Step:
 def all_outputs(task: Task, cls: type[Step]) -> tuple[str, ...]:
     """What a task writes: as the recipe says, and as its kind adds."""
     return (*task.outputs, *_instance(cls, task.options).outputs(folder_of(task.name)))
+
+
+def image_outputs(image: str, target: TargetTable, cls: type[Target]) -> tuple[str, ...]:
+    """The folders in the project that a target writes for an image."""
+    said = getattr(_instance(cls, target.options), "outputs", None)
+    return tuple(said(image)) if said else ()
 
 
 def _instance(cls: Any, options: Any) -> Any:
