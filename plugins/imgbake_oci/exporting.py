@@ -30,7 +30,7 @@ def _export_docker(artifact: Artifact, blobs: Blobs, to: Path, name: str, tags: 
 
     It can only name one platform: this machine's, or else the first.
     """
-    descriptor, manifest = _one_platform(artifact, blobs, name)
+    descriptor, manifest = one_platform(artifact, blobs, name)
     layers = [layer.digest for layer in manifest.layers]
     names = [parse(tag).familiar for tag in tags] or [f"{name.lower()}:latest"]
     names = [each if ":" in each.rpartition("/")[2] else f"{each}:latest" for each in names]
@@ -46,7 +46,8 @@ def _export_docker(artifact: Artifact, blobs: Blobs, to: Path, name: str, tags: 
     layouts.export_archive(to, descriptor, "latest", needed, blobs, extra)
 
 
-def _one_platform(artifact: Artifact, blobs: Blobs, name: str) -> tuple[Descriptor, Manifest]:
+def one_platform(artifact: Artifact, blobs: Blobs, name: str) -> tuple[Descriptor, Manifest]:
+    """The image of an artifact for this machine, or else its first. Raises BakeError."""
     digest, size = artifact.digest, int(artifact.facts["size"])
     read = documents.manifest_or_index(blobs.path(digest).read_bytes(), name)
     if isinstance(read, Manifest):

@@ -13,6 +13,7 @@ import msgspec
 from imgbake.api import Artifact, Copied, Entry, Layer, Part, RunContext, StepError, Tree
 from imgbake_oci import archives, unchanged, ustar
 from imgbake_oci.compression import PIECE, Damaged, Format
+from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.folders import Added, Folders
 from imgbake_oci.opening import Folder
 from imgbake_oci.packing import Packed, Packer
@@ -31,6 +32,11 @@ class Made(msgspec.Struct, frozen=True):
     size: int
     media_type: str
     added: str  # digest of the blob that says which folders it adds
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """How a manifest points at it."""
+        return Descriptor(self.media_type, self.digest, self.size)
 
     def folders(self, ctx: RunContext) -> Added:
         """What it says of folders to the layers above."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from imgbake.api import Artifact, Commands, Layer, Part, Runner, RunContext, StackLayer, StepError
+from imgbake.api import Artifact, Commands, Layer, Part, RunContext, Runner, StackLayer, StepError
 from imgbake_oci import bases
 from imgbake_oci.compression import Format
 from imgbake_oci.descriptor import Descriptor
@@ -38,7 +38,9 @@ def changed(
     def run() -> Artifact:
         taken = None if files is None else StackLayer(files.digest, files.diff_id)
         made = _packed(runner, below, taken, commands, format, epoch, layer, ctx)
-        return Artifact("layer", made.digest, facts=msgspec.to_builtins(made), blobs=(made.digest, made.added))
+        return Artifact(
+            "layer", made.digest, facts=msgspec.to_builtins(made), blobs=(made.digest, made.added)
+        )
 
     parts = [
         Part("component runner", f"{_FORMAT} {runner.kind} {runner.version}"),

@@ -25,14 +25,15 @@ from imgbake.api import (
     Lowered,
     ResolveContext,
     RunContext,
+    Setup,
 )
-from imgbake_oci import bases, compression, layers, layouts, media_types
+from imgbake_oci import bases, compression, layouts, media_types, testing
 from imgbake_oci.bases import Base
 from imgbake_oci.compression import Compression, Format
 from imgbake_oci.configuring import configuration, timestamp
 from imgbake_oci.descriptor import Descriptor, Platform, platform
 from imgbake_oci.documents import descriptor_document, encoded
-from imgbake_oci.folders import Folders
+from imgbake_oci.stacking import stacked
 
 TAG = "latest"
 """What a layout calls its image."""
@@ -68,7 +69,7 @@ class Oci:
     kind: ClassVar[str] = "oci"
     version: ClassVar[int] = 1
     artifact: ClassVar[str] = "container"
-    phases: ClassVar[frozenset[str]] = frozenset()
+    phases: ClassVar[frozenset[str]] = frozenset({"build", "validate", "test"})
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -105,7 +106,7 @@ class Oci:
         return Artifact("container", root.digest, f"oci:{folder}", facts, tuple(needed), proof)
 
     def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
-        raise BakeError("the target 'oci' runs no commands", hint="the recipe refuses `test` on it")
+        testing.test(artifact, blueprint, ctx)
 
     def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
         folder = ctx.root / str(artifact.facts["layout"])
@@ -156,10 +157,11 @@ class Oci:
         """One platform's image: its layers, configuration and manifest, all in the store."""
         format = self._format()
         base = bases.fetch(blueprint.base, wanted, format, ctx)
-        added = self._layers(blueprint, base, format, ctx)
-        config = configuration(base, blueprint, [(name, made.diff_id) for name, made in added])
+        _require_runnable(blueprint, base)
+        added = stacked(blueprint, base, format, ctx)
+        config = configuration(base, blueprint, [(each.component, each.layer.diff_id) for each in added])
         config_data = encoded(config)
-        stack = (*base.layers, *(Descriptor(made.media_type, made.digest, made.size) for _, made in added))
+        stack = (*base.layers, *(each.layer.descriptor for each in added))
         document: dict[str, Any] = {
             "schemaVersion": 2,
             "mediaType": media_types.MANIFEST,
@@ -173,20 +175,6 @@ class Oci:
         digest = ctx.blobs.add_bytes(data)
         descriptor = Descriptor(media_types.MANIFEST, digest, len(data), platform=base.platform)
         return _Image(descriptor, base.platform, stack, document["config"]["digest"])
-
-    def _layers(
-        self, blueprint: Blueprint, base: Base, format: Format, ctx: RunContext
-    ) -> list[tuple[str, layers.Made]]:
-        """The layers of the components that copy files, each on top of those before it."""
-        copying = [layer for layer in blueprint.layers if layer.files]
-        below = Folders()
-        for said in bases.folders(base, ctx) if copying else ():
-            below.add(said)
-        made = []
-        for layer in copying:
-            made.append((layer.component, layers.make(layer, below, format, blueprint.epoch, ctx)))
-            below.add(made[-1][1].folders(ctx))
-        return made
 
     def _root(
         self, images: list[_Image], blueprint: Blueprint, ctx: RunContext
@@ -228,8 +216,24 @@ class _Image(msgspec.Struct, frozen=True):
     config: str
 
 
+def _require_runnable(blueprint: Blueprint, base: Base) -> None:
+    """Commands run on this machine's processor. Raises BakeError for another."""
+    host = bases.host()
+    runs = [layer.component for layer in blueprint.layers if layer.build or layer.validate]
+    if runs and (base.platform.os, base.platform.architecture) != (host.os, host.architecture):
+        hint = "bake it on such a machine, or leave that platform out"
+        raise BakeError(
+            f"component '{runs[0]}' can't run its commands for {base.platform} on {host}", hint=hint
+        )
+
+
 def _layer_document(layer: Layer) -> dict[str, Any]:
     document: dict[str, Any] = {"component": layer.component}
+    for phase in ("build", "validate", "test"):
+        if commands := getattr(layer, phase):
+            document[phase] = list(commands)
+    if layer.setup != Setup():
+        document["setup"] = msgspec.to_builtins(layer.setup)
     if layer.files:
         document["files"] = [_copy_document(copied) for copied in layer.files]
     if layer.env:

@@ -1,0 +1,39 @@
+"""The test phase: commands in a throw-away copy of the finished image, run as it says it is run."""
+
+from __future__ import annotations
+
+import msgspec
+
+from imgbake.api import Artifact, Blueprint, Commands, RunContext, StackLayer, StepError
+from imgbake_oci import documents, exporting
+from imgbake_oci.running import RUNNER
+
+
+def test(artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
+    """Runs the tests of every component. Raises StepError when one fails."""
+    stack, image = finished(artifact, ctx)
+    runner = ctx.runner(RUNNER)
+    for layer in blueprint.layers:
+        if not layer.test:
+            continue
+        ctx.log(f"-- {layer.component}: test")
+        setup = msgspec.structs.replace(layer.setup, user=None, workdir=None)
+        try:
+            runner.check(stack, msgspec.structs.replace(image, commands=layer.test, setup=setup), ctx)
+        except StepError as error:
+            message = f"component '{layer.component}': {error.message}"
+            raise StepError(message, hint=error.hint, tail=error.tail) from None
+
+
+def finished(artifact: Artifact, ctx: RunContext) -> tuple[tuple[StackLayer, ...], Commands]:
+    """The layers of a baked image for this machine, and no commands in the surroundings that it gives."""
+    _, manifest = exporting.one_platform(artifact, ctx.blobs, ctx.name)
+    config = documents.config(ctx.blobs.path(manifest.config.digest).read_bytes(), manifest, ctx.name)
+    said = config.whole.get("config") or {}
+    env = dict(line.split("=", 1) for line in said.get("Env") or ())
+    stack = tuple(
+        StackLayer(layer.digest, diff_id)
+        for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
+    )
+    surroundings = Commands((), env, str(said.get("User") or ""), str(said.get("WorkingDir") or "/"))
+    return stack, surroundings
