@@ -47,7 +47,8 @@ def read_documents(
 ) -> list[Document]:
     """The recipe, then what it includes. Files that cannot be read or parsed add faults instead.
 
-    `parsed` is the folder that keeps parsed TOML, if `keep`, for the next time. Raises UsageError when there is no recipe.
+    `parsed` is the folder that keeps parsed TOML, if `keep`, for the next time. Raises UsageError when
+    there is no recipe.
     """
     try:
         data = path.read_bytes()

@@ -56,8 +56,9 @@ def read(
 ) -> Loaded:
     """The recipe in this file. Whatever is wrong with its content is in the result's faults.
 
-    `given` are arguments of the command line, `parsed` is a folder that keeps parsed TOML between
-    runs; without `keep` it is only looked into. Raises UsageError when there is no such file, PluginError when a plugin breaks its contract.
+    `given` are arguments of the command line. `parsed` is a folder that keeps parsed TOML between runs;
+    without `keep` it is only looked into. Raises UsageError when there is no such file, PluginError when
+    a plugin breaks its contract.
     """
     faults: list[Fault] = []
     documents = read_documents(path, parsed, faults, keep=keep)
