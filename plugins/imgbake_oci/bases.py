@@ -63,8 +63,8 @@ def fetch(base: Artifact, platform: Platform | None, format: Format, ctx: RunCon
             raise BakeError(f"{base.reference} changed while it was used", hint="build again")
         config, layers = archive.fetch(format, ctx)
         return Base(_checked(config.platform, platform, base.reference), layers, config)
-    source = sources.opened(base.reference, ctx.root, ctx.check, ctx.progress)
-    return _fetch(source, base.digest, platform, ctx)
+    with sources.opened(base.reference, ctx.root, ctx.check, ctx.progress) as source:
+        return _fetch(source, base.digest, platform, ctx)
 
 
 def folders(base: Base, ctx: RunContext) -> Iterator[Added]:

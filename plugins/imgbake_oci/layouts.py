@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imgbake.api import BakeError, Blobs, UsageError
-from imgbake_oci import ustar
+from imgbake_oci import documents, ustar
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.documents import descriptor_document, encoded
 
 _REF_NAME = "org.opencontainers.image.ref.name"
+_MARKER = "oci-layout"
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 
 
@@ -24,15 +26,21 @@ def write(folder: Path, root: Descriptor, tag: str, needed: Sequence[str], blobs
     old image or the new one, whole; what only the old one needed is removed at the end.
     """
     place = folder / "blobs" / "sha256"
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / _MARKER, _VERSION)  # first: it says that the folder is ours
     place.mkdir(parents=True, exist_ok=True)
     for digest in needed:
         _link(digest, place / _hex(digest), blobs)
-    _replace(folder / "oci-layout", _VERSION)
     _replace(folder / "index.json", index(root, tag))
     wanted = {_hex(digest) for digest in needed}
     for path in place.iterdir():
         if path.name not in wanted:
             path.unlink(missing_ok=True)
+
+
+def files(needed: Sequence[str]) -> tuple[str, ...]:
+    """The files of a layout with these blobs, relative to its folder."""
+    return ("index.json", _MARKER, *(f"blobs/sha256/{_hex(digest)}" for digest in needed))
 
 
 def index(root: Descriptor, tag: str) -> bytes:
@@ -48,10 +56,23 @@ def index(root: Descriptor, tag: str) -> bytes:
     )
 
 
+def require_free(folder: Path) -> None:
+    """Raises UsageError when there is something that is neither an empty folder nor a layout."""
+    if not os.path.lexists(folder) or (folder / _MARKER).is_file():
+        return
+    unfinished = f".{_MARKER}."  # left by an interrupted build
+    if not folder.is_dir() or any(not path.name.startswith(unfinished) for path in folder.iterdir()):
+        hint = "choose another path, or remove it"
+        raise UsageError(f"{folder} is there, and is no OCI layout", hint=hint)
+
+
 def export_folder(to: Path, root: Descriptor, tag: str, needed: Sequence[str], blobs: Blobs) -> None:
-    """Writes a layout to a path where there is none yet, or another layout. Whole, or not at all."""
-    if to.exists() and not (to / "oci-layout").is_file() and (not to.is_dir() or any(to.iterdir())):
-        raise UsageError(f"{to} is there, and is no OCI layout", hint="choose another path, or remove it")
+    """Writes a layout to a path where there is none yet, or another of one image. Whole, or not at all."""
+    require_free(to)
+    if _count_images(to) > 1:
+        hint = "choose another path; `skopeo copy` puts an image beside others"
+        raise UsageError(f"{to} is a layout of several images, which would be lost", hint=hint)
+    to = to.resolve()  # a link to a folder stays a link
     beside = to.with_name(f".{to.name}.{secrets.token_hex(4)}")
     try:
         write(beside, root, tag, needed, blobs)
@@ -87,7 +108,7 @@ def export_archive(
             with source.open("rb") as content:
                 shutil.copyfileobj(content, out, 1 << 20)
             out.write(ustar.padding(size))
-        files = {"index.json": index(root, tag), "oci-layout": _VERSION, **(extra or {})}
+        files = {"index.json": index(root, tag), _MARKER: _VERSION, **(extra or {})}
         for file, data in files.items():
             out.write(headers.header(file.encode(), ustar.FILE, 0o644, 0, 0, len(data)))
             out.write(data + ustar.padding(len(data)))
@@ -106,6 +127,14 @@ def _whole(to: Path) -> Iterator[Path]:
         beside.replace(to)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _count_images(folder: Path) -> int:
+    """How many images a layout names; 0 where there is none that can be read."""
+    with contextlib.suppress(OSError, BakeError):
+        read = documents.manifest_or_index((folder / "index.json").read_bytes(), str(folder))
+        return len(read.manifests) if isinstance(read, documents.Index) else 0
+    return 0
 
 
 def _link(digest: str, to: Path, blobs: Blobs) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from imgbake.api import BakeError, digest
 from imgbake_oci import documents, tarfiles
 from imgbake_oci.compression import Damaged
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.reference import Reference, parse
+
+if TYPE_CHECKING:  # all of HTTP and TLS, which local bases don't need
+    from imgbake_oci.registry import Client, Watch
 
 Check = Callable[[], None]
 Progress = Callable[[int, int], None]
@@ -138,13 +142,11 @@ class LayoutArchive(Archive):
 class Remote:
     """An image in a registry (distribution-spec)."""
 
-    def __init__(self, reference: Reference, check: Check, progress: Progress) -> None:
-        from imgbake_oci.registry import Client, Watch
-
+    def __init__(self, client: Client, reference: Reference, watch: Watch) -> None:
         self.name = reference.familiar
         self._reference = reference
-        self._client = Client()
-        self._watch = Watch(check, progress)
+        self._client = client
+        self._watch = watch
 
     def manifest(self, digest: str) -> bytes:
         return self._client.manifest(self._reference, digest, self._watch)[1]
@@ -162,14 +164,24 @@ def split(reference: str) -> tuple[str, str, str]:
     return transport, path, tag
 
 
-def opened(reference: str, root: Path, check: Check, progress: Progress) -> Source:
+def is_remote(reference: str) -> bool:
+    """Is this base in a registry?"""
+    return not split(reference)[0]
+
+
+@contextlib.contextmanager
+def opened(reference: str, root: Path, check: Check, progress: Progress) -> Iterator[Source]:
     """The source that a base's reference names; docker archives are read by `docker_archive`."""
     transport, path, _ = split(reference)
     if transport == "oci":
-        return Layout(root / path, reference)
-    if transport == "oci-archive":
-        return LayoutArchive(root / path, reference)
-    return Remote(parse(reference), check, progress)
+        yield Layout(root / path, reference)
+    elif transport == "oci-archive":
+        yield LayoutArchive(root / path, reference)
+    else:
+        from imgbake_oci.registry import Client, Watch
+
+        with Client() as client:
+            yield Remote(client, parse(reference), Watch(check, progress))
 
 
 def _tagged(data: bytes, tag: str, name: str) -> Descriptor:

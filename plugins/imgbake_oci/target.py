@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -27,40 +27,21 @@ from imgbake.api import (
     RunContext,
     Setup,
 )
-from imgbake_oci import bases, compression, layouts, media_types, testing
+from imgbake.api import digest as digests
+from imgbake_oci import bases, compression, layouts, media_types, sources, testing
 from imgbake_oci.bases import Base
-from imgbake_oci.compression import Compression, Format
+from imgbake_oci.compression import Format
 from imgbake_oci.configuring import configuration, timestamp
 from imgbake_oci.descriptor import Descriptor, Platform, platform
 from imgbake_oci.documents import descriptor_document, encoded
+from imgbake_oci.options import Options
+from imgbake_oci.reference import parse
 from imgbake_oci.stacking import stacked
 
 TAG = "latest"
 """What a layout calls its image."""
 
 _ANNOTATION = "org.opencontainers.image."
-
-
-def _described(text: str) -> msgspec.Meta:
-    return msgspec.Meta(description=text)
-
-
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Options of a target with `uses = "oci"`."""
-
-    platforms: Annotated[
-        tuple[str, ...],
-        _described("Platforms as os/architecture[/variant]; several give an index. Default: the base's."),
-    ] = ()
-    tags: Annotated[tuple[str, ...], _described("References that `--push` pushes to.")] = ()
-    compression: Annotated[Compression, _described("How layers are compressed.")] = "gzip"
-    level: Annotated[int | None, _described("The compression's level; by default its fastest sound one.")] = (
-        None
-    )
-    annotations: Annotated[dict[str, str], _described("Annotations of the manifest and the index.")] = {}
-    layout: Annotated[
-        str, _described("Folder of the OCI layout; by default one below `.imgbake/images`.")
-    ] = ""
 
 
 class Oci:
@@ -74,8 +55,13 @@ class Oci:
     def __init__(self, options: Options) -> None:
         self._options = options
 
+    def outputs(self, image: str) -> tuple[str, ...]:
+        """The layout's folder, if the recipe names one."""
+        return (os.path.normpath(self._options.layout),) if self._options.layout else ()
+
     def lower(self, blueprint: Blueprint) -> Lowered:
         document = {
+            "layout": self._place(blueprint),
             "base": {"reference": blueprint.base.reference, "digest": blueprint.base.digest},
             "platforms": [
                 str(each) if each else f"as the base, or {bases.host()}" for each in self._platforms()
@@ -84,9 +70,8 @@ class Oci:
             "config": _plain(blueprint.config),
             "created": timestamp(blueprint.epoch),
             "compression": str(self._format()),
+            "annotations": self._annotations(blueprint),
         }
-        if self._options.annotations:
-            document["annotations"] = self._options.annotations
         text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
         return Lowered({"image.json": text + "\n"})
 
@@ -102,23 +87,22 @@ class Oci:
             "platforms": [str(image.platform) for image in images],
             "layers": [layer.digest for layer in images[0].layers],
         }
-        proof = (f"{folder}/index.json", f"{folder}/oci-layout")
+        proof = tuple(f"{folder}/{file}" for file in layouts.files(needed))
         return Artifact("container", root.digest, f"oci:{folder}", facts, tuple(needed), proof)
 
     def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
         testing.test(artifact, blueprint, ctx)
 
     def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
+        """Is the layout whole? What the store has lost of it is given back to it."""
         folder = ctx.root / str(artifact.facts["layout"])
         try:
-            index = (folder / "index.json").read_bytes()
-            for digest in artifact.blobs:
-                kept = folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
-                if not kept.exists() or not ctx.blobs.path(digest):
-                    return False
-        except (OSError, KeyError):
+            (folder / "oci-layout").stat()
+            if artifact.digest.encode() not in (folder / "index.json").read_bytes():
+                return False
+            return all(_is_kept(digest, folder / "blobs" / "sha256", ctx.blobs) for digest in artifact.blobs)
+        except OSError:
             return False
-        return artifact.digest.encode() in index
 
     def formats(self) -> tuple[str, ...]:
         return ("oci", "oci-archive", "docker-archive")
@@ -134,23 +118,25 @@ class Oci:
         return pushing.push(artifact, self._options.tags, ctx)
 
     def _platforms(self) -> tuple[Platform | None, ...]:
-        try:
-            return tuple(platform(text) for text in self._options.platforms) or (None,)
-        except ValueError as error:
-            raise BakeError(str(error)) from None
+        return tuple(platform(text) for text in self._options.platforms) or (None,)
 
     def _format(self) -> Format:
         return compression.chosen(self._options.compression, self._options.level)
 
-    def _folder(self, blueprint: Blueprint, root: Path) -> str:
+    def _place(self, blueprint: Blueprint) -> str:
         """The layout's folder, relative to the project."""
-        if not self._options.layout:
-            return f".imgbake/images/{blueprint.image}/{blueprint.target}"
-        folder = os.path.normpath(self._options.layout)
-        real = os.path.realpath(root / folder)
-        if folder == "." or not real.startswith(os.path.realpath(root) + os.sep):
-            hint = "name a folder of its own inside the project"
-            raise BakeError(f"the layout '{self._options.layout}' is not inside the project", hint=hint)
+        if self._options.layout:
+            return os.path.normpath(self._options.layout)
+        return f".imgbake/images/{blueprint.image}/{blueprint.target}"
+
+    def _folder(self, blueprint: Blueprint, root: Path) -> str:
+        """The same, once it is seen to lie in the project and to hold nothing else. Raises BakeError."""
+        folder = self._place(blueprint)
+        if not os.path.realpath(root / folder).startswith(os.path.realpath(root) + os.sep):
+            hint = "a symlink leads out of it: name another folder"
+            raise BakeError(f"the layout '{folder}' is not inside the project", hint=hint)
+        if self._options.layout:
+            layouts.require_free(root / folder)
         return folder
 
     def _image(self, blueprint: Blueprint, wanted: Platform | None, ctx: RunContext) -> _Image:
@@ -204,9 +190,25 @@ class Oci:
             "title": blueprint.image,
         }
         if blueprint.base.digest:
-            known |= {"base.name": blueprint.base.reference, "base.digest": blueprint.base.digest}
+            known["base.digest"] = blueprint.base.digest
+            if sources.is_remote(blueprint.base.reference):
+                known["base.name"] = str(parse(blueprint.base.reference))
         said = {**blueprint.config.annotations, **self._options.annotations}
         return dict(sorted(({_ANNOTATION + name: value for name, value in known.items()} | said).items()))
+
+
+def _is_kept(digest: str, folder: Path, blobs: Blobs) -> bool:
+    """Is a blob sound, in the layout and in the store? From the one it gets into the other.
+
+    Raises OSError when the layout lacks it.
+    """
+    kept = folder / digest.removeprefix("sha256:")
+    kept.stat()
+    try:
+        stored = blobs.path(digest)
+    except KeyError:
+        return blobs.add_file(kept) == digest
+    return stored.samefile(kept) or digests.of_file(kept) == digest
 
 
 class _Image(msgspec.Struct, frozen=True):

@@ -353,7 +353,7 @@ class Runner(Protocol):
         sink: LayerSink,
         ctx: RunContext,
     ) -> None:
-        """Runs commands on an image, and writes what they changed to the sink as a layer (image-spec, layer.md).
+        """Runs commands on an image, and writes what they changed to the sink as a layer (layer.md).
 
         `files` is a layer that this one takes in: what the same component copies. Raises StepError.
         """

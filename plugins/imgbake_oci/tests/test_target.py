@@ -331,6 +331,20 @@ def test_an_option_that_changes_rebuilds_and_is_explained(project: Project) -> N
         assert f"option {option.partition(' ')[0]} added" in project.build().stderr
 
 
+def test_equal_images_are_each_their_own(project: Project) -> None:
+    project.recipe(
+        '[images.one]\nbase = "scratch"\ntargets = ["t", "u"]\n'
+        '[images.two]\nbase = "scratch"\ntargets = ["t"]\n'
+        '[targets.t]\nuses = "oci"\n[targets.u]\nuses = "oci"\n'
+    )
+    project.build()
+    titles = [
+        baked(project, *each).manifest()["annotations"]["org.opencontainers.image.title"]
+        for each in (("one", "t"), ("one", "u"), ("two", "t"))
+    ]
+    assert titles == ["one", "one", "two"]
+
+
 def test_tags_alone_rebuild_nothing_that_matters(project: Project) -> None:
     recipe = (
         '[targets.t]\nuses = "oci"\ntags = ["example.com/a:{}"]\n'

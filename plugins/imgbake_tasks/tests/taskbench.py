@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -14,10 +15,21 @@ import msgspec
 import pytest
 
 from imgbake import digest
-from imgbake.contract import Artifact, Blobs, Completed, Entry, Part, PartsContext, RunContext, Step, Tree
+from imgbake.contract import (
+    Artifact,
+    Blobs,
+    Completed,
+    Entry,
+    Part,
+    PartsContext,
+    RunContext,
+    Runner,
+    Step,
+    Tree,
+)
 from imgbake.engine import process
 from imgbake.engine.secrets import Secrets
-from imgbake.errors import Interrupted, StepError
+from imgbake.errors import BakeError, Interrupted, StepError
 from imgbake.files import glob
 
 
@@ -164,6 +176,7 @@ class _Working(_Context):
         capture: bool = False,
         check: bool = True,
         shell: Sequence[str] = ("/bin/sh", "-c"),
+        timeout: float | None = None,
     ) -> Completed:
         self.check()
         argv = [*shell, command] if isinstance(command, str) else list(command)
@@ -173,7 +186,7 @@ class _Working(_Context):
             cwd=cwd or self.root,
             on_line=self.log,
             stop=self._stop,
-            deadline=self._bench.deadline,
+            deadline=min(self._bench.deadline, time.monotonic() + (timeout or math.inf)),
             capture=capture,
         )
         if check and ended.code:
@@ -191,6 +204,9 @@ class _Working(_Context):
             raise Interrupted
         if time.monotonic() > self._bench.deadline:
             raise StepError("timed out")
+
+    def runner(self, kind: str) -> Runner:
+        raise BakeError(f"no runner '{kind}' on a bench")
 
     def memo(self, parts: Sequence[Part], make: Callable[[], Artifact]) -> Artifact:
         return make()

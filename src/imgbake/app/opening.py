@@ -39,9 +39,10 @@ def open_project(
     """
     found = plugins.installed()
     path = request.file
-    state = path.parent / STATE
-    parsed = None if is_read_only and not state.exists() else state / "parsed"
-    loaded = recipe.read(path, given=request.args, environ=environ, kinds=found, parsed=parsed)
+    parsed = path.parent / STATE / "parsed"
+    loaded = recipe.read(
+        path, given=request.args, environ=environ, kinds=found, parsed=parsed, keep=not is_read_only
+    )
     drawn, more = graph.build(
         loaded.recipe,
         lambda task: _outputs(task, found),

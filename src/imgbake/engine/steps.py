@@ -171,18 +171,24 @@ class BakeWork:
 
     def run(self, ctx: Working) -> Artifact:
         plan, lowered = self.draw()
-        return self._target.bake(plan, lowered, ctx)
+        artifact = self._target.bake(plan, lowered, ctx)
+        self._watch(artifact)
+        return artifact
 
     def is_there(self, artifact: Artifact) -> bool:
         if not self._target.present(artifact, Looking(self._project, self._node)):
             return False
-        kept = (str(self._project.store.path(digest)) for digest in artifact.blobs)
-        for path in (*artifact.proof, *kept):
-            self._project.watch(path)
+        self._watch(artifact)
         return True
 
     def restore(self, artifact: Artifact) -> bool:
         return False
+
+    def _watch(self, artifact: Artifact) -> None:
+        """Notes the files whose removal or change would mean that it is to be made again."""
+        kept = (str(self._project.store.path(digest)) for digest in artifact.blobs)
+        for path in (*artifact.proof, *kept):
+            self._project.watch(path)
 
     def _scan(self, patterns: Sequence[str], exclude: Sequence[str], *, follow: bool) -> Tree:
         return self._project.files.tree(patterns, exclude, follow=follow)

@@ -42,10 +42,13 @@ class Section(msgspec.Struct, frozen=True):
         return At(self.files[name], (self.name, name))
 
 
-def read_documents(path: Path, parsed: Path | None, faults: list[Fault]) -> list[Document]:
+def read_documents(
+    path: Path, parsed: Path | None, faults: list[Fault], *, keep: bool = True
+) -> list[Document]:
     """The recipe, then what it includes. Files that cannot be read or parsed add faults instead.
 
-    `parsed` is the folder that keeps parsed TOML. Raises UsageError when there is no recipe.
+    `parsed` is the folder that keeps parsed TOML, if `keep`, for the next time. Raises UsageError when
+    there is no recipe.
     """
     try:
         data = path.read_bytes()
@@ -54,7 +57,7 @@ def read_documents(path: Path, parsed: Path | None, faults: list[Fault]) -> list
         raise UsageError(f"there is no recipe {path}", hint=hint) from None
     except OSError as error:
         raise UsageError(f"the recipe {path} cannot be read: {error.strerror}") from None
-    recipe = _document(str(path), data, parsed, faults)
+    recipe = _document(str(path), data, parsed, faults, keep)
     if recipe is None:
         return []
     documents = [recipe]
@@ -64,7 +67,7 @@ def read_documents(path: Path, parsed: Path | None, faults: list[Fault]) -> list
         except OSError as error:
             faults.append(Fault(at, f"{file} cannot be read: {error.strerror}", value=True))
             continue
-        document = _document(file, data, parsed, faults)
+        document = _document(file, data, parsed, faults, keep)
         documents += [document] if document else []
     return documents
 
@@ -79,7 +82,9 @@ def sections(documents: list[Document], faults: list[Fault]) -> dict[str, Sectio
     return found
 
 
-def _document(file: str, data: bytes, parsed: Path | None, faults: list[Fault]) -> Document | None:
+def _document(
+    file: str, data: bytes, parsed: Path | None, faults: list[Fault], keep: bool
+) -> Document | None:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -89,7 +94,7 @@ def _document(file: str, data: bytes, parsed: Path | None, faults: list[Fault]) 
         faults.append(Fault(None, "the file is not valid UTF-8", "save it as UTF-8", where=where))
         return None
     try:
-        table = parse(text, parsed)
+        table = parse(text, parsed, keep=keep)
     except (ValueError, RecursionError) as error:
         from imgbake.recipe.syntax import explained
 

@@ -23,8 +23,8 @@ _MOST_BYTES = 32 << 20
 _PASSWORD = re.compile(rb"://[^/\s\"'@]*:[^/\s\"'@]*@|https?://[^/\s\"'@]+@")
 
 
-def parse(text: str, folder: Path | None) -> dict[str, Any]:
-    """The tables of a TOML text, from the folder if it was parsed before.
+def parse(text: str, folder: Path | None, *, keep: bool = True) -> dict[str, Any]:
+    """The tables of a TOML text, from the folder if it was parsed before; it is kept there if `keep`.
 
     Raises ValueError (a TOMLDecodeError, mostly) or RecursionError when it cannot be parsed.
     """
@@ -34,8 +34,9 @@ def parse(text: str, folder: Path | None) -> dict[str, Any]:
     table = _load(file)
     if table is None:
         table = _parse(text)
-        with suppress(OSError):
-            _save(file, table)
+        if keep:
+            with suppress(OSError):
+                _save(file, table)
     return table
 
 

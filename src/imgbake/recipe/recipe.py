@@ -52,14 +52,16 @@ def read(
     environ: Mapping[str, str],
     kinds: Kinds,
     parsed: Path | None = None,
+    keep: bool = True,
 ) -> Loaded:
     """The recipe in this file. Whatever is wrong with its content is in the result's faults.
 
-    `given` are arguments of the command line, `parsed` is a folder that keeps parsed TOML between
-    runs. Raises UsageError when there is no such file, PluginError when a plugin breaks its contract.
+    `given` are arguments of the command line. `parsed` is a folder that keeps parsed TOML between runs;
+    without `keep` it is only looked into. Raises UsageError when there is no such file, PluginError when
+    a plugin breaks its contract.
     """
     faults: list[Fault] = []
-    documents = read_documents(path, parsed, faults)
+    documents = read_documents(path, parsed, faults, keep=keep)
     sources = {document.file: document.text for document in documents}
     empty = _recipe(path, documents)
     if faults:  # without one of the files, names of the others would be reported as unknown

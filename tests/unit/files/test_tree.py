@@ -173,7 +173,7 @@ class TestMemory:
         files = Files(root, memory)
         before = files.tree(["a"])
         files.save()
-        monkeypatch.setattr(hashing, "_of_small", None)  # whoever reads now fails
+        monkeypatch.setattr(hashing, "of_files", None)  # whoever reads now fails
         assert files.tree(["a"]) == before
         assert Files(root, memory).tree(["a"]) == before
 
