@@ -22,7 +22,7 @@ from imgbake_sandbox import kernel, namespaces, starting
 from imgbake_sandbox.failure import NOT_MADE, Failure
 from imgbake_sandbox.limits import Limits
 from imgbake_sandbox.records import Records
-from imgbake_sandbox.report import Writer
+from imgbake_sandbox.writer import Writer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _become_init(path: str, writer: Writer, limits: Limits, alive: int, terminal
                 os.set_inheritable(descriptor, True)
         os.execv(program, starting.arguments("init", path, *map(str, descriptors)))
     except OSError as error:
-        writer.failed(Failure("unshare", f"a root can't be made: {error}", error.errno))
+        writer.failed(Failure("mount", f"a root can't be made: {error}", error.errno))
     finally:
         os._exit(NOT_MADE)
 

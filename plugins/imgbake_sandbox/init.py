@@ -13,7 +13,7 @@ import time
 from imgbake_sandbox import kernel, launch, users
 from imgbake_sandbox.failure import NOT_MADE, Failure
 from imgbake_sandbox.records import Records
-from imgbake_sandbox.report import Writer
+from imgbake_sandbox.writer import Writer
 from imgbake_sandbox.root import Root
 
 TYPE_CHECKING = False

@@ -1,46 +1,44 @@
-"""What a sandbox writes down about itself, for the process that started it. See `Report`."""
+"""What a sandbox wrote down about itself. Its exit code alone can't tell a command's 125 from its own."""
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
+
+import msgspec
 
 from imgbake_sandbox import records
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from imgbake_sandbox.failure import Failure
+
+class Ended(msgspec.Struct, frozen=True):
+    """A command that ended: its exit code (128 and the number for a signal), and how long it took."""
+
+    code: int
+    seconds: float
 
 
-class Writer:
-    """Appends to a report, a record at a time, so that half of one is never taken for a whole.
+class Failed(msgspec.Struct, frozen=True):
+    """The sandbox, or a command in it, could not be started. For what can be done see `refusals.advice`."""
 
-    ended    the number of a command, its exit code, seconds
-    failed   the stage, the kernel's error number, a message: no (further) command was run
-    note     a line for the user
-    """
-
-    def __init__(self, file: int) -> None:
-        """`file` is an open descriptor, or -1 when nobody wants to know."""
-        self.file = file
-
-    def ended(self, number: int, code: int, seconds: float) -> None:
-        """A command has ended."""
-        self._write("ended", str(number), str(code), f"{seconds:.3f}")
-
-    def failed(self, failure: Failure) -> None:
-        """The sandbox, or a command, could not be started. Standard error says so too."""
-        self._write("failed", failure.stage, str(failure.number), failure.message)
-        _say(failure.message)
-
-    def note(self, text: str) -> None:
-        """Something that isn't as it should be, but works. Standard error says so too."""
-        self._write("note", text)
-        _say(text)
-
-    def _write(self, *record: str) -> None:
-        if self.file >= 0:
-            os.write(self.file, records.encode([record]))
+    stage: str  # spec, unshare, map, mount, overlay, user, command
+    number: int  # the kernel's error number, or 0
+    message: str
 
 
-def _say(text: str) -> None:
-    os.write(2, f"sandbox: {text}\n".encode("utf-8", "surrogateescape"))
+class Report(msgspec.Struct, frozen=True):
+    """The commands that ended, in order; what failed; and what works, but not as it should."""
+
+    ended: tuple[Ended, ...] = ()
+    failed: Failed | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Report:
+        """The report of a spec. Empty when the sandbox was killed before it could say anything."""
+        try:
+            found = records.Records(path.read_bytes())
+        except FileNotFoundError:
+            return cls()
+        ended = tuple(Ended(int(code), float(seconds)) for _, code, seconds in found.all("ended"))
+        failures = [Failed(stage, int(number), text) for stage, number, text in found.all("failed")]
+        notes = tuple(text for (text,) in found.all("note"))
+        return cls(ended, failures[0] if failures else None, notes)
