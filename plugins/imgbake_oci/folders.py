@@ -48,10 +48,8 @@ class Folders:
 
     def add(self, layer: Added) -> None:
         """Puts a layer on top."""
-        for path in layer.removed:
-            self._forget(path, itself=True)
-        for path in layer.emptied:
-            self._forget(path, itself=False)
+        if layer.removed or layer.emptied:
+            self._forget(frozenset(layer.removed), frozenset(layer.emptied))
         for path, attributes in layer.folders.items():
             self._links.pop(path, None)
             self._folders[path] = attributes
@@ -112,12 +110,21 @@ class Folders:
                 lines.append("/{} has {:04o} {}:{}".format(path, *known))
         return "\n".join(sorted(lines))
 
-    def _forget(self, path: str, *, itself: bool) -> None:
-        prefix = f"{path}/" if path else ""
+    def _forget(self, removed: frozenset[str], emptied: frozenset[str]) -> None:
         for known in (self._folders, self._links):
-            for below in [name for name in known if name.startswith(prefix) or (itself and name == path)]:
-                if below != path or itself:
-                    del known[below]
+            for path in [path for path in known if _is_hidden(path, removed, emptied)]:
+                del known[path]
+
+
+def _is_hidden(path: str, removed: frozenset[str], emptied: frozenset[str]) -> bool:
+    """Is a path, or a folder above it, removed, or a folder above it emptied?"""
+    while path:
+        if path in removed:
+            return True
+        path = path.rpartition("/")[0]
+        if path in emptied:
+            return True
+    return False
 
 
 def _with_parents(paths: Iterable[str]) -> set[str]:

@@ -192,6 +192,20 @@ def test_only_the_layer_of_a_changed_component_is_made_again(
     assert after[0] == before[0] and after[1] != before[1]
 
 
+def test_images_that_are_baked_at_once_make_a_shared_layer_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("one", os.urandom(2 * PIECE))
+    images = "".join(
+        f'[images.i{number}]\nbase = "scratch"\ncomponents = ["one"]\nlabels = {{ n = "{number}" }}\n'
+        for number in range(6)
+    )
+    project.recipe(f'[components.one]\nfiles = [{{ from = "one", to = "/opt/one" }}]\n{images}')
+    made = _made(monkeypatch)
+    project.build("-j", "6")
+    assert made == ["one"]
+
+
 def test_another_project_uses_the_layers_of_the_first(
     tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,12 +198,14 @@ class Working:
 
     def memo(self, parts: Sequence[Part], make: Callable[[], Artifact]) -> Artifact:
         key = fingerprint.of(parts)
-        known = self._project.store.record(key)
-        if known is not None and self._project.holds(known.blobs):
-            return known
-        artifact = make()
-        self._project.store.remember(key, artifact)
-        return artifact
+        with self._project.alone(key, self.check):
+            known = self._project.store.record(key)
+            if known is not None and self._project.holds(known.blobs):
+                return known
+            artifact = make()
+            self._project.store.remember(key, artifact)
+            self._project.store.flush()  # before the next thread looks
+            return artifact
 
     def close(self) -> None:
         """Removes the work folder and closes the log."""

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,6 +37,7 @@ from imgbake.store.store import Store
 
 STATE = ".imgbake"
 _LONGEST_NAME = 200
+_TICK = 0.2  # seconds between two looks at whether the build still goes on
 _LAST_SECOND = 253_402_300_799  # of the year 9999, the last that RFC 3339 can write
 _EPOCH_DIGITS = 20  # a number of more is not worth reading
 
@@ -70,6 +73,8 @@ class Project:
         self._warn = warn
         self._is_read_only = is_read_only
         self._store: Store | None = None
+        self._guard = threading.Lock()
+        self._busy: dict[str, threading.Lock] = {}
 
     @property
     def store(self) -> Store:
@@ -120,6 +125,21 @@ class Project:
         except KeyError:
             return False
         return True
+
+    @contextmanager
+    def alone(self, key: str, check: Callable[[], None]) -> Iterator[None]:
+        """Keeps other threads from doing the same thing until the block ends.
+
+        `check` is called while waiting for one that does; what it raises ends that.
+        """
+        with self._guard:
+            busy = self._busy.setdefault(key, threading.Lock())
+        while not busy.acquire(timeout=_TICK):
+            check()
+        try:
+            yield
+        finally:
+            busy.release()
 
     def log_file(self, node: str) -> Path:
         """Where the last log of a node is kept."""

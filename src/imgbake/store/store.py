@@ -192,6 +192,10 @@ class Store:
         """
         return self._index.gathering()
 
+    def flush(self) -> None:
+        """Writes what this thread has gathered in a transaction, for other threads to see."""
+        self._index.flush()
+
     def close(self) -> None:
         """Makes room if we made the store too large, and closes its index. A later use opens it again."""
         if not self._index.is_open:
