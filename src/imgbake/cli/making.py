@@ -115,7 +115,7 @@ def _make(
     wanted: _Wanted, jobs: int | None, keep_going: bool, force: bool, push: bool, shown: _Shown
 ) -> None:
     started = time.monotonic()
-    key = settled.key([wanted.kind, wanted.names, str(wanted.file), wanted.args, wanted.commits])
+    key = shortcut.key(wanted.kind, wanted.names, wanted.file, wanted.args, wanted.commits)
     found = None if force or push else settled.find(wanted.file.parent, key, os.environ)
     if found is not None:
         _show_settled(found, time.monotonic() - started, shown)
