@@ -17,9 +17,11 @@ from collections.abc import Iterable
 import msgspec
 
 from imgbake.api import BakeError, Copied
+from imgbake_oci.compression import Damaged
 from imgbake_oci.tarfiles import Head
 
 _MOST_LINKS = 40  # as Linux has it
+_MOST_NAMES = 1_000_000
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 
@@ -138,7 +140,11 @@ def _with_parents(paths: Iterable[str]) -> set[str]:
 
 
 def added_by(members: Iterable[Head]) -> Added:
-    """What the members of a layer say of folders. The last word on a path counts."""
+    """What the members of a layer say of folders. The last word on a path counts.
+
+    Raises Damaged for a layer with more of them than any image has: a few megabytes can hold so many
+    that they would fill the memory.
+    """
     folders: dict[str, Attributes] = {}
     links: dict[str, str] = {}
     removed: set[str] = set()
@@ -156,4 +162,6 @@ def added_by(members: Iterable[Head]) -> Added:
         elif member.kind == "symlink":
             folders.pop(path, None)
             links[path] = member.link
+        if len(folders) + len(links) + len(removed) + len(emptied) > _MOST_NAMES:
+            raise Damaged(f"it has more than {_MOST_NAMES:,} folders, symlinks and whiteouts")
     return Added(folders, links, tuple(sorted(removed)), tuple(sorted(emptied)))
