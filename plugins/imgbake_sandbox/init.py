@@ -13,8 +13,8 @@ import time
 from imgbake_sandbox import kernel, launch, users
 from imgbake_sandbox.failure import NOT_MADE, Failure
 from imgbake_sandbox.records import Records
-from imgbake_sandbox.writer import Writer
 from imgbake_sandbox.root import Root
+from imgbake_sandbox.writer import Writer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def _run(path: str, writer: Writer, terminal: int) -> int:
     for note in root.notes:
         writer.note(note)
     sys.meta_path.clear()  # nothing is imported from here on
-    root.enter()
-    root.furnish()
+    points = root.enter()
+    root.furnish(points)
     kernel.set_hostname(spec.one("hostname"))
     if spec.one("network") == "none":
         kernel.raise_loopback()
@@ -86,7 +86,7 @@ def _run(path: str, writer: Writer, terminal: int) -> int:
     try:
         return _Commands(spec, user, writer, signals, slave).run()
     finally:
-        root.clear()
+        root.clear(points)
 
 
 def _forbid_nested_namespaces() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from imgbake_sandbox import kernel, privileges, records
 from imgbake_sandbox.failure import NOT_EXECUTABLE, NOT_FOUND, Failure
@@ -51,6 +52,7 @@ def _prepare(spec: Records, user: User, terminal: str, tell: int) -> None:
             os.dup2(file, descriptor)
     else:
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        _give_output(user)
     privileges.become(
         user,
         shares_network=spec.one("network") == "host",
@@ -66,6 +68,16 @@ def _prepare(spec: Records, user: User, terminal: str, tell: int) -> None:
             "spec", f"user {user.uid} can't enter {folder}: {error.strerror}", error.errno
         ) from None
     kernel.reset_signals()
+
+
+def _give_output(user: User) -> None:
+    """Lets a user open /dev/stdout and /dev/stderr, which takes more than having them open."""
+    for descriptor in (1, 2):
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            try:
+                os.fchown(descriptor, user.uid, user.gid)
+            except PermissionError:
+                pass  # the pipe is of a user who isn't in here
 
 
 def _environment(spec: Records, user: User) -> dict[str, str]:

@@ -13,9 +13,13 @@ _FILE_MODE = 0o644
 
 
 class Points:
-    """Where mounts are put. What an image lacks for one is made, and removed again by `clear`."""
+    """Where mounts are put. What an image lacks for one is made, and removed again by `clear`.
+
+    The image must be the root when it is constructed.
+    """
 
     def __init__(self) -> None:
+        self._image = os.stat("/").st_dev
         self._attached: list[str] = []
         self._made: list[str] = []
 
@@ -51,7 +55,7 @@ class Points:
             self._make_folders(real if is_folder else os.path.dirname(real))
             if not is_folder and not os.path.exists(real):
                 os.close(os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE))
-                self._made.append(real)
+                self._note_made(real)
         except OSError as error:
             raise _failed(path, error) from None
         return real
@@ -60,6 +64,10 @@ class Points:
         if not os.path.exists(path):
             self._make_folders(os.path.dirname(path))
             os.mkdir(path, _FOLDER_MODE)
+            self._note_made(path)
+
+    def _note_made(self, path: str) -> None:
+        if os.stat(os.path.dirname(path)).st_dev == self._image:  # and not in what was mounted on it
             self._made.append(path)
 
 

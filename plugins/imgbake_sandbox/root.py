@@ -53,7 +53,6 @@ class Root:
         """`scratch` is any existing folder, which from now on can't be seen by this process."""
         self._spec = spec
         self._scratch = scratch
-        self._points = Points()
         self._incoming: list[tuple[str, int, bool]] = []  # target, mount, is it a folder?
         self._secrets: list[int] = []
         self._throw_away = -1  # a folder on disk that holds the upper folder, and must not
@@ -72,22 +71,23 @@ class Root:
         self.notes = self._system.notes
         self._mount_overlay(layers, upper, work)
 
-    def enter(self) -> None:
+    def enter(self) -> Points:
         """Makes it the root of this process. Nothing outside has a path any more."""
         os.chdir(f"{self._scratch}/root")
         kernel.pivot_root(".", ".")
         kernel.detach(".")
         os.chdir("/")
+        return Points()
 
-    def furnish(self) -> None:
+    def furnish(self, points: Points) -> None:
         """Puts everything in its place."""
         for path in _SYSTEM:
             require_folder(path)
-        self._system.furnish(self._points)
+        self._system.furnish(points)
         for (path,) in self._spec.all("tmpfs"):
-            self._put_tmpfs(path)
+            _put_tmpfs(path, points)
         for target, mounted, is_folder in self._incoming:
-            self._points.attach(mounted, target, is_folder=is_folder)
+            points.attach(mounted, target, is_folder=is_folder)
 
     def give_secrets(self, user: User) -> None:
         """Lets one user read the secrets."""
@@ -99,9 +99,9 @@ class Root:
             os.close(file)
         self._secrets = []
 
-    def clear(self) -> None:
+    def clear(self, points: Points) -> None:
         """Leaves in the upper folder only what commands put there. Nothing may run any more."""
-        self._points.clear()
+        points.clear()
         if self._remove:
             for name in ("upper", "work"):
                 self._remove(name, self._throw_away)
@@ -182,16 +182,17 @@ class Root:
             os.mkdir(name, _FOLDER_MODE, dir_fd=place)
         return os.open("upper", _FOLDER, dir_fd=place), os.open("work", _FOLDER, dir_fd=place)
 
-    def _put_tmpfs(self, path: str) -> None:
-        """An empty file system in memory, with the folders that the image has there (such as /run/lock)."""
-        kept = list(_folders(path)) if os.path.isdir(path) else []
-        self._points.mount("tmpfs", path, _MS_NARROW)
-        for relative, found in kept:
-            inner = os.path.join(path, relative)
-            if relative:
-                os.mkdir(inner)
-            _give(inner, found)
-            os.chmod(inner, stat.S_IMODE(found.st_mode))
+
+def _put_tmpfs(path: str, points: Points) -> None:
+    """An empty file system in memory, with the folders that the image has there (such as /run/lock)."""
+    kept = list(_folders(path)) if os.path.isdir(path) else []
+    points.mount("tmpfs", path, _MS_NARROW)
+    for relative, found in kept:
+        inner = os.path.join(path, relative)
+        if relative:
+            os.mkdir(inner)
+        _give(inner, found)
+        os.chmod(inner, stat.S_IMODE(found.st_mode))
 
 
 def _folders(path: str) -> Iterable[tuple[str, os.stat_result]]:
