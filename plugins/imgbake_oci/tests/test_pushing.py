@@ -131,8 +131,14 @@ def test_latest_is_the_tag_when_none_is_given(project: Project, registry: Regist
     assert registry.manifest("app:latest")
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
-@pytest.mark.parametrize("path", ["/blobs/uploads/", "/manifests/sha256", "/manifests/1"])
+@pytest.mark.parametrize(
+    ("status", "path"),
+    [
+        (401, "/blobs/uploads/"), (404, "/blobs/uploads/"), (500, "/blobs/uploads/"),
+        (403, "/manifests/sha256"), (500, "/manifests/sha256"),
+        (403, "/manifests/1"), (429, "/manifests/1"),
+    ],
+)  # fmt: skip
 def test_a_registry_that_refuses_leaves_no_tag(
     project: Project, registry: Registry, status: int, path: str
 ) -> None:
