@@ -73,14 +73,17 @@ class Project:
         self._warn = warn
         self._is_read_only = is_read_only
         self._store: Store | None = None
+        self._opening = threading.Lock()
         self._guard = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
 
     @property
     def store(self) -> Store:
-        """The content store, opened at its first use."""
+        """The content store, opened at its first use, whichever threads have it at once."""
         if self._store is None:
-            self._store = self._open_store()
+            with self._opening:
+                if self._store is None:
+                    self._store = self._open_store()
         return self._store
 
     @property
