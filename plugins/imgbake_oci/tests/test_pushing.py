@@ -17,7 +17,7 @@ import pytest
 from imgbake.testing.project import Project, Ran
 from imgbake.testing.registry import Access, Registry
 from imgbake_oci.registry import Retries, Timeouts, client
-from imgbake_oci.tests.baked import Baked, baked, program
+from imgbake_oci.tests.baked import Baked, baked, docker, program
 
 IMAGES = """
 [components.app]
@@ -248,3 +248,16 @@ def test_debians_registry_takes_it_and_skopeo_reads_it_there(project: Project, d
         )  # fmt: skip
         assert seen.returncode == 0, seen.stderr
         assert seen.stdout == image.blob(image.root["digest"])
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_docker_pulls_what_was_pushed(project: Project, debian: str, compression: str) -> None:
+    docker("info")
+    name = f"{debian}/shop/app:1"
+    image = _pushed(project, name, more=f'compression = "{compression}"\nannotations = {{ a = "b" }}')
+    try:
+        assert image.root["digest"] in docker("pull", name)
+        (seen,) = json.loads(docker("inspect", name))
+        assert seen["RootFS"]["Layers"] == image.config()["rootfs"]["diff_ids"]
+    finally:
+        docker("rmi", "--force", name)
