@@ -123,7 +123,7 @@ def _become_init(path: str, writer: Writer, limits: Limits, alive: int, terminal
 def _wait(init: int, signals: int) -> int:
     """Waits for the sandbox to end, and passes on signals. Returns its exit code."""
     while True:
-        number = kernel.next_signal(signals)
+        number, _ = kernel.next_signal(signals)
         if number == kernel.SIGCHLD:
             code = _ended(init)
             if code is not None:

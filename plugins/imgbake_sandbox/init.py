@@ -141,12 +141,12 @@ class _Commands:
 
     def _wait(self, child: int) -> int:
         while True:
-            number = kernel.next_signal(self._signals)
+            number, sender = kernel.next_signal(self._signals)
             if number == kernel.SIGCHLD:
                 code = _reap(child)
                 if code is not None:
                     return code
-            else:
+            elif not sender:  # commands have nothing to tell us
                 if number in _STOPPING:
                     self._stopped_by = number
                 _signal_group(child, number)

@@ -228,9 +228,13 @@ def signal_descriptor(*signals: int) -> int:
     return _checked(_libc.signalfd(-1, blocked, _SFD_CLOEXEC))
 
 
-def next_signal(descriptor: int) -> int:
-    """Waits for a signal and returns its number."""
-    return int.from_bytes(os.read(descriptor, _SIGNALFD_RECORD)[:4], sys.byteorder)
+def next_signal(descriptor: int) -> tuple[int, int]:
+    """Waits for a signal. Returns its number, and the process that sent it.
+
+    That is 0 for a process outside of our process namespace, and for the kernel.
+    """
+    words = memoryview(os.read(descriptor, _SIGNALFD_RECORD)).cast("I")
+    return words[0], words[3]
 
 
 def reset_signals() -> None:

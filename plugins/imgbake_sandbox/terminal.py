@@ -80,7 +80,7 @@ def _move_until(
     while True:
         for file, _ in poller.poll():
             if file == signals:
-                number = kernel.next_signal(signals)
+                number, _ = kernel.next_signal(signals)
                 code = ended() if number == kernel.SIGCHLD else None
                 if code is not None:
                     _drain(master)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -57,7 +58,10 @@ class Sandbox:
         """Gives everything to the user who runs the sandbox."""
         if self._user:
             for path in (self.place, *self.place.rglob("*")):
+                mode = path.lstat().st_mode
                 os.chown(path, *self._user, follow_symlinks=False)
+                if not stat.S_ISLNK(mode):
+                    path.chmod(stat.S_IMODE(mode))  # which the other clears of setuid
 
     def folder(self, name: str) -> Path:
         """A new folder of the user who runs the sandbox."""
