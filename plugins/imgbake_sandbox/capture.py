@@ -59,16 +59,14 @@ class Changes(msgspec.Struct, frozen=True):
     devices: tuple[str, ...] = ()
 
 
-def changes(
-    upper: int, lowers: Lowers, space: overlay.Space, left_out: Collection[str] = NEVER_CAPTURED
-) -> Changes:
+def changes(upper: int, lowers: Lowers, left_out: Collection[str] = NEVER_CAPTURED) -> Changes:
     """The changes in an open upper folder, on which nothing works any more.
 
     Nothing at the paths of `left_out` and below counts, nor does a new folder that holds nothing else:
     it was made to mount something in it. Raises StepError for what can't be in a layer, BakeError for an
     upper folder that our mounts don't make, and OSError.
     """
-    return _Capture(upper, lowers, space, frozenset(left_out)).changes()
+    return _Capture(upper, lowers, frozenset(left_out)).changes()
 
 
 class _Folder(msgspec.Struct, frozen=True, gc=False):
@@ -85,10 +83,9 @@ class _Folder(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Capture:
-    def __init__(self, upper: int, lowers: Lowers, space: overlay.Space, left_out: frozenset[str]) -> None:
+    def __init__(self, upper: int, lowers: Lowers, left_out: frozenset[str]) -> None:
         self._upper = upper
         self._lowers = lowers
-        self._space = space
         self._left_out = left_out
         self._changed: dict[str, Change] = {}
         self._folders: dict[str, Change] = {}  # every folder of the upper, changed or not
@@ -115,9 +112,9 @@ class _Capture:
         opened = os.open(folder.path or ".", _OPEN_FOLDER, dir_fd=self._upper)
         try:
             names = xattrs.names(opened)
-            if mark := overlay.foreign_mark(names, self._space):
+            if mark := overlay.foreign_mark(names):
                 raise _foreign(folder.path, mark)
-            replaced = folder.replaced or overlay.is_opaque(opened, names, self._space)
+            replaced = folder.replaced or overlay.is_opaque(opened, names)
             if folder.path:
                 self._add_folder(folder, _described(opened, folder.path, os.fstat(opened), names))
             with os.scandir(opened) as entries:
@@ -264,7 +261,7 @@ def _is_same_content(one: int, other: int) -> bool:
 
 def _foreign(path: str, mark: str) -> BakeError:
     message = f"the overlay's folder /{path} has the mark {mark}, which layers can't express"
-    return BakeError(message, hint="mount with redirect_dir=off,metacopy=off")
+    return BakeError(message, hint="mount with userxattr")
 
 
 def _unspeakable(path: str) -> StepError:

@@ -33,15 +33,17 @@ _NOT_POSSIBLE = {errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class Extracted(msgspec.Struct, frozen=True):
-    """How much was extracted: the number of members, and the bytes of their content."""
+    """How much was extracted: the number of members, and the bytes of their content.
+
+    overlayfs doesn't heed a root folder that hides all layers below it, so whoever mounts must.
+    """
 
     members: int
     size: int
+    hides_all: bool
 
 
-def extract(
-    layer: IO[bytes], folder: int, space: overlay.Space, check: Callable[[], None] = lambda: None
-) -> Extracted:
+def extract(layer: IO[bytes], folder: int, check: Callable[[], None] = lambda: None) -> Extracted:
     """Extracts an open layer, compressed or not, into an open and empty folder.
 
     `check` is called now and then, and what it raises ends the work. Raises Damaged for a layer that is
@@ -49,7 +51,7 @@ def extract(
     """
     start = layer.read(_MAGIC)
     layer.seek(0)
-    extraction = _Extraction(folder, space)
+    extraction = _Extraction(folder)
     try:
         with reader(layer, detect(start)) as content:
             stream = Forward(content)
@@ -63,9 +65,8 @@ def extract(
 
 
 class _Extraction:
-    def __init__(self, folder: int, space: overlay.Space) -> None:
+    def __init__(self, folder: int) -> None:
         self._confined = Confined(folder)
-        self._space = space
         self._folders = {"": _IMPLIED}  # by real path
         self._gone: list[str] = []
         self._opaque: list[str] = []
@@ -100,8 +101,8 @@ class _Extraction:
         """Puts whiteouts, and gives folders what belongs to them."""
         for path in self._gone:
             self._put_whiteout(path)
-        for path in self._opaque:
-            overlay.make_opaque(self._confined.place(path).folder, self._space)
+        for path in self._opaque:  # the marker's own, so that its folder is the parent
+            overlay.make_opaque(self._confined.place(path).folder)
         for path in {*self._folders, *self._confined.implied}:
             folder = self._confined.existing(path)
             if folder is not None:
@@ -109,7 +110,7 @@ class _Extraction:
                     _finish(folder, self._folders.get(path, _IMPLIED))
                 finally:
                     os.close(folder)
-        return Extracted(self._members, self._size)
+        return Extracted(self._members, self._size, hides_all=_OPAQUE in self._opaque)
 
     def _note_whiteout(self, path: str, name: str) -> None:
         if name == _OPAQUE:
@@ -128,7 +129,7 @@ class _Extraction:
         except FileExistsError:
             folder = self._confined.existing(place.real)
             if folder is not None:
-                overlay.make_opaque(folder, self._space)
+                overlay.make_opaque(folder)
                 os.close(folder)
 
     def _make(self, path: str, head: Head, stream: Forward, check: Callable[[], None]) -> None:

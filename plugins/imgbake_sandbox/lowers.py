@@ -26,12 +26,11 @@ class Found(NamedTuple):
 class Lowers:
     """Layers put together. To be closed. All raise OSError."""
 
-    def __init__(self, folders: Sequence[Path], space: overlay.Space) -> None:
-        """`folders` hold extracted layers, the topmost first, as in the option `lowerdir`."""
-        self._space = space
+    def __init__(self, folders: Sequence[Path]) -> None:
+        """`folders` hold extracted layers, the bottom one first."""
         self._roots: list[int] = []
         try:
-            for folder in folders:
+            for folder in reversed(folders):
                 self._roots.append(os.open(folder, _OPEN_FOLDER))
         except BaseException:
             self.close()
@@ -87,7 +86,7 @@ class Lowers:
     def _is_opaque(self, path: str, layer: int) -> bool:
         folder = os.open(path, _OPEN_FOLDER, dir_fd=self._roots[layer])
         try:
-            return overlay.is_opaque(folder, xattrs.names(folder), self._space)
+            return overlay.is_opaque(folder, xattrs.names(folder))
         finally:
             os.close(folder)
 

@@ -50,7 +50,7 @@ def test_layers_on_their_base_are_what_the_commands_saw(
     with trees.scratch(memory) as folder:
         lowers = [_base(folder / "base")]
         for number, commands in enumerate(components):
-            lowers.insert(0, _baked(folder, number, lowers, commands))
+            lowers.append(_baked(folder, number, lowers, commands))
 
 
 def _baked(folder: Path, number: int, lowers: list[Path], commands: list[tuple[Any, ...]]) -> Path:
@@ -65,7 +65,7 @@ def _baked(folder: Path, number: int, lowers: list[Path], commands: list[tuple[A
         found = trees.captured(upper, lowers)
         digest = trees.layer(found, upper, folder / f"{number}.tar.gz")
     extracted = trees.extracted(folder / f"{number}.tar.gz", folder / f"layer-{number}")
-    with trees.mounted([extracted, *lowers]) as root:
+    with trees.mounted([*lowers, extracted]) as root:
         assert trees.snapshot(root) == seen
         for names in linked:
             assert len({(root / name).lstat().st_ino for name in names}) == 1

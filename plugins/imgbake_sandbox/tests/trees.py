@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from imgbake_sandbox import kernel, overlay, removal
+from imgbake_sandbox import kernel, removal
 from imgbake_sandbox.capture import NEVER_CAPTURED, Changes, changes
 from imgbake_sandbox.extraction import extract
 from imgbake_sandbox.lowers import Lowers
@@ -52,15 +52,15 @@ def _entry(path: Path) -> tuple[Any, ...]:
 
 @contextlib.contextmanager
 def mounted(lowers: Sequence[Path], upper: Path | None = None) -> Iterator[Path]:
-    """An overlay of folders, the topmost first, as the sandbox mounts it. Skips where it can't be."""
+    """An overlay of folders, the bottom one first, as sandboxes mount it. Skips where it can't be."""
     with tempfile.TemporaryDirectory(dir=lowers[0].parent) as scratch:
         merged, work = Path(scratch, "merged"), Path(scratch, "work")
         merged.mkdir()
         work.mkdir()
-        folders = [*map(str, lowers), str(work)]  # two at least, or it is no overlay without an upper
-        options = f"lowerdir={':'.join(folders)},redirect_dir=off,metacopy=off,index=off"
+        folders = [*map(str, reversed(lowers)), str(work)]  # two at least: it takes that without upper
+        options = f"userxattr,index=off,lowerdir={':'.join(folders if upper is None else folders[:-1])}"
         if upper is not None:
-            options = f"{options.replace(f':{work},', ',')},upperdir={upper},workdir={work}"
+            options += f",upperdir={upper},workdir={work}"
         try:
             kernel.mount("overlay", str(merged), "overlay", 0, options)
         except OSError as error:
@@ -82,15 +82,10 @@ def memory(folder: Path) -> Iterator[Path]:
         kernel.detach(str(folder))
 
 
-def captured(
-    upper: Path,
-    lowers: Sequence[Path],
-    left_out: Sequence[str] = NEVER_CAPTURED,
-    space: overlay.Space = "trusted",
-) -> Changes:
+def captured(upper: Path, lowers: Sequence[Path], left_out: Sequence[str] = NEVER_CAPTURED) -> Changes:
     """The changes in an upper folder."""
-    with contextlib.closing(Lowers(lowers, space)) as below, opened(upper) as folder:
-        return changes(folder, below, space, left_out)
+    with contextlib.closing(Lowers(lowers)) as below, opened(upper) as folder:
+        return changes(folder, below, left_out)
 
 
 def layer(found: Changes, upper: Path, path: Path, epoch: int = 0) -> str:
@@ -99,11 +94,11 @@ def layer(found: Changes, upper: Path, path: Path, epoch: int = 0) -> str:
         return write(found, folder, path, Format("gzip", 1), epoch).digest
 
 
-def extracted(archive: Path, folder: Path, space: overlay.Space = "trusted") -> Path:
+def extracted(archive: Path, folder: Path) -> Path:
     """Extracts a layer into a new folder."""
     folder.mkdir()
     with opened(folder) as target, archive.open("rb") as file:
-        extract(file, target, space)
+        extract(file, target)
     return folder
 
 
