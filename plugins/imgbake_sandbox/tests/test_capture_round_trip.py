@@ -64,7 +64,8 @@ def _baked(folder: Path, number: int, lowers: list[Path], commands: list[tuple[A
         linked = _linked(upper)
         found = trees.captured(upper, lowers)
         digest = trees.layer(found, upper, folder / f"{number}.tar.gz")
-    extracted = trees.extracted(folder / f"{number}.tar.gz", folder / f"layer-{number}")
+    extracted = folder / f"layer-{number}"
+    trees.extracted(folder / f"{number}.tar.gz", extracted)
     with trees.mounted([*lowers, extracted]) as root:
         assert trees.snapshot(root) == seen
         for names in linked:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from imgbake_sandbox import kernel, removal
 from imgbake_sandbox.capture import NEVER_CAPTURED, Changes, changes
-from imgbake_sandbox.extraction import extract
+from imgbake_sandbox.extraction import Extracted, extract
 from imgbake_sandbox.lowers import Lowers
 from imgbake_sandbox.tars import Format
 from imgbake_sandbox.writing import write
@@ -94,12 +94,11 @@ def layer(found: Changes, upper: Path, path: Path, epoch: int = 0) -> str:
         return write(found, folder, path, Format("gzip", 1), epoch).digest
 
 
-def extracted(archive: Path, folder: Path) -> Path:
+def extracted(archive: Path, folder: Path) -> Extracted:
     """Extracts a layer into a new folder."""
     folder.mkdir()
     with opened(folder) as target, archive.open("rb") as file:
-        extract(file, target)
-    return folder
+        return extract(file, target)
 
 
 @contextlib.contextmanager
