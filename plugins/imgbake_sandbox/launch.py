@@ -76,8 +76,8 @@ def _give_output(user: User) -> None:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             try:
                 os.fchown(descriptor, user.uid, user.gid)
-            except PermissionError:
-                pass  # the pipe is of a user who isn't in here
+            except OSError:
+                pass  # the pipe, or the command, is of a user who isn't in here
 
 
 def _environment(spec: Records, user: User) -> dict[str, str]:

@@ -24,7 +24,7 @@ def decode(data: bytes) -> list[tuple[str, ...]]:
     words = data.decode("utf-8", "surrogateescape").split("\0")
     found = []
     at = 0
-    while at + 1 < len(words):
+    while at + 2 < len(words):
         values = at + 2
         end = values + int(words[at + 1])
         if end >= len(words):

@@ -92,14 +92,17 @@ def _number(text: str) -> int | None:
 
 
 def _lines(path: str, count: int) -> Iterator[list[str]]:
-    """The fields of each line that has so many. Nothing when the file isn't there or is none."""
+    """The fields of each line that has so many. Nothing when the file isn't there, or is none."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return
-    with open(file, encoding="utf-8", errors="surrogateescape") as lines:
-        if stat.S_ISREG(os.fstat(file).st_mode):
-            for line in lines.read(_MOST_BYTES).splitlines():
-                fields = line.split(":")
-                if len(fields) >= count:
-                    yield fields
+    try:
+        is_file = stat.S_ISREG(os.fstat(file).st_mode)
+        text = os.read(file, _MOST_BYTES) if is_file else b""
+    finally:
+        os.close(file)
+    for line in text.decode("utf-8", "surrogateescape").splitlines():
+        fields = line.split(":")
+        if len(fields) >= count:
+            yield fields
