@@ -51,6 +51,11 @@ class Chores:
         self.identity = identity
         self._ctx = ctx
 
+    def check(self) -> None:
+        """Raises what ends the step, if it must end."""
+        if self._ctx:
+            self._ctx.check()
+
     def extract(self, layer: Path, folder: Path) -> Extracted:
         """Extracts a layer into an empty folder. Raises Damaged too."""
         return self._do(_Extract(str(layer), str(folder)), Extracted)

@@ -66,17 +66,15 @@ class Rootfs:
         self._users = _users(chores.identity)
 
     @contextlib.contextmanager
-    def held(
-        self, layers: Sequence[str], blob: Callable[[str], Path], check: Callable[[], None]
-    ) -> Iterator[tuple[Path, ...]]:
+    def held(self, layers: Sequence[str], blob: Callable[[str], Path]) -> Iterator[tuple[Path, ...]]:
         """The folders of these layers (digests, the bottom one first), which stay as long as the block runs.
 
-        `blob` gives the file of a layer that must be extracted; `check` is called while it waits for
-        others. Layers of which nothing is seen are left out.
+        `blob` gives the file of a layer that must be extracted. Layers of which nothing is seen are left
+        out.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            found = self._all(_last_of_each(layers), blob, check, stack)
+            found = self._all(_last_of_each(layers), blob, stack)
             hiding = [number for number, each in enumerate(found) if each.extracted.hides_all]
             yield tuple(each.folder for each in found[hiding[-1] if hiding else 0 :])
 
@@ -107,24 +105,20 @@ class Rootfs:
         return freed
 
     def _all(
-        self,
-        layers: Sequence[str],
-        blob: Callable[[str], Path],
-        check: Callable[[], None],
-        stack: contextlib.ExitStack,
+        self, layers: Sequence[str], blob: Callable[[str], Path], stack: contextlib.ExitStack
     ) -> list[_Held]:
         """Every layer, locked until the stack is closed."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            waiting = [pool.submit(self._hold, layer, blob, check) for layer in layers]
+            waiting = [pool.submit(self._hold, layer, blob) for layer in layers]
         for done in waiting:
             if not done.exception():
                 stack.callback(os.close, done.result().lock)
         return [done.result() for done in waiting]
 
-    def _hold(self, layer: str, blob: Callable[[str], Path], check: Callable[[], None]) -> _Held:
+    def _hold(self, layer: str, blob: Callable[[str], Path]) -> _Held:
         name = layer.removeprefix("sha256:") + self._users
         while True:
-            check()
+            self._chores.check()
             if held := self._use(name):
                 return held
             lock = _locked(self._lock_path(name), fcntl.LOCK_EX)

@@ -48,7 +48,7 @@ def build(identity: Identity, place: Path, script: str, base: Sequence[Path]) ->
     upper, work, layer = place / "upper", place / "work", place / "layer.tar.gz"
     upper.mkdir()
     work.mkdir()
-    with Rootfs(place, chores).held(list(blobs), blobs.__getitem__, lambda: None) as lowers:
+    with Rootfs(place, chores).held(list(blobs), blobs.__getitem__) as lowers:
         command = Command(("/bin/sh", "-c", script))
         spec = Spec(identity=identity, lowers=lowers, upper=upper, work=work, commands=(command,))
         ran = subprocess.run(
