@@ -103,6 +103,7 @@ def _terminal() -> Terminal:
 
 def _become_init(path: str, writer: Writer, limits: Limits, alive: int, terminal: int) -> NoReturn:
     try:
+        os.setsid()  # signals to our group come through `_wait` alone
         for note in limits.apply():
             writer.note(note)
         kernel.unshare(kernel.CLONE_NEWNS)

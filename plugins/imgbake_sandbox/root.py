@@ -19,11 +19,12 @@ from imgbake_sandbox import kernel
 from imgbake_sandbox.failure import Failure
 from imgbake_sandbox.points import Points, require_folder
 from imgbake_sandbox.system import System
+from imgbake_sandbox.union import Union
 from imgbake_sandbox.users import unmapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
 
     from imgbake_sandbox.records import Records
     from imgbake_sandbox.users import User
@@ -35,7 +36,6 @@ _SYSTEM = ("/proc", "/sys", "/dev")
 _RESOLVER = "/etc/resolv.conf"
 _HOSTS = "/etc/hosts"
 _LOOPBACK = b"127.0.0.1\tlocalhost\n::1\tlocalhost\n"
-_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _FOLDER_MODE = 0o755
 _SHARED_MODE = 0o1777
@@ -55,10 +55,7 @@ class Root:
         self._scratch = scratch
         self._incoming: list[tuple[str, int, bool]] = []  # target, mount, is it a folder?
         self._secrets: list[int] = []
-        self._throw_away = -1  # a folder on disk that holds the upper folder, and must not
-        self._remove: Callable[[str, int], None] | None = None
-        layers = [_opened(path) for (path,) in spec.all("lower")]
-        upper, work = (_opened(path) if path else -1 for path in (spec.one("upper"), spec.one("work")))
+        self._union = Union(spec)
         for source, target, access in spec.all("bind"):
             self._bring(source, target, _NARROW if access == "write" else _NARROW | kernel.MOUNT_RDONLY)
         texts = self._texts()
@@ -69,11 +66,14 @@ class Root:
             self._bring_secret(f"secret-{number}", target, os.environb.get(variable.encode(), b""))
         self._system = System(scratch)
         self.notes = self._system.notes
-        self._mount_overlay(layers, upper, work)
+        os.chdir(scratch)
+        os.mkdir("root")
+        self._make_points("points")
+        self._union.mount("root", "points")
 
     def enter(self) -> Points:
         """Makes it the root of this process. Nothing outside has a path any more."""
-        os.chdir(f"{self._scratch}/root")
+        os.chdir("root")
         kernel.pivot_root(".", ".")
         kernel.detach(".")
         os.chdir("/")
@@ -102,9 +102,7 @@ class Root:
     def clear(self, points: Points) -> None:
         """Leaves in the upper folder only what commands put there. Nothing may run any more."""
         points.clear()
-        if self._remove:
-            for name in ("upper", "work"):
-                self._remove(name, self._throw_away)
+        self._union.clear()
 
     def _bring(self, source: str, target: str, attributes: int) -> None:
         try:
@@ -116,7 +114,7 @@ class Root:
     def _texts(self) -> dict[str, bytes]:
         hosts = _host_text(_HOSTS) if self._spec.one("network") == "host" else b""
         name = f"127.0.1.1\t{self._spec.one('hostname')}\n".encode()
-        texts = {_HOSTS: (hosts or _LOOPBACK) + name}
+        texts = {_HOSTS: (hosts or _LOOPBACK).rstrip(b"\n") + b"\n" + name}
         resolver = _host_text(_RESOLVER)
         return texts | {_RESOLVER: resolver} if resolver else texts
 
@@ -132,27 +130,6 @@ class Root:
             os.fchmod(file.fileno(), mode)
         return path
 
-    def _mount_overlay(self, layers: Sequence[int], upper: int, work: int) -> None:
-        """Mounts the overlay at `root`. Its options must fit in a page, so folders get short names."""
-        os.chdir(self._scratch)
-        os.mkdir("root")
-        self._make_points("points")
-        if upper < 0:
-            upper, work = self._upper_to_throw_away(work)
-        lower = [str(number) for number in range(len(layers))]
-        for name, folder in zip([*lower, "upper", "work"], [*layers, upper, work], strict=True):
-            os.symlink(f"/proc/self/fd/{folder}", name)
-        below = ":".join([*reversed(lower), "points"])
-        options = f"userxattr,index=off,volatile,lowerdir={below},upperdir=upper,workdir=work"
-        try:
-            kernel.mount("overlay", "root", "overlay", kernel.MS_NODEV, options)
-        except OSError as error:
-            raise Failure("overlay", f"overlayfs can't be mounted: {error.strerror}", error.errno) from None
-        for folder in (*layers, upper, work):
-            if folder != self._throw_away:
-                os.close(folder)
-        os.chdir("/")
-
     def _make_points(self, name: str) -> None:
         folders = [*_SYSTEM, *(path for (path,) in self._spec.all("tmpfs"))]
         files: list[str] = []
@@ -164,23 +141,6 @@ class Root:
                 os.chmod(name + path, _SHARED_MODE)
         for path in files:
             os.close(os.open(name + os.path.normpath(path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
-
-    def _upper_to_throw_away(self, work: int) -> tuple[int, int]:
-        """Upper and work folder in memory; on disk before Linux 6.6, whose tmpfs has no user attributes."""
-        os.mkdir("memory")
-        place = os.open("memory", _FOLDER)
-        try:
-            os.setxattr("memory", "user.imgbake", b"")
-        except OSError:
-            if work < 0:
-                raise Failure("spec", "without an upper folder, this kernel needs a work folder") from None
-            from imgbake_sandbox import removal  # few kernels need it, and later nothing can be imported
-
-            place = self._throw_away = work
-            self._remove = removal.remove
-        for name in ("upper", "work"):
-            os.mkdir(name, _FOLDER_MODE, dir_fd=place)
-        return os.open("upper", _FOLDER, dir_fd=place), os.open("work", _FOLDER, dir_fd=place)
 
 
 def _put_tmpfs(path: str, points: Points) -> None:
@@ -215,13 +175,6 @@ def _give(path: str, like: os.stat_result) -> None:
         os.chown(path, like.st_uid, like.st_gid)
     except OSError:
         pass  # the map has no such owner, so it stays root's
-
-
-def _opened(path: str) -> int:
-    try:
-        return os.open(path, _FOLDER)
-    except OSError as error:
-        raise Failure("spec", f"'{path}' can't be opened: {error.strerror}", error.errno) from None
 
 
 def _host_text(path: str) -> bytes:

@@ -143,6 +143,6 @@ def _protect_proc() -> None:
 
 def _hide(path: str) -> None:
     if os.path.isdir(path):
-        kernel.mount("tmpfs", path, "tmpfs", _MS_QUIET | kernel.MS_RDONLY, "size=0,mode=0555")
+        kernel.mount("tmpfs", path, "tmpfs", _MS_QUIET | kernel.MS_RDONLY, "mode=0555")
     elif os.path.exists(path):
         kernel.attach_mount(kernel.clone_mount("/dev/null", _DEVICE), path)

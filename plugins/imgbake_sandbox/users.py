@@ -57,7 +57,7 @@ def _find_user(name: str, passwd: str) -> User:
             return User(uid, gid, [], fields[5] or "/")
     if number is None:
         raise Failure("user", f"the image has no user '{name}' in {passwd}")
-    return User(number, 0, [], "/root" if number == 0 else "/")
+    return User(number, 0, [], "/")
 
 
 def _find_group(name: str, group: str) -> int:

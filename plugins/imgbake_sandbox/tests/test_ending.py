@@ -69,6 +69,14 @@ def test_a_command_is_told_to_end_and_its_code_is_passed_on(sandbox: Sandbox, ma
     assert not sleepers(mark)
 
 
+def test_a_signal_to_the_group_arrives_once(sandbox: Sandbox, mark: str) -> None:
+    script = f"trap 'echo told' TERM; sleep {mark} & wait; sleep 0.3; echo end"
+    process = sandbox.start(sandbox.spec(script), start_new_session=True)
+    assert until(lambda: sleepers(mark))
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.communicate(timeout=20)[0] == "told\nend\n"
+
+
 def test_no_further_command_runs_after_the_signal(sandbox: Sandbox, mark: str) -> None:
     process = sandbox.start(sandbox.spec(f"sleep {mark}; true", "echo never"))
     assert until(lambda: sleepers(mark))

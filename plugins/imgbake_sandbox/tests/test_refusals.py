@@ -164,7 +164,8 @@ def test_a_container_that_hides_parts_of_proc_lends_its_own(one_sandbox: Sandbox
     pid = os.getpid()
     outside = f"/proc/{pid}"
     spec = one_sandbox.spec(
-        f"test -d {outside} && echo seen; cat /proc/self/comm; cat {outside}/environ; ls {outside}/root/; true",
+        f"test -d {outside} && echo seen; cat /proc/self/comm",
+        f"cat {outside}/environ; ls {outside}/root/; true",
         "echo 1 > /proc/self/oom_score_adj; echo x > /dev/stdout",
     )
     command = one_sandbox.command(spec)
