@@ -16,6 +16,7 @@ import pytest
 
 from imgbake_sandbox import removal
 from imgbake_sandbox.identity import candidates
+from imgbake_sandbox.tests import bases
 from imgbake_sandbox.tests.sandboxes import BUSYBOX, Sandbox, as_ordinary, as_ourselves, as_root
 
 
@@ -68,3 +69,11 @@ def one_sandbox(places: Callable[[], Path]) -> Sandbox:
     if not BUSYBOX:
         pytest.skip("busybox is not installed")
     return Sandbox(places(), next(candidates()), sys.executable, None)
+
+
+@pytest.fixture(scope="session")
+def sandbox_base(places: Callable[[], Path]) -> Path:
+    """A layer with busybox, and files of several owners."""
+    if not BUSYBOX:
+        pytest.skip("busybox is not installed")
+    return bases.write(places() / "base.tar")

@@ -18,23 +18,6 @@ from imgbake_sandbox.tests.trees import needs_root, operations
 components = st.lists(st.lists(operations, min_size=1, max_size=15), min_size=1, max_size=3)
 
 
-def _base(folder: Path) -> Path:
-    """A tree with some of everything."""
-    for name in ("a/a/a", "a/b", "b", "-"):
-        (folder / name).mkdir(parents=True)
-    for number, name in enumerate(["a/a/a/c", "a/a/c", "a/b/a", "a/b/c", "b/a", "b/b", "c"]):
-        (folder / name).write_bytes(b"x" * number * 1000)
-    (folder / "b/-").symlink_to("../a")
-    (folder / "b/c").hardlink_to(folder / "a/b/a")
-    (folder / "a/c").hardlink_to(folder / "a/b/a")
-    (folder / "b/a").chmod(0o4755)
-    os.chown(folder / "a/b", 33, 33)
-    os.setxattr(folder / "b/b", "security.capability", trees.CAPABILITY)
-    os.setxattr(folder / "a/a", "user.a", b"x")
-    os.mkfifo(folder / "-/b")
-    return folder
-
-
 @pytest.fixture
 def memory(tmp_path: Path) -> Iterator[Path]:
     with trees.memory(tmp_path / "memory") as folder:
@@ -48,7 +31,7 @@ def test_layers_on_their_base_are_what_the_commands_saw(
     memory: Path, components: list[list[tuple[Any, ...]]]
 ) -> None:
     with trees.scratch(memory) as folder:
-        lowers = [_base(folder / "base")]
+        lowers = [trees.some_of_everything(folder / "base")]
         for number, commands in enumerate(components):
             lowers.append(_baked(folder, number, lowers, commands))
 

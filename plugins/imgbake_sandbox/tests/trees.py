@@ -121,6 +121,23 @@ def scratch(parent: Path) -> Iterator[Path]:
         removal.remove_path(folder)
 
 
+def some_of_everything(folder: Path) -> Path:
+    """Fills a new folder."""
+    for name in ("a/a/a", "a/b", "b", "-"):
+        (folder / name).mkdir(parents=True)
+    for number, name in enumerate(["a/a/a/c", "a/a/c", "a/b/a", "a/b/c", "b/a", "b/b", "c"]):
+        (folder / name).write_bytes(b"x" * number * 1000)
+    (folder / "b/-").symlink_to("../a")
+    (folder / "b/c").hardlink_to(folder / "a/b/a")
+    (folder / "a/c").hardlink_to(folder / "a/b/a")
+    (folder / "b/a").chmod(0o4755)
+    os.chown(folder / "a/b", 33, 33)
+    os.setxattr(folder / "b/b", "security.capability", CAPABILITY)
+    os.setxattr(folder / "a/a", "user.a", b"x")
+    os.mkfifo(folder / "-/b")
+    return folder
+
+
 names = st.sampled_from(["a", "b", "c", "-", "é", "n" * 120])
 contents = st.sampled_from([b"", b"x", b"y", b"x" * 5000, bytes(range(256)) * 300])
 values = st.sampled_from([b"", b"x", bytes(range(256))])
