@@ -61,7 +61,7 @@ class Union:
                 self._remove(name, self._on_disk)
 
     def _to_throw_away(self) -> list[int]:
-        """An upper and a work folder: in memory, or on disk where tmpfs has no user attributes (before 6.6)."""
+        """An upper and a work folder: in memory, or on disk where tmpfs lacks attributes (before 6.6)."""
         os.mkdir("memory")
         place = _opened("memory")
         try:
