@@ -23,6 +23,7 @@ import measuring
 from subject import Built, Subject
 
 KIB = 1 << 10
+_SMALLEST = {"cache": 128, "project": 320}  # KiB: the sources have to fit
 Trials = Iterator[list[str]]  # what is wrong with each of them
 
 
@@ -186,7 +187,7 @@ def _full(course: Course, which: str) -> Trials:
     """Disks of growing size, each too small for a build until it grows, up to one that is large enough."""
     subject = course.copy()
     place = subject.cache if which == "cache" else subject.root
-    for size in itertools.count(128, 128):
+    for size in itertools.count(_SMALLEST[which], 64):
         subject.forget()
         place.mkdir(exist_ok=True)
         with _mounted(place, "-t", "tmpfs", "-o", f"size={size * KIB}", "tmpfs"):
