@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -32,6 +32,7 @@ NEVER_CAPTURED = ("dev", "proc", "run", "sys", "tmp")
 """The folders that belong to a running system and not to its image."""
 
 _PERMISSIONS = 0o7777
+_OF_A_SYMLINK = 0o777
 _STEP = 1 << 20
 _WHITEOUT = ".wh."
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -108,7 +109,7 @@ class _Capture:
         return Changes(members, tuple(sorted(self._devices)))
 
     def _look_through(self, folder: _Folder) -> Iterator[_Folder]:
-        """Takes note of a folder and all that is in it, but for the folders that it returns."""
+        """Takes note of a folder and what is in it, but for the folders that it returns."""
         opened = os.open(folder.path or ".", _OPEN_FOLDER, dir_fd=self._upper)
         try:
             names = xattrs.names(opened)
@@ -121,30 +122,30 @@ class _Capture:
                 found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
         finally:
             os.close(opened)
-        prefix = f"{folder.path}/" if folder.path else ""
-        for name, status in found.items():
-            below = self._lowers.find(prefix + name, folder.layers)
-            if self._is_folder(folder.path, prefix + name, status, below):
-                yield _Folder(prefix + name, below, replaced)
+        yield from self._look_at_names(folder, found, replaced)
         if replaced:
             for name in self._lowers.names(folder.path, folder.layers) - found.keys():
-                self._add_gone(prefix + name)
+                self._add_gone(_joined(folder.path, name))
 
-    def _is_folder(self, parent: str, path: str, status: os.stat_result, below: Found | None) -> bool:
-        """Says whether it is a folder to be looked through; takes note of anything else."""
-        if path in self._left_out:
-            self._mounted_in.add(parent)
-            return False
-        if overlay.is_whiteout(status):
-            if below:
-                self._add_gone(path)
-            return False
-        if path.startswith(_WHITEOUT, len(parent) and len(parent) + 1):
-            raise _unspeakable(path)
-        if not stat.S_ISDIR(status.st_mode):
-            self._add(path, status, below)
-            return False
-        return True
+    def _look_at_names(
+        self, folder: _Folder, found: Mapping[str, os.stat_result], replaced: bool
+    ) -> Iterator[_Folder]:
+        for name, status in found.items():
+            path = _joined(folder.path, name)
+            if path in self._left_out:
+                self._mounted_in.add(folder.path)
+                continue
+            below = self._lowers.find(path, folder.layers)
+            if overlay.is_whiteout(status):
+                if below:
+                    self._add_gone(path)
+                continue
+            if name.startswith(_WHITEOUT):
+                raise _unspeakable(path)
+            if stat.S_ISDIR(status.st_mode):
+                yield _Folder(path, below, replaced)
+            else:
+                self._add(path, status, below)
 
     def _add_folder(self, folder: _Folder, change: Change) -> None:
         self._folders[change.path] = change
@@ -185,7 +186,7 @@ class _Capture:
 
     def _is_same(self, change: Change, below: Found | None) -> bool:
         """Is it what was there before? Modification times don't count."""
-        if below is None or change.mode != below.stat.st_mode & _PERMISSIONS:
+        if below is None:
             return False
         if change.kind == "file" and change.size != below.stat.st_size:
             return False
@@ -213,11 +214,15 @@ class _Capture:
             parent = parent.rpartition("/")[0]
 
 
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
 def _looked_at(root: int, path: str, status: os.stat_result) -> Change:
     """What is at this path, without its content."""
     if stat.S_ISLNK(status.st_mode):
         link = os.readlink(path, dir_fd=root)
-        return Change(path, "symlink", _PERMISSIONS & 0o777, (status.st_uid, status.st_gid), link=link)
+        return Change(path, "symlink", _OF_A_SYMLINK, (status.st_uid, status.st_gid), link=link)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         return Change(path, "fifo", status.st_mode & _PERMISSIONS, (status.st_uid, status.st_gid))
     opened = os.open(path, _OPEN_FILE, dir_fd=root)

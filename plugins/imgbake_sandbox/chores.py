@@ -25,6 +25,7 @@ from imgbake_sandbox.capture import NEVER_CAPTURED, changes
 from imgbake_sandbox.extraction import Extracted, extract
 from imgbake_sandbox.identity import Identity
 from imgbake_sandbox.lowers import Lowers
+from imgbake_sandbox.settling import settle
 from imgbake_sandbox.tars import Added, Damaged, Format, Packed
 from imgbake_sandbox.writing import added, write
 
@@ -35,11 +36,14 @@ Done = TypeVar("Done", covariant=True)
 
 
 class Captured(msgspec.Struct, frozen=True):
-    """A layer that was written: its digests and sizes, and what it says of folders to those above."""
+    """A layer that was written: its digests and sizes, and what it says of folders to those above.
+
+    The upper folder is now what extracting the layer would have given, see `Rootfs.adopt`.
+    """
 
     packed: Packed
     added: Added
-    members: int  # none when nothing changed
+    extracted: Extracted  # without members when nothing changed
     devices: tuple[str, ...]  # what was left out, relative to the image's root
 
 
@@ -69,14 +73,17 @@ class Chores:
         epoch: int,
         left_out: Sequence[str] = NEVER_CAPTURED,
     ) -> Captured:
-        """Writes what changed in an upper folder on layers, the bottom one first, to a new file."""
+        """Writes what changed in an upper folder on layers, the bottom one first, to a new file.
+
+        Nothing at the paths of `left_out` and below is captured.
+        """
         below = tuple(map(str, lowers))
         chore = _Capture(str(upper), below, tuple(left_out), str(layer), format, epoch)
         return self._do(chore, Captured)
 
-    def remove(self, path: Path) -> None:
-        """Removes a file, or a folder and all that is in it."""
-        self._do(_Remove(str(path)), _Removed)
+    def remove(self, *paths: Path) -> None:
+        """Removes files, and folders with all that is in them. Those that aren't there are no error."""
+        self._do(_Remove(tuple(map(str, paths))), _Removed)
 
     def _do(self, chore: _Chore[Result], result: type[Result]) -> Result:
         if self.identity.kind == "root":
@@ -158,7 +165,7 @@ class _Capture(msgspec.Struct, frozen=True, tag="capture"):
             with contextlib.closing(Lowers([Path(lower) for lower in self.lowers])) as lowers:
                 found = changes(upper, lowers, self.left_out)
             packed = write(found, upper, Path(self.layer), self.format, self.epoch, each)
-        return Captured(packed, added(found), len(found.members), found.devices)
+            return Captured(packed, added(found), settle(found, upper, self.epoch), found.devices)
 
 
 class _Removed(msgspec.Struct, frozen=True):
@@ -166,10 +173,11 @@ class _Removed(msgspec.Struct, frozen=True):
 
 
 class _Remove(msgspec.Struct, frozen=True, tag="remove"):
-    path: str
+    paths: tuple[str, ...]
 
     def do(self, watcher: _Watcher) -> _Removed:
-        removal.remove_path(Path(self.path))
+        for path in self.paths:
+            removal.remove_path(Path(path))
         return _Removed()
 
 

@@ -78,6 +78,24 @@ class Rootfs:
             hiding = [number for number, each in enumerate(found) if each.extracted.hides_all]
             yield tuple(each.folder for each in found[hiding[-1] if hiding else 0 :])
 
+    def adopt(self, layer: str, folder: Path, extracted: Extracted) -> None:
+        """Takes over a folder that is what extracting this layer (a digest) would give.
+
+        It must lie on the file system of the store. Nothing is done with it where the layer is in use
+        already, or being made.
+        """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = layer.removeprefix("sha256:") + self._users
+        lock = _locked(self._lock_path(name), fcntl.LOCK_EX)
+        if lock is None:
+            return
+        try:
+            if not self._whole(name, lock):
+                self._set_aside(self._folder / name, self._part_path(name))
+                self._finish(name, folder, extracted, lock)
+        finally:
+            os.close(lock)
+
     def layers(self) -> list[Layer]:
         """What is there, for all maps of ids, least recently used first."""
         found = []
@@ -136,34 +154,44 @@ class Rootfs:
         lock = _locked(self._lock_path(name), fcntl.LOCK_SH) if folder.is_dir() else None
         if lock is None:
             return None
-        note = _read(lock)
-        if not (note and note.is_whole and folder.is_dir()):
+        try:
+            note = self._whole(name, lock)
+            if note and note.boot and note.is_written:
+                _write(lock, msgspec.structs.replace(note, boot=""))
+            os.utime(lock)
+        except BaseException:
             os.close(lock)
-            return None
-        if note.boot and note.is_written:
-            _write(lock, msgspec.structs.replace(note, boot=""))
-        os.utime(lock)
-        return _Held(lock, folder, note.extracted)
+            raise
+        if note:
+            return _Held(lock, folder, note.extracted)
+        os.close(lock)
+        return None
+
+    def _whole(self, name: str, lock: int) -> _Note | None:
+        """What is noted of a layer, which is locked, if it is there and nothing of it can have been lost."""
+        note = _read(lock)
+        return note if note and note.is_whole and (self._folder / name).is_dir() else None
 
     def _make(self, name: str, layer: str, blob: Callable[[str], Path], lock: int) -> None:
         """Extracts a layer that nobody else can be at, unless it is whole after all."""
-        note = _read(lock)
-        folder, part = self._folder / name, self._part_path(name)
-        if note and note.is_whole and folder.is_dir():
+        if self._whole(name, lock):
             return
+        part = self._part_path(name)
         self._sweep()
-        self._set_aside(folder, part)
+        self._set_aside(self._folder / name, part)
         part.mkdir(mode=0o700)
         try:
-            extracted = self._chores.extract(blob(layer), part)
-            _write(lock, _Note(extracted, _boot(), time.clock_gettime(time.CLOCK_BOOTTIME)))
-            part.rename(folder)
+            self._finish(name, part, self._chores.extract(blob(layer), part), lock)
         except BaseException as error:
             self._cleaning.remove(part)
             if isinstance(error, Damaged):
                 hint = "make or pull the image again"
                 raise StepError(f"the layer {layer} can't be extracted: {error}", hint=hint) from None
             raise
+
+    def _finish(self, name: str, folder: Path, extracted: Extracted, lock: int) -> None:
+        _write(lock, _Note(extracted, _boot(), time.clock_gettime(time.CLOCK_BOOTTIME)))
+        folder.rename(self._folder / name)
 
     def _remove_unused(self, name: str) -> bool:
         lock = _locked(self._lock_path(name), fcntl.LOCK_EX)

@@ -18,7 +18,8 @@ from imgbake_sandbox.tars import Damaged
 
 _CAPABILITY = "security.capability"
 _USERS = "user."
-_NOT_USERS = ("user.overlay.", "user.imgbake.")
+_OVERLAYS = "user.overlay."
+_NOT_USERS = (_OVERLAYS, "user.imgbake.")
 _OWNER = "user.imgbake.owner"
 
 Owner = tuple[int, int]
@@ -58,6 +59,13 @@ def write(file: int, xattrs: Mapping[str, bytes]) -> None:
                 os.setxattr(file, name, value)
             except OSError as error:
                 raise _refused(name, error) from None
+
+
+def remove_overlays(file: int) -> None:
+    """Removes the marks of overlayfs from an open file or folder. Raises OSError."""
+    for name in names(file):
+        if name.startswith(_OVERLAYS):
+            os.removexattr(file, name)
 
 
 def owner(file: int, found: os.stat_result, among: Collection[str]) -> Owner:

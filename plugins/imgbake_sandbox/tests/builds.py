@@ -42,13 +42,14 @@ class Built(msgspec.Struct, frozen=True):
 
 
 def build(identity: Identity, place: Path, script: str, base: Sequence[Path]) -> dict[str, Any]:
-    """Builds, and leaves the layer in `place`."""
+    """Builds, and leaves the layer in `place`, its folder among the extracted ones."""
     chores = Chores(identity)
+    rootfs = Rootfs(place, chores)
     blobs = {f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}": path for path in base}
     upper, work, layer = place / "upper", place / "work", place / "layer.tar.gz"
     upper.mkdir()
     work.mkdir()
-    with Rootfs(place, chores).held(list(blobs), blobs.__getitem__) as lowers:
+    with rootfs.held(list(blobs), blobs.__getitem__) as lowers:
         command = Command(("/bin/sh", "-c", script))
         spec = Spec(identity=identity, lowers=lowers, upper=upper, work=work, commands=(command,))
         ran = subprocess.run(
@@ -59,14 +60,14 @@ def build(identity: Identity, place: Path, script: str, base: Sequence[Path]) ->
             check=False,
         )
         captured = chores.capture(upper, lowers, layer, Format("gzip", 1), 0)
-    for path in (upper, work):
-        chores.remove(path)
+    rootfs.adopt(captured.packed.digest, upper, captured.extracted)
+    chores.remove(upper, work)
     return {
         "code": ran.returncode,
         "out": ran.stdout,
         "layer": str(layer),
         "diff_id": captured.packed.diff_id,
-        "members": captured.members,
+        "members": captured.extracted.members,
         "devices": captured.devices,
     }
 

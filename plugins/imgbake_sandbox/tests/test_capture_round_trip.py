@@ -53,6 +53,8 @@ def _baked(folder: Path, number: int, lowers: list[Path], commands: list[tuple[A
         assert trees.snapshot(root) == seen
         for names in linked:
             assert len({(root / name).lstat().st_ino for name in names}) == 1
+    trees.settled(found, upper)
+    assert trees.bare_snapshot(upper) == trees.bare_snapshot(extracted)
     again = folder / f"again-{number}.tar.gz"
     assert trees.layer(trees.captured(extracted, lowers), extracted, again) == digest
     return extracted

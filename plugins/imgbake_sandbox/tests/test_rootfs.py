@@ -23,6 +23,7 @@ import pytest
 from imgbake.api import Interrupted, RunContext, StepError
 from imgbake_sandbox import rootfs
 from imgbake_sandbox.chores import Chores
+from imgbake_sandbox.extraction import Extracted
 from imgbake_sandbox.identity import candidates
 from imgbake_sandbox.rootfs import Rootfs
 from imgbake_sandbox.tests.builds import as_ordinary
@@ -183,6 +184,7 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from imgbake_sandbox.chores import Chores
+from imgbake_sandbox.extraction import Extracted
 from imgbake_sandbox.identity import candidates
 from imgbake_sandbox.rootfs import Rootfs
 store, layer, blob = sys.argv[1:]
@@ -261,6 +263,29 @@ def test_what_is_used_stays(store: Store) -> None:
     assert store.rootfs.make_room(0) == rootfs.Freed(1, 10)
 
 
+def test_a_folder_that_is_adopted_needs_no_extraction(store: Store) -> None:
+    layer = store.layer("a")
+    made = store.folder / "made"
+    made.mkdir()
+    (made / "a").write_bytes(b"")
+    store.rootfs.adopt(layer, made, Extracted(1, 0, hides_all=False))
+    with store.held(layer) as (folder,):
+        assert os.listdir(folder) == ["a"]
+    assert store.asked == []
+    assert not made.exists()
+
+
+def test_a_layer_that_is_there_stays_what_it_is(store: Store) -> None:
+    layer = store.layer("a")
+    made = store.folder / "made"
+    made.mkdir()
+    with store.held(layer) as (folder,):
+        store.rootfs.adopt(layer, made, Extracted(0, 0, hides_all=False))
+        assert os.listdir(folder) == ["a"]
+    store.rootfs.adopt(layer, made, Extracted(0, 0, hides_all=False))
+    assert made.exists()
+
+
 def test_there_is_nothing_to_say_of_a_store_without_layers(store: Store) -> None:
     assert store.rootfs.layers() == []
     assert store.rootfs.make_room(0) == rootfs.Freed()
@@ -291,6 +316,7 @@ _AS_ORDINARY = """
 import sys
 from pathlib import Path
 from imgbake_sandbox.chores import Chores
+from imgbake_sandbox.extraction import Extracted
 from imgbake_sandbox.identity import candidates
 from imgbake_sandbox.rootfs import Rootfs
 kind, store, layer, blob = sys.argv[1:]

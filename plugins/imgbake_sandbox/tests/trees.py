@@ -19,6 +19,7 @@ from imgbake_sandbox import kernel, removal
 from imgbake_sandbox.capture import NEVER_CAPTURED, Changes, changes
 from imgbake_sandbox.extraction import Extracted, extract
 from imgbake_sandbox.lowers import Lowers
+from imgbake_sandbox.settling import settle
 from imgbake_sandbox.tars import Format
 from imgbake_sandbox.writing import write
 
@@ -48,6 +49,28 @@ def _entry(path: Path) -> tuple[Any, ...]:
     if stat.S_ISREG(found.st_mode):
         return ("file", mode, owner, xattrs, path.read_bytes())
     return (stat.filemode(found.st_mode)[0], mode, owner, xattrs)
+
+
+def bare_snapshot(root: Path) -> dict[str, tuple[Any, ...]]:
+    """What is in a folder of a layer, whiteouts, all attributes, times and links too."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for path in (root, *root.rglob("*")):
+        status = path.lstat()
+        is_whiteout = stat.S_ISCHR(status.st_mode)
+        xattrs = {name: os.getxattr(path, name, follow_symlinks=False) for name in _all_xattrs(path)}
+        found[str(path.relative_to(root))] = (
+            status.st_mode,
+            (status.st_uid, status.st_gid),
+            xattrs,
+            0 if is_whiteout else status.st_mtime_ns,
+            1 if is_whiteout or path.is_dir() else status.st_nlink,
+            path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else b"",
+        )
+    return found
+
+
+def _all_xattrs(path: Path) -> list[str]:
+    return os.listxattr(path, follow_symlinks=False)
 
 
 @contextlib.contextmanager
@@ -92,6 +115,12 @@ def layer(found: Changes, upper: Path, path: Path, epoch: int = 0) -> str:
     """Writes the layer, and returns its digest."""
     with opened(upper) as folder:
         return write(found, folder, path, Format("gzip", 1), epoch).digest
+
+
+def settled(found: Changes, upper: Path, epoch: int = 0) -> Extracted:
+    """Makes the upper folder what extracting its layer would give."""
+    with opened(upper) as folder:
+        return settle(found, folder, epoch)
 
 
 def extracted(archive: Path, folder: Path) -> Extracted:
