@@ -31,6 +31,8 @@ from imgbake_sandbox.writing import added, write
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_SHOWN = 100  # characters of a path
+
 Result = TypeVar("Result")
 Done = TypeVar("Done", covariant=True)
 
@@ -200,7 +202,9 @@ def _done(chore: _Chore[Result], watcher: _Watcher) -> Result:
         return chore.do(watcher)
     except OSError as error:
         hint = "`imgbake cache gc` makes room" if error.errno == errno.ENOSPC else ""
-        raise StepError(f"the sandbox's files can't be handled: {error}", hint=hint) from error
+        where = f": '{str(error.filename)[-_SHOWN:]}'" if error.filename else ""
+        message = f"the sandbox's files can't be handled: {error.strerror}{where}"
+        raise StepError(message, hint=hint) from error
 
 
 def _encoded(value: object) -> str:

@@ -16,6 +16,9 @@ import pytest
 
 from imgbake.api import BakeError, StepError
 from imgbake_sandbox.capture import Changes
+from imgbake_sandbox.chores import Chores
+from imgbake_sandbox.identity import candidates
+from imgbake_sandbox.tars import Format
 from imgbake_sandbox.tests import trees
 from imgbake_sandbox.tests.trees import needs_root
 
@@ -318,6 +321,21 @@ def test_names_of_any_bytes_and_depth(component: Component, tmp_path: Path) -> N
     with trees.mounted([component.base, tmp_path / "extracted"]) as root:
         assert (root / name).readlink() == Path(name)
         assert (root / deep / name).read_bytes() == b"x"
+
+
+def test_a_path_that_the_kernel_has_no_room_for_is_an_error(component: Component, tmp_path: Path) -> None:
+    with component.root() as root:
+        at = os.open(root, os.O_RDONLY)
+        for _ in range(30):
+            os.mkdir("d" * 200, dir_fd=at)
+            inner = os.open("d" * 200, os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at = inner
+        os.close(at)
+    with pytest.raises(StepError, match="File name too long"):
+        Chores(next(candidates())).capture(
+            component.upper, [component.base], tmp_path / "layer", Format("gzip", 1), 0
+        )
 
 
 def test_a_file_that_changes_meanwhile_is_noticed(component: Component, tmp_path: Path) -> None:
