@@ -163,11 +163,24 @@ class _Capture:
             if below:
                 self._add_gone(path)
             return
-        change = _looked_at(self._upper, path, status)
+        change = self._with_hidden_owner(_looked_at(self._upper, path, status), below)
         if status.st_nlink > 1:
             self._linked.setdefault(status.st_ino, []).append((change, below))
         elif not self._is_same(change, below):
             self._changed[path] = change
+
+    def _with_hidden_owner(self, change: Change, below: Found | None) -> Change:
+        """A file that was written anew keeps an owner that whoever wrote it had no way to see or to keep."""
+        if (
+            change.kind != "file"
+            or change.owner != (0, 0)
+            or not (below and stat.S_ISREG(below.stat.st_mode))
+        ):
+            return change
+        before = _looked_at(self._lowers.root(below.layers[0]), change.path, below.stat)
+        if before.owner == (below.stat.st_uid, below.stat.st_gid):
+            return change
+        return msgspec.structs.replace(change, owner=before.owner)
 
     def _add_gone(self, path: str) -> None:
         if path not in self._left_out:

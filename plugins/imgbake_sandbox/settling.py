@@ -14,6 +14,7 @@ from imgbake_sandbox import overlay, removal, xattrs
 from imgbake_sandbox.capture import Change, Changes
 from imgbake_sandbox.extraction import Extracted
 from imgbake_sandbox.tars import ROOTS
+from imgbake_sandbox.xattrs import Owner
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,7 +53,7 @@ def _settle_names(folder: int, wanted: Mapping[str, Change], epoch: int) -> None
         if member.kind == "gone":
             _settle_whiteout(name, folder)
         elif member.kind in ("file", "dir"):
-            _settle_file(name, folder, epoch)
+            _settle_file(name, folder, member.owner, epoch)
         elif member.kind != "hardlink":
             os.utime(name, (epoch, epoch), dir_fd=folder, follow_symlinks=False)
 
@@ -66,10 +67,13 @@ def _settle_whiteout(name: str, folder: int) -> None:
             overlay.put_whiteout(name, folder)
 
 
-def _settle_file(name: str, folder: int, epoch: int) -> None:
+def _settle_file(name: str, folder: int, owner: Owner, epoch: int) -> None:
     file = os.open(name, _OPEN_FILE, dir_fd=folder)
     try:
         xattrs.remove_overlays(file)
+        found = os.fstat(file)
+        if owner != (found.st_uid, found.st_gid):
+            xattrs.mark_owner(file, owner)
         os.utime(file, (epoch, epoch))
     finally:
         os.close(file)

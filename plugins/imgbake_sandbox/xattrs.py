@@ -4,7 +4,8 @@ An image keeps the capabilities of programs and the attributes of users. What el
 a machine: labels of SELinux, access control lists, the marks of overlayfs.
 
 Where the user namespace has no number for an owner, the file is root's there, and an attribute says
-whose it is. overlayfs copies it with the file, so that the layer made later has the true owner.
+whose it is. overlayfs copies it with the file, so that the layer made later has the true owner; so has a
+file that was written anew in the place of another, as `sed -i` and useradd do it.
 """
 
 from __future__ import annotations

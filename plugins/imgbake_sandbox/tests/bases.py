@@ -13,6 +13,7 @@ SCRIPTS = {
     "new files": "echo new > /home/app/new; mkdir -p /opt/a/b; echo x > /opt/a/b/c; ln /opt/a/b/c /opt/d",
     "changed files": "echo more >> /home/app/notes; echo more >> /bin/ping; chmod 4755 /srv/a",
     "nothing": "touch /srv/a; chmod 700 /srv/b; chmod 644 /srv/b; cp /srv/a /x; mv /x /srv/a; rm -f /y",
+    "rewritten": "sed -i s/old/new/ /home/app/notes; chmod 600 /home/app/notes",
     "removed": "rm /srv/a; rm -r /srv/inner; rm /bin/ping",
     "remade": "rm -r /srv/inner /srv/a; mkdir /srv/inner /srv/a; echo c > /srv/inner/c; mkfifo /srv/p",
     "moved": "mv /srv /moved",
@@ -21,7 +22,7 @@ SCRIPTS = {
     "deep": "i=0; while [ $i -lt 300 ]; do mkdir a; cd a; i=$((i + 1)); done; echo x > x",
 }
 
-_PROGRAMS = ("sh", "ls", "cat", "mkdir", "rm", "mv", "cp", "chmod", "chown", "touch", "ln", "mkfifo")
+_PROGRAMS = ("sh", "ls", "cat", "mkdir", "rm", "mv", "cp", "chmod", "chown", "touch", "ln", "mkfifo", "sed")
 
 
 def write(path: Path) -> Path:

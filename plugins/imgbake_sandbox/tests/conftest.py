@@ -43,7 +43,8 @@ def ordinary() -> Iterator[pwd.struct_passwd]:
     name = f"sandbox{secrets.token_hex(3)}"
     subprocess.run(["useradd", "--no-create-home", name], check=True)
     try:
-        if name not in Path("/etc/subuid").read_text(encoding="utf-8"):
+        subuid = Path("/etc/subuid")
+        if not subuid.exists() or name not in subuid.read_text(encoding="utf-8"):
             ids = ["--add-subuids", "700000-765535", "--add-subgids", "700000-765535"]
             subprocess.run(["usermod", *ids, name], check=True)
         yield pwd.getpwnam(name)
