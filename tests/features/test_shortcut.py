@@ -23,7 +23,7 @@ outputs = ["b.txt"]
 
 def _run(project: Project, *words: str) -> tuple[str, bool]:
     """What it says, and whether Typer was loaded for it."""
-    script = "import sys; from imgbake.cli import main; main(); print('typer' in sys.modules)"
+    script = "import sys; from imgbake.cli import run; run(sys.argv[1:]); print('typer' in sys.modules)"
     argv = [sys.executable, "-c", script, *words]
     ran = subprocess.run(argv, cwd=project.root, capture_output=True, text=True, check=False)
     return ran.stderr, ran.stdout != "False\n"

@@ -204,7 +204,7 @@ class Working:
                 return known
             artifact = make()
             self._project.store.remember(key, artifact)
-            self._project.store.flush()  # before the next thread looks
+            self._project.store.flush()  # other processes wait for it too
             return artifact
 
     def close(self) -> None:
@@ -214,10 +214,11 @@ class Working:
         if self._work is not None:
             shutil.rmtree(self._work, ignore_errors=True)
 
-    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
-        reveal = self._project.secrets.reveal
-        added = {name: reveal(value) for name, value in extra.items()}
-        return {**self._project.environ, process.MARKER: self._build, **added}
+    def _environment(self, extra: Mapping[str, str]) -> dict[bytes, bytes]:
+        added = {process.MARKER: self._build}
+        added |= {name: self._project.secrets.reveal(value) for name, value in extra.items()}
+        raw = {os.fsencode(name): os.fsencode(value) for name, value in added.items()}
+        return self._project.raw_environ | raw
 
     def _heed(self, ended: process.Ended, shown: str) -> None:
         if ended.by == "stop":

@@ -64,6 +64,7 @@ class Project:
         self.lock = lock
         self.secrets = secrets
         self.environ = dict(environ)  # os.environ decodes each variable each time
+        self.raw_environ = {os.fsencode(name): os.fsencode(value) for name, value in environ.items()}
         self.commits = commits  # git tasks to the commit that the command line names
         self.root = Path(recipe.root)
         self.state = self.root / STATE
@@ -151,6 +152,14 @@ class Project:
             name = name[:_LONGEST_NAME] + hashlib.sha256(node.encode()).hexdigest()[:16]
         return self.state / "logs" / f"{name}.log"
 
+    def flush(self) -> None:
+        """Lets the store write what it has gathered. What it can't is a warning: what was built is there."""
+        if self._store is not None:
+            try:
+                self._store.flush()
+            except BakeError as error:
+                self._warn(error.message)
+
     def close(self) -> None:
         """Ends writing of state."""
         self.ledger.close()
@@ -161,8 +170,8 @@ class Project:
         if self._is_read_only:
             return Store(warn=self._warn)
         try:
-            return Store.open(warn=self._warn)
+            return Store.open(warn=self._warn, is_gathering=True)
         except StoreUnwritable as error:
             local = self.state / "cache"
             self._warn(f"{error.message}; using {os.path.relpath(local)} instead")
-            return Store.open(local, warn=self._warn)
+            return Store.open(local, warn=self._warn, is_gathering=True)
