@@ -507,7 +507,7 @@ class TestOwnImages:
         before = baked(project, "child").root
         shutil.rmtree(project.root / ".imgbake/images/parent")
         outcomes = project.build("child").outcomes()
-        assert (outcomes["image:parent@oci"], outcomes["image:child@oci"]) == ("ran", "cached")
+        assert (outcomes["image:parent@oci"], outcomes["image:child@oci"]) == ("restored", "cached")
         assert baked(project, "child").root == before
 
     def test_a_parent_by_a_layout_that_another_project_baked(self, project: Project, tmp_path: Path) -> None:

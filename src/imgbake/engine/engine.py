@@ -381,8 +381,13 @@ class Engine:
             self._messages.put(_Failed(node.id, _broken(node, error), time.monotonic() - started))
 
     def _restore(self, node: Node, artifact: Artifact) -> Artifact:
-        """Puts the outputs back; a store that lost them since they were judged means a run after all."""
-        return artifact if self._work[node.id].restore(artifact) else self._run(node)
+        """Puts back what was made; what was lost since it was judged means a run after all."""
+        ctx = self._context(node)
+        try:
+            is_there = self._work[node.id].restore(artifact, ctx)
+        finally:
+            ctx.close()
+        return artifact if is_there else self._run(node)
 
     def _make(self, node: Node, verdict: Verdict) -> tuple[Artifact, str]:
         """Runs the step, and remembers what it made unless an input moved meanwhile: gives that input."""
@@ -396,10 +401,7 @@ class Engine:
         """Runs the step, again after a failure as often as the recipe allows."""
         pause = _RETRY_PAUSE
         for attempt in range(node.policy.retries + 1):
-            ctx = Working(
-                self._project, node, self._stop, self._messages.put, self._settings.build,
-                force=self._settings.force,
-            )  # fmt: skip
+            ctx = self._context(node)
             try:
                 return self._work[node.id].run(ctx)
             except StepError as error:
@@ -413,6 +415,12 @@ class Engine:
             finally:
                 ctx.close()
         raise AssertionError("unreachable")
+
+    def _context(self, node: Node) -> Working:
+        return Working(
+            self._project, node, self._stop, self._messages.put, self._settings.build,
+            force=self._settings.force,
+        )  # fmt: skip
 
 
 def _refused(error: OSError) -> BakeError:
