@@ -89,7 +89,7 @@ def _measure(folder: Path, engine: Engine | None, rounds: int) -> None:
     tools = [tool for tool in (_imgbake(folder), _docker(folder, engine), _buildah(folder)) if tool]
     cold = alternate([replace(tool.bakes, before=tool.forgets) for tool in tools], rounds)
     show("from nothing", cold, OURS)
-    alternate([tool.bakes for tool in tools], 2)  # ours proves that nothing moved
+    alternate([tools[0].bakes], 2)  # ours sees that what it made is old enough to prove something
     same = alternate([*(tool.bakes for tool in tools), *(t.builds for t in tools if t.builds)], rounds)
     show("nothing changed", same, OURS)
     show("one file changed", alternate([replace(t.bakes, before=change) for t in tools], rounds), OURS)

@@ -37,8 +37,8 @@ def running(folder: Path) -> Iterator[Engine | None]:
     finally:
         daemon.terminate()
         daemon.wait(_PATIENCE)
-        for namespace in (folder / "run" / "netns").glob("*"):  # dockerd leaves them mounted
-            subprocess.run(["umount", "-q", namespace], check=False)
+        for left in (*(folder / "run" / "netns").glob("*"), folder / "data"):  # dockerd leaves them mounted
+            subprocess.run(["umount", "-q", left], check=False)
 
 
 def _command(folder: Path, host: str) -> list[str]:

@@ -187,7 +187,7 @@ def workplace(arguments: argparse.Namespace) -> Iterator[Path]:
 def options(description: str | None, rounds: int) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"how often each one runs ({rounds})")
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"how often each is repeated ({rounds})")
     parser.add_argument("--work", type=Path, help="a folder to work in, kept afterwards")
     return parser
 

@@ -136,8 +136,8 @@ class Running:
     """A build that goes on."""
 
     def __init__(self, subject: Subject) -> None:
-        beside = subject.root.parent / f"{subject.root.name}.{time.monotonic_ns()}"
-        self._paths = beside.with_suffix(".out"), beside.with_suffix(".err")
+        beside, number = subject.root.parent, time.monotonic_ns()
+        self._paths = [beside / f"{subject.root.name}-{number}.{kind}" for kind in ("out", "err")]
         with self._paths[0].open("wb") as out, self._paths[1].open("wb") as err:
             self.process = subprocess.Popen(
                 [measuring.imgbake(), "build", "--format", "json", "--progress", "plain"],

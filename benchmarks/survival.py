@@ -8,6 +8,7 @@ was wrong with the others; exits with 1 if there were any. Full disks and read-o
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import subprocess
@@ -22,6 +23,7 @@ import measuring
 from subject import Built, Subject
 
 KIB = 1 << 10
+_SMALLEST = {"cache": 128, "project": 320}  # KiB: the sources have to fit
 Trials = Iterator[list[str]]  # what is wrong with each of them
 
 
@@ -61,7 +63,7 @@ class Course:
 
 def main() -> None:
     """Runs every trial, and prints."""
-    parser = measuring.options(__doc__, 3)
+    parser = measuring.options(__doc__, 10)
     parser.add_argument("--kills", type=int, default=200, help="how often a build is killed (200)")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments (1)")
     parser.add_argument("--only", default="", help="only what has this in its title")
@@ -131,9 +133,10 @@ def _at_once(course: Course, count: int, rounds: int) -> Trials:
     for number in range(rounds):
         course.subject.forget(cache=number % 2 == 0)
         running = [course.subject.start() for _ in range(count)]
-        for build in running:
-            yield list(course.subject.wrongs(build.wait(), course.digests[0]))
-        yield list(course.subject.leftovers())
+        wrongs = [
+            wrong for build in running for wrong in course.subject.wrongs(build.wait(), course.digests[0])
+        ]
+        yield [*wrongs, *course.subject.leftovers()]
 
 
 def _sharing(course: Course, count: int, rounds: int) -> Trials:
@@ -143,9 +146,10 @@ def _sharing(course: Course, count: int, rounds: int) -> Trials:
         for subject in subjects:
             subject.forget(cache=number % 2 == 0)
         running = [(subject, subject.start()) for subject in subjects]
-        for subject, build in running:
-            yield list(subject.wrongs(build.wait(), course.digests[0]))
-        yield list(course.subject.leftovers())
+        wrongs = [
+            wrong for subject, build in running for wrong in subject.wrongs(build.wait(), course.digests[0])
+        ]
+        yield [*wrongs, *course.subject.leftovers()]
 
 
 def _flip(blob: Path) -> None:
@@ -180,18 +184,20 @@ def _damaged(course: Course, damage: Callable[[Path], None]) -> Trials:
 
 
 def _full(course: Course, which: str) -> Trials:
-    """Disks of many sizes, each too small until it grows."""
+    """Disks of growing size, each too small for a build until it grows, up to one that is large enough."""
     subject = course.copy()
     place = subject.cache if which == "cache" else subject.root
-    for size in range(256, 4096, 128):
+    for size in itertools.count(_SMALLEST[which], 64):
         subject.forget()
         place.mkdir(exist_ok=True)
         with _mounted(place, "-t", "tmpfs", "-o", f"size={size * KIB}", "tmpfs"):
-            tried = Subject(subject.root, subject.cache)  # on the new disk, if that is the project's
-            wrongs = _crash(tried.build())
+            tried = subject if which == "cache" else Subject(subject.root, subject.cache)
+            small = tried.build()
             _mount(place, "-o", f"remount,size={64 << 20}")
             built = tried.build()
-            yield [*wrongs, *tried.wrongs(built, course.digests[0]), *tried.leftovers()]
+            yield [*_crash(small), *tried.wrongs(built, course.digests[0]), *tried.leftovers()]
+        if not small.code:
+            return
 
 
 def _read_only_cache(course: Course) -> Trials:

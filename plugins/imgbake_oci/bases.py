@@ -158,12 +158,27 @@ def _document(source: Source, descriptor: Descriptor, ctx: RunContext) -> bytes:
 
 
 def _blob(source: Source, descriptor: Descriptor, ctx: RunContext) -> None:
-    """Brings a blob into the store, unless it is there. What comes is verified."""
+    """Brings a blob into the store, unless it is there, or on its way for another image."""
+
+    def fetch() -> Artifact:
+        if not _is_there(descriptor.digest, ctx):
+            _fetch_blob(source, descriptor, ctx)
+        return Artifact("blob", descriptor.digest, blobs=(descriptor.digest,))
+
+    if not _is_there(descriptor.digest, ctx):
+        ctx.memo([Part("blob", descriptor.digest)], fetch)
+
+
+def _is_there(wanted: str, ctx: RunContext) -> bool:
     try:
-        ctx.blobs.path(descriptor.digest)
-        return
+        ctx.blobs.path(wanted)
+        return True
     except KeyError:
-        pass
+        return False
+
+
+def _fetch_blob(source: Source, descriptor: Descriptor, ctx: RunContext) -> None:
+    """Fetches a blob and verifies it."""
     ctx.check()
     with unfinished(ctx.blobs, "blob") as path:
         source.blob(descriptor, path)

@@ -17,9 +17,11 @@ from collections.abc import Iterable
 import msgspec
 
 from imgbake.api import BakeError, Copied
+from imgbake_oci.compression import Damaged
 from imgbake_oci.tarfiles import Head
 
 _MOST_LINKS = 40  # as Linux has it
+_MOST_NAMES = 1_000_000
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 
@@ -48,10 +50,8 @@ class Folders:
 
     def add(self, layer: Added) -> None:
         """Puts a layer on top."""
-        for path in layer.removed:
-            self._forget(path, itself=True)
-        for path in layer.emptied:
-            self._forget(path, itself=False)
+        if layer.removed or layer.emptied:
+            self._forget(frozenset(layer.removed), frozenset(layer.emptied))
         for path, attributes in layer.folders.items():
             self._links.pop(path, None)
             self._folders[path] = attributes
@@ -112,12 +112,21 @@ class Folders:
                 lines.append("/{} has {:04o} {}:{}".format(path, *known))
         return "\n".join(sorted(lines))
 
-    def _forget(self, path: str, *, itself: bool) -> None:
-        prefix = f"{path}/" if path else ""
+    def _forget(self, removed: frozenset[str], emptied: frozenset[str]) -> None:
         for known in (self._folders, self._links):
-            for below in [name for name in known if name.startswith(prefix) or (itself and name == path)]:
-                if below != path or itself:
-                    del known[below]
+            for path in [path for path in known if _is_hidden(path, removed, emptied)]:
+                del known[path]
+
+
+def _is_hidden(path: str, removed: frozenset[str], emptied: frozenset[str]) -> bool:
+    """Is a path, or a folder above it, removed, or a folder above it emptied?"""
+    while path:
+        if path in removed:
+            return True
+        path = path.rpartition("/")[0]
+        if path in emptied:
+            return True
+    return False
 
 
 def _with_parents(paths: Iterable[str]) -> set[str]:
@@ -131,7 +140,11 @@ def _with_parents(paths: Iterable[str]) -> set[str]:
 
 
 def added_by(members: Iterable[Head]) -> Added:
-    """What the members of a layer say of folders. The last word on a path counts."""
+    """What the members of a layer say of folders. The last word on a path counts.
+
+    Raises Damaged for a layer with more of them than any image has: a few megabytes can hold so many
+    that they would fill the memory.
+    """
     folders: dict[str, Attributes] = {}
     links: dict[str, str] = {}
     removed: set[str] = set()
@@ -149,4 +162,6 @@ def added_by(members: Iterable[Head]) -> Added:
         elif member.kind == "symlink":
             folders.pop(path, None)
             links[path] = member.link
+        if len(folders) + len(links) + len(removed) + len(emptied) > _MOST_NAMES:
+            raise Damaged(f"it has more than {_MOST_NAMES:,} folders, symlinks and whiteouts")
     return Added(folders, links, tuple(sorted(removed)), tuple(sorted(emptied)))

@@ -38,6 +38,11 @@ def write(folder: Path, root: Descriptor, tag: str, needed: Sequence[str], blobs
             path.unlink(missing_ok=True)
 
 
+def blob(folder: Path, digest: str) -> Path:
+    """Where a layout has a blob."""
+    return folder / "blobs" / "sha256" / _hex(digest)
+
+
 def files(needed: Sequence[str]) -> tuple[str, ...]:
     """The files of a layout with these blobs, relative to its folder."""
     return ("index.json", _MARKER, *(f"blobs/sha256/{_hex(digest)}" for digest in needed))

@@ -66,7 +66,7 @@ class Packer:
             self._free.put(bytearray(PIECE))
         self._content = hashlib.sha256()
         self._checksum = 0  # only gzip has one
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256()  # what is not compressed has the digest of its content
         self._sent = 0
         self._size = 0
         self._at = 0
@@ -130,7 +130,8 @@ class Packer:
             self._written.result()
         self._put(tail(self._format, self._checksum, content_size))
         self._file.close()
-        diff_id, digest = self._content.hexdigest(), self._digest.hexdigest()
+        diff_id = self._content.hexdigest()
+        digest = diff_id if self._format.name == "none" else self._digest.hexdigest()
         return Packed(f"sha256:{diff_id}", f"sha256:{digest}", content_size, self._size)
 
     def _advance(self, count: int) -> None:
@@ -177,7 +178,8 @@ class Packer:
             self._free.put(buffer)
 
     def _put(self, data: Piece) -> None:
-        self._digest.update(data)
+        if self._format.name != "none":
+            self._digest.update(data)
         self._file.write(data)
         self._size += len(data)
 

@@ -168,7 +168,7 @@ def _pax(data: bytes) -> Iterator[tuple[str, str]]:
         digits = data[start:space] if space > start else b""
         end = start + (int(digits) if digits.isdigit() else 0)
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
-        if not equals or data[end - 1 : end] != b"\n":
+        if end <= start or not equals or data[end - 1 : end] != b"\n":
             raise Damaged("an extended header is garbled")
         yield _decoded(key), _decoded(value)
         start = end

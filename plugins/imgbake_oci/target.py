@@ -78,7 +78,7 @@ class Oci:
     def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
         images = [self._image(blueprint, each, ctx) for each in self._platforms()]
         root, needed = self._root(images, blueprint, ctx)
-        folder = self._folder(blueprint, ctx.root)
+        folder = self._free(self._place(blueprint), ctx.root)
         layouts.write(ctx.root / folder, root, TAG, needed, ctx.blobs)
         facts = {
             "media_type": root.media_type,
@@ -94,15 +94,42 @@ class Oci:
         testing.test(artifact, blueprint, ctx)
 
     def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
-        """Is the layout whole? What the store has lost of it is given back to it."""
+        """Is the layout whole, and in the store as well?"""
         folder = ctx.root / str(artifact.facts["layout"])
         try:
             (folder / "oci-layout").stat()
             if artifact.digest.encode() not in (folder / "index.json").read_bytes():
                 return False
-            return all(_is_kept(digest, folder / "blobs" / "sha256", ctx.blobs) for digest in artifact.blobs)
-        except OSError:
+            return all(
+                _is_linked(digest, layouts.blob(folder, digest), ctx.blobs) for digest in artifact.blobs
+            )
+        except (OSError, KeyError):
             return False
+
+    def restorable(self, artifact: Artifact, ctx: ResolveContext) -> bool:
+        """Is every blob in the store, or in the layout?"""
+        folder = ctx.root / str(artifact.facts["layout"])
+        return all(
+            _is_kept(digest, ctx.blobs) or _is_sound(layouts.blob(folder, digest), digest)
+            for digest in artifact.blobs
+        )
+
+    def restore(self, artifact: Artifact, ctx: RunContext) -> bool:
+        """Gives the store what it has lost of the layout, and makes the layout whole from the store."""
+        facts = artifact.facts
+        folder = ctx.root / self._free(facts["layout"], ctx.root)
+        for digest in artifact.blobs:
+            ctx.check()
+            kept = layouts.blob(folder, digest)
+            if not _is_kept(digest, ctx.blobs) and not (
+                _is_sound(kept, digest) and ctx.blobs.add_file(kept) == digest
+            ):
+                return False
+        platforms = [platform(text) for text in facts["platforms"]]
+        of_root = platforms[0] if facts["media_type"] == media_types.MANIFEST else None
+        root = Descriptor(facts["media_type"], artifact.digest, facts["size"], platform=of_root)
+        layouts.write(folder, root, TAG, artifact.blobs, ctx.blobs)
+        return True
 
     def formats(self) -> tuple[str, ...]:
         return ("oci", "oci-archive", "docker-archive")
@@ -129,9 +156,8 @@ class Oci:
             return os.path.normpath(self._options.layout)
         return f".imgbake/images/{blueprint.image}/{blueprint.target}"
 
-    def _folder(self, blueprint: Blueprint, root: Path) -> str:
+    def _free(self, folder: str, root: Path) -> str:
         """The same, once it is seen to lie in the project and to hold nothing else. Raises BakeError."""
-        folder = self._place(blueprint)
         if not os.path.realpath(root / folder).startswith(os.path.realpath(root) + os.sep):
             hint = "a symlink leads out of it: name another folder"
             raise BakeError(f"the layout '{folder}' is not inside the project", hint=hint)
@@ -197,18 +223,29 @@ class Oci:
         return dict(sorted(({_ANNOTATION + name: value for name, value in known.items()} | said).items()))
 
 
-def _is_kept(digest: str, folder: Path, blobs: Blobs) -> bool:
-    """Is a blob sound, in the layout and in the store? From the one it gets into the other.
+def _is_linked(digest: str, kept: Path, blobs: Blobs) -> bool:
+    """Is a blob of a layout that of the store, or one with the same content?
 
-    Raises OSError when the layout lacks it.
+    Raises OSError when the layout lacks it, KeyError when the store does.
     """
-    kept = folder / digest.removeprefix("sha256:")
-    kept.stat()
+    return kept.samefile(blobs.path(digest)) or digests.of_file(kept) == digest
+
+
+def _is_kept(digest: str, blobs: Blobs) -> bool:
+    """Has the store this blob?"""
     try:
-        stored = blobs.path(digest)
+        blobs.path(digest)
     except KeyError:
-        return blobs.add_file(kept) == digest
-    return stored.samefile(kept) or digests.of_file(kept) == digest
+        return False
+    return True
+
+
+def _is_sound(kept: Path, digest: str) -> bool:
+    """Is this a file with this content?"""
+    try:
+        return digests.of_file(kept) == digest
+    except OSError:
+        return False
 
 
 class _Image(msgspec.Struct, frozen=True):

@@ -371,6 +371,16 @@ class Runner(Protocol):
         """Removes what was not used for this many seconds, or all of it; returns how many bytes."""
 
 
+class Restorer(Protocol):
+    """A target that can put back what it made once, without baking it again."""
+
+    def restorable(self, artifact: Artifact, ctx: ResolveContext) -> bool:
+        """Could `restore` do it now? Reads only."""
+
+    def restore(self, artifact: Artifact, ctx: RunContext) -> bool:
+        """Makes an artifact present that isn't. False when it can't be: then it is baked again."""
+
+
 class Exporter(Protocol):
     """A target whose artifacts can leave imgbake as files, or be pushed to their tags."""
 

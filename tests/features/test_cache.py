@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
-from imgbake.testing.project import Project
+import pytest
+
+from imgbake.testing.project import Project, Ran
 
 RECIPE = '[tasks.a]\nrun = "cp in.txt out.txt"\ninputs = ["in.txt"]\noutputs = ["out.txt"]\n'
 
@@ -90,14 +94,52 @@ def test_a_cache_folder_that_cannot_be_written_is_replaced_for_the_time(
     assert ran.outcomes() == {"task:a": "ran"} and "instead" in ran.stderr
 
 
-def test_an_image_outlives_the_cache(project: Project, tmp_path: Path) -> None:
+def _artifact(ran: Ran) -> Any:
+    return next(node["artifact"] for node in ran.json["nodes"] if node["node"] == "image:i@oci")
+
+
+@pytest.fixture
+def baked(project: Project) -> Project:
     project.recipe(
         '[components.a]\nfiles = [{ from = "in.txt", to = "/etc/" }]\n'
         '[images.i]\nbase = "scratch"\ncomponents = ["a"]\n'
     )
     project.write("in.txt", "hello")
+    return project
+
+
+def test_an_image_outlives_the_cache(baked: Project, tmp_path: Path) -> None:
+    project = baked
     project.build(env={"IMGBAKE_CACHE_DIR": str(tmp_path / "one")})
     other = {"IMGBAKE_CACHE_DIR": str(tmp_path / "two")}
+    assert project.build(env=other).outcomes()["image:i@oci"] == "restored"
     assert project.build(env=other).outcomes()["image:i@oci"] == "cached"
     ran = project.run("export", "i", "-o", "i.tar", "--format", "oci-archive", env=other)
     assert ran.code == 0 and (project.root / "i.tar").stat().st_size > 0, ran.stderr
+
+
+def test_a_plan_leaves_a_lost_cache_alone(baked: Project, tmp_path: Path) -> None:
+    baked.build(env={"IMGBAKE_CACHE_DIR": str(tmp_path / "one")})
+    other = {"IMGBAKE_CACHE_DIR": str(tmp_path / "two")}
+    for _ in range(2):
+        ran = baked.run("plan", "--format", "json", env=other)
+        assert {step["node"]: step["action"] for step in ran.json}["image:i@oci"] == "restore"
+    assert not list((tmp_path / "two").rglob("blobs/sha256/*"))
+
+
+def test_a_layout_that_was_removed_is_restored(baked: Project) -> None:
+    first = _artifact(baked.build())
+    layout = baked.root / first["facts"]["layout"]
+    content = {path.relative_to(layout): path.read_bytes() for path in layout.rglob("*") if path.is_file()}
+    shutil.rmtree(layout)
+    assert baked.build().outcomes()["image:i@oci"] == "restored"
+    again = {path.relative_to(layout): path.read_bytes() for path in layout.rglob("*") if path.is_file()}
+    assert again == content
+
+
+def test_an_image_that_is_lost_everywhere_is_baked_again(baked: Project, tmp_path: Path) -> None:
+    first = _artifact(baked.build(env={"IMGBAKE_CACHE_DIR": str(tmp_path / "one")}))
+    shutil.rmtree(baked.root / first["facts"]["layout"])
+    again = baked.build(env={"IMGBAKE_CACHE_DIR": str(tmp_path / "two")})
+    assert again.outcomes()["image:i@oci"] == "ran"
+    assert _artifact(again)["digest"] == first["digest"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -201,25 +202,26 @@ def test_a_docker_archive_of_several_platforms_has_the_one_of_this_machine(
 @pytest.mark.parametrize("form", ["gzip", "none"])
 def test_docker_loads_it(app: Project, tmp_path: Path, form: str) -> None:
     docker("info")
-    _tagged(app, '["imgbake-test-load:1"]', f'compression = "{form}"')
+    name = f"imgbake-test-{os.getpid()}"
+    _tagged(app, f'["{name}:1"]', f'compression = "{form}"')
     path = _exported(app, tmp_path / "app.tar", "docker-archive", "App@t")
     try:
-        assert "Loaded image: imgbake-test-load:1" in docker("load", "--input", str(path))
-        (seen,) = json.loads(docker("inspect", "imgbake-test-load:1"))
+        assert f"Loaded image: {name}:1" in docker("load", "--input", str(path))
+        (seen,) = json.loads(docker("inspect", f"{name}:1"))
         config: Any = seen["Config"]
         assert (config["Entrypoint"], config["Env"], config["Labels"]) == (
             ["/usr/bin/tool"], ["A=1"], {"team": "shop"}
         )  # fmt: skip
         assert seen["RootFS"]["Layers"] == baked(app, "App", "t").config()["rootfs"]["diff_ids"]
-        docker("create", "--name", "imgbake-test-load", "imgbake-test-load:1")
+        docker("create", "--name", name, f"{name}:1")
         copied = subprocess.run(
-            [program("docker"), "cp", "imgbake-test-load:/usr/bin/tool", "-"], capture_output=True, check=True
+            [program("docker"), "cp", f"{name}:/usr/bin/tool", "-"], capture_output=True, check=True
         )
         with tarfile.open(fileobj=io.BytesIO(copied.stdout)) as tar:
             assert (tar.getmember("tool").mode & 0o777, tar.getmember("tool").size) == (0o755, 10)
     finally:
-        docker("rm", "--force", "imgbake-test-load")
-        docker("rmi", "--force", "imgbake-test-load:1")
+        docker("rm", "--force", name)
+        docker("rmi", "--force", f"{name}:1")
 
 
 def test_what_is_not_up_to_date_is_not_exported(app: Project, tmp_path: Path) -> None:

@@ -172,11 +172,11 @@ def _named(image: Baked, what: str) -> Path:
 
 
 @pytest.mark.parametrize("what", REMOVED)
-def test_what_is_removed_is_made_again(app: Project, what: str) -> None:
+def test_what_is_removed_is_put_back(app: Project, what: str) -> None:
     before = _tree(baked(app).folder)
     path = _named(baked(app), what)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert app.build().outcomes()[IMAGE] == "ran"
+    assert app.build().outcomes()[IMAGE] == "restored"
     assert _tree(baked(app).folder) == before
     assert set(app.build().outcomes().values()) == {"cached"}
 
@@ -196,10 +196,10 @@ def test_what_is_damaged_is_noticed_and_made_again(app: Project, what: str, how:
     assert set(app.build().outcomes().values()) == {"cached"}
 
 
-def test_an_index_that_was_changed_is_made_again(app: Project) -> None:
+def test_an_index_that_was_changed_is_put_back(app: Project) -> None:
     before = _tree(baked(app).folder)
     (baked(app).folder / "index.json").write_text('{"schemaVersion": 2, "manifests": []}')
-    assert app.build().outcomes()[IMAGE] == "ran"
+    assert app.build().outcomes()[IMAGE] == "restored"
     assert _tree(baked(app).folder) == before
 
 
@@ -243,10 +243,10 @@ def test_a_store_on_another_disk_is_copied_from_and_copies_are_watched(
             path.chmod(0o644)
             path.write_bytes(b"x" * path.stat().st_size)
             path.chmod(0o444)
-            assert project.build().outcomes()[IMAGE] == "ran", what
+            assert project.build().outcomes()[IMAGE] == "restored", what
             assert _tree(baked(project).folder) == before
         _named(baked(project), "layer").unlink()
-        assert project.build().outcomes()[IMAGE] == "ran"
+        assert project.build().outcomes()[IMAGE] == "restored"
         assert _tree(baked(project).folder) == before
     finally:
         shutil.rmtree(far_away)

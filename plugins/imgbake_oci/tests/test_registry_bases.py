@@ -222,6 +222,17 @@ def test_what_the_store_has_is_not_fetched_again(project: Project, registry: Reg
     assert registry.count("GET", "/blobs/") == 2  # the new layer and the new configuration
 
 
+def test_images_that_are_baked_at_once_fetch_their_base_once(project: Project, registry: Registry) -> None:
+    registry.add_image("base:1", [LAYER, tar_of(Member("large", bytes(8 << 20)))])
+    images = "".join(
+        f'[images.i{number}]\nbase = "{registry.name("base:1")}"\nlabels = {{ n = "{number}" }}\n'
+        for number in range(6)
+    )
+    project.recipe(images)
+    project.build("-j", "6")
+    assert registry.count("GET", "/blobs/") == 3  # two layers and a configuration
+
+
 def test_without_a_lock_a_new_digest_is_noticed_and_explained(project: Project, registry: Registry) -> None:
     registry.add_image("base:1", [LAYER])
     name = registry.name("base:1")

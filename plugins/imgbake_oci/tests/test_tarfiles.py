@@ -191,3 +191,12 @@ def test_extended_attributes_are_read_byte_by_byte() -> None:
     )
     (head,) = _heads(header + ustar.END)
     assert dict(head.xattrs) == {"user.x": value, "security.capability": b"\1\0=\n\0"}
+
+
+@pytest.mark.parametrize("records", [b"9 a=bcde\n=x\n", b"9 a=bcde\n0 b=c\n", b"9 a=bcde\nx b=c\n"])
+def test_a_record_without_a_length_ends_the_reading(records: bytes) -> None:
+    head = tarfile.TarInfo("pax")
+    head.type, head.size = tarfile.XHDTYPE, len(records)
+    data = head.tobuf(tarfile.USTAR_FORMAT) + records.ljust(512, b"\0") + bytes(1024)
+    with pytest.raises(Damaged):
+        list(tarfiles.members(Forward(io.BytesIO(data))))

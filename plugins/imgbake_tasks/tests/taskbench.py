@@ -182,7 +182,8 @@ class _Working(_Context):
         argv = [*shell, command] if isinstance(command, str) else list(command)
         ended = process.run(
             [self.reveal(word) for word in argv],
-            env={**os.environ, **{name: self.reveal(value) for name, value in (env or {}).items()}},
+            env=os.environb
+            | {name.encode(): self.reveal(value).encode() for name, value in (env or {}).items()},
             cwd=cwd or self.root,
             on_line=self.log,
             stop=self._stop,

@@ -9,23 +9,47 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def main() -> None:
-    """Runs a command line and exits: 0 done, 1 failed, 2 wrong recipe or usage, 70 our bug, 130 stopped."""
+def main() -> NoReturn:
+    """The program: runs its command line and ends the process."""
     gc.set_threshold(200_000, 20, 100)  # a run is short and makes many values that stay
+    code = run(sys.argv[1:])
+    with suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)  # all is closed and written; freeing each value would take long after a large build
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs a command line. Returns 0 done, 1 failed, 2 wrong recipe or usage, 70 our bug, 130 stopped."""
+    try:
+        code = _answer(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return 1
+    return code
+
+
+def _answer(argv: Sequence[str]) -> int:
     from imgbake.cli import shortcut
 
     try:
-        if not shortcut.answers(sys.argv[1:]):
+        if not shortcut.answers(argv):
             from imgbake.cli.commands import app
 
-            app()
+            app(list(argv), prog_name="imgbake")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        raise
     except Exception as error:  # noqa: BLE001  # every error ends here
-        sys.exit(_refuse(error))
+        return _refuse(error)
+    return 0
 
 
 def _refuse(error: Exception) -> int:

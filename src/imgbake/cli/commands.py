@@ -10,8 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from imgbake import __version__
-from imgbake.cli import cache, inspecting, making, writing
+from imgbake.cli import cache, inspecting, making, shortcut, writing
 from imgbake.cli.options import Directory
 
 
@@ -43,7 +42,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"imgbake {__version__}")
+        shortcut.show_version()
         raise typer.Exit
 
 

@@ -27,10 +27,10 @@ from imgbake.cli.options import (
     request,
     warn,
 )
-from imgbake.engine import settled
 
 if TYPE_CHECKING:
     from imgbake.app import building
+    from imgbake.engine.settled import Settled
 
 Names = Annotated[list[str] | None, typer.Argument(help="What to make; everything when none is named.")]
 Jobs = Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="How many nodes run at once.")]
@@ -115,8 +115,8 @@ def _make(
     wanted: _Wanted, jobs: int | None, keep_going: bool, force: bool, push: bool, shown: _Shown
 ) -> None:
     started = time.monotonic()
-    key = settled.key([wanted.kind, wanted.names, str(wanted.file), wanted.args, wanted.commits])
-    found = None if force or push else settled.find(wanted.file.parent, key, os.environ)
+    key = shortcut.key(wanted.kind, wanted.names, str(wanted.file), wanted.args, wanted.commits)
+    found = None if force or push else shortcut.find(key, str(wanted.file))
     if found is not None:
         _show_settled(found, time.monotonic() - started, shown)
         return
@@ -153,7 +153,7 @@ def _built(order: building.Order, shown: _Shown) -> building.Outcome:
     return _built(building.with_args(order, given), shown)
 
 
-def _show_settled(found: settled.Settled, seconds: float, shown: _Shown) -> None:
+def _show_settled(found: Settled, seconds: float, shown: _Shown) -> None:
     if shown.progress is Progress.JSON:
         from imgbake.events import BuildFinished
         from imgbake.ui.json_lines import JsonLines

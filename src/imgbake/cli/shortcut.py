@@ -1,7 +1,8 @@
-"""Builds with nothing to do, asked for in the plainest words: `imgbake build` or `imgbake run`, and names.
+"""What is answered without Typer: the version, and builds with nothing to do, asked for in plain words.
 
-Everything else, and every build that has something to do, takes the way through Typer and `making`,
-which answers the same: the shortcut only saves the loading.
+Plain words are `imgbake build` or `imgbake run`, and names. Everything else, and every build that has
+something to do, takes the way through Typer and `making`, which answers the same: the shortcut only
+saves the loading. So nothing is imported here at the top.
 """
 
 from __future__ import annotations
@@ -10,21 +11,26 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from imgbake.engine import settled
-from imgbake.engine.settled import Settled
+from imgbake import __version__
+
+if TYPE_CHECKING:
+    from imgbake.engine.settled import Settled
 
 KINDS = {"build": "image", "run": "task"}
-RECIPE = Path("imgbake.toml")
+RECIPE = "imgbake.toml"
 
 
 def answers(argv: Sequence[str]) -> bool:
-    """Shows the result of a build that was settled before. False when the words need to be parsed."""
-    started = time.monotonic()
+    """Answers, if that is possible here. False when the words need to be parsed."""
+    if len(argv) == 1 and argv[0] == "--version":
+        show_version()
+        return True
     if not argv or argv[0] not in KINDS or any(word.startswith("-") for word in argv):
         return False
-    found = settled.find(RECIPE.parent, key(KINDS[argv[0]], argv[1:]), os.environ)
+    started = time.monotonic()
+    found = find(key(KINDS[argv[0]], argv[1:]))
     if found is None:
         return False
     show_summary(found, time.monotonic() - started)
@@ -35,12 +41,28 @@ def answers(argv: Sequence[str]) -> bool:
 def key(
     kind: str,
     names: Sequence[str] | None,
-    file: Path = RECIPE,
+    file: str = RECIPE,
     args: Sequence[str] | None = None,
     commits: Sequence[str] | None = None,
 ) -> str:
     """The key of a build under which it is settled: what decides, of all that a command line says."""
-    return settled.key([kind, *(list(words or ()) for words in (names, [str(file)], args, commits))])
+    from imgbake.engine import settled
+
+    return settled.key([kind, *(list(words or ()) for words in (names, [file], args, commits))])
+
+
+def find(key: str, file: str = RECIPE) -> Settled | None:
+    """The settled build of this key in the project of this recipe, if nothing moved since."""
+    from pathlib import Path
+
+    from imgbake.engine import settled
+
+    return settled.find(Path(file).parent, key, os.environ)
+
+
+def show_version() -> None:
+    """Prints the version."""
+    sys.stdout.write(f"imgbake {__version__}\n")
 
 
 def show_result(found: Settled) -> None:

@@ -202,12 +202,14 @@ class Working:
 
     def memo(self, parts: Sequence[Part], make: Callable[[], Artifact]) -> Artifact:
         key = fingerprint.of(parts)
-        known = self._project.store.record(key)
-        if known is not None and self._project.holds(known.blobs):
-            return known
-        artifact = make()
-        self._project.store.remember(key, artifact)
-        return artifact
+        with self._project.alone(key, self.check):
+            known = self._project.store.record(key)
+            if known is not None and self._project.holds(known.blobs):
+                return known
+            artifact = make()
+            self._project.store.remember(key, artifact)
+            self._project.store.flush()  # other processes wait for it too
+            return artifact
 
     def close(self) -> None:
         """Removes the work folder and closes the log."""
@@ -216,10 +218,11 @@ class Working:
         if self._work is not None:
             shutil.rmtree(self._work, ignore_errors=True)
 
-    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
-        reveal = self._project.secrets.reveal
-        added = {name: reveal(value) for name, value in extra.items()}
-        return {**self._project.environ, process.MARKER: self._build, **added}
+    def _environment(self, extra: Mapping[str, str]) -> dict[bytes, bytes]:
+        added = {process.MARKER: self._build}
+        added |= {name: self._project.secrets.reveal(value) for name, value in extra.items()}
+        raw = {os.fsencode(name): os.fsencode(value) for name, value in added.items()}
+        return self._project.raw_environ | raw
 
     def _until(self, timeout: float | None) -> float | None:
         """The moment at which a command must end: after its own time, or the node's."""

@@ -21,6 +21,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -47,6 +48,7 @@ from imgbake.events import (
 
 _RETRY_PAUSE = 1.0  # seconds before the first retry; doubles
 _LONGEST_PAUSE = 30.0
+_LULL = 0.1  # seconds
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -138,7 +140,7 @@ class Engine:
         try:
             self._advance([name for name, count in self._waiting.items() if not count])
             while self._running:
-                self._heed(self._messages.get())
+                self._heed(self._next())
             for name in self._waiting:
                 if name not in self._results:
                     self._skip(nodes[name], "the build stopped")
@@ -149,6 +151,13 @@ class Engine:
         counts = [report.count(outcome) for outcome in ("ran", "cached", "restored", "failed", "skipped")]
         self._tell(BuildFinished(time.time(), report.seconds, *counts))
         return report
+
+    def _next(self) -> _Message:
+        """The next message. When none comes for a while, the store writes what it has gathered."""
+        with suppress(queue.Empty):
+            return self._messages.get(timeout=_LULL)
+        self._project.flush()
+        return self._messages.get()
 
     def _plan(self, names: Sequence[str]) -> None:
         """Counts what each node waits for, and how urgent it is: the known time from it to the end."""
@@ -372,29 +381,27 @@ class Engine:
             self._messages.put(_Failed(node.id, _broken(node, error), time.monotonic() - started))
 
     def _restore(self, node: Node, artifact: Artifact) -> Artifact:
-        """Puts the outputs back; a store that lost them since they were judged means a run after all."""
-        return artifact if self._work[node.id].restore(artifact) else self._run(node)
+        """Puts back what was made; what was lost since it was judged means a run after all."""
+        ctx = self._context(node)
+        try:
+            is_there = self._work[node.id].restore(artifact, ctx)
+        finally:
+            ctx.close()
+        return artifact if is_there else self._run(node)
 
     def _make(self, node: Node, verdict: Verdict) -> tuple[Artifact, str]:
-        """Runs the step, and remembers what it made unless an input moved meanwhile: gives that input.
-
-        What goes to the store, of one step, is written in one transaction.
-        """
-        with self._project.store.transaction():
-            artifact = self._run(node)
-            moved = self._project.files.moved(verdict.seen) or ""
-            if not moved and node.kind != "base":
-                self._project.store.remember(verdict.fingerprint, artifact)
+        """Runs the step, and remembers what it made unless an input moved meanwhile: gives that input."""
+        artifact = self._run(node)
+        moved = self._project.files.moved(verdict.seen) or ""
+        if not moved and node.kind != "base":
+            self._project.store.remember(verdict.fingerprint, artifact)
         return artifact, moved
 
     def _run(self, node: Node) -> Artifact:
         """Runs the step, again after a failure as often as the recipe allows."""
         pause = _RETRY_PAUSE
         for attempt in range(node.policy.retries + 1):
-            ctx = Working(
-                self._project, node, self._stop, self._messages.put, self._settings.build,
-                force=self._settings.force,
-            )  # fmt: skip
+            ctx = self._context(node)
             try:
                 return self._work[node.id].run(ctx)
             except StepError as error:
@@ -408,6 +415,12 @@ class Engine:
             finally:
                 ctx.close()
         raise AssertionError("unreachable")
+
+    def _context(self, node: Node) -> Working:
+        return Working(
+            self._project, node, self._stop, self._messages.put, self._settings.build,
+            force=self._settings.force,
+        )  # fmt: skip
 
 
 def _refused(error: OSError) -> BakeError:

@@ -23,7 +23,7 @@ _REASONS = 3  # that are told; `imgbake explain` tells all
 class Verdict(msgspec.Struct, frozen=True):
     """What is to be done with a node, and why.
 
-    "cached": its artifact is in place. "restore": the store has it. "run": it must be made.
+    "cached": its artifact is in place. "restore": it can be put back. "run": it must be made.
     """
 
     action: Literal["cached", "restore", "run"]
@@ -49,7 +49,7 @@ def judge(node: Node, work: Work, project: Project, *, force: bool) -> Verdict:
     if always:
         return _with(verdict, why=("it names no inputs and no outputs, so it always runs",))
     if last is not None and last.fingerprint == verdict.fingerprint:
-        return _as_before(verdict, node, work, project, last)
+        return _as_before(verdict, node, work, last)
     return _as_remembered(verdict, node, work, project, last)
 
 
@@ -62,12 +62,12 @@ def reasons(last: Record | None, parts: tuple[Part, ...]) -> tuple[str, ...]:
     return (*found[:_REASONS], *([f"and {more} more"] if more > 0 else []))
 
 
-def _as_before(verdict: Verdict, node: Node, work: Work, project: Project, last: Record) -> Verdict:
+def _as_before(verdict: Verdict, node: Node, work: Work, last: Record) -> Verdict:
     artifact = last.artifact
     if work.is_there(artifact):
         return _with(verdict, action="cached", artifact=artifact, is_recorded=True)
     gone = "its outputs are missing or were changed" if artifact.tree else "what it made is gone"
-    if _may_restore(node, verdict, project, artifact):
+    if _is_determined(node, verdict) and work.may_restore(artifact):
         return _with(verdict, action="restore", artifact=artifact, why=(gone,), is_recorded=True)
     return _with(verdict, why=(gone,))
 
@@ -84,15 +84,9 @@ def _as_remembered(
         return _with(verdict, why=why)
     if work.is_there(known):
         return _with(verdict, action="cached", artifact=known, why=why)
-    if _may_restore(node, verdict, project, known):
+    if work.may_restore(known):
         return _with(verdict, action="restore", artifact=known, why=why)
     return _with(verdict, why=why)
-
-
-def _may_restore(node: Node, verdict: Verdict, project: Project, artifact: Artifact) -> bool:
-    if node.kind != "task" or artifact.tree is None or not _is_determined(node, verdict):
-        return False
-    return project.holds(entry.digest for entry in artifact.tree.entries if entry.kind == "file")
 
 
 def _is_determined(node: Node, verdict: Verdict) -> bool:

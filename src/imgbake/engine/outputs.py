@@ -34,8 +34,8 @@ def clear(project: Project, node: Node) -> None:
                     _inside(project, entry.path).unlink()
     for pattern in node.outputs:
         folder = glob.static_prefix(pattern) if pattern in wild else pattern.rpartition("/")[0]
-        if folder:
-            _inside(project, folder.rstrip("/") + "/.").mkdir(parents=True, exist_ok=True)
+        if folder and not (path := _inside(project, folder.rstrip("/") + "/.")).is_dir():
+            path.mkdir(parents=True, exist_ok=True)
 
 
 def capture(project: Project, node: Node, artifact: Artifact, *, keep: bool) -> Artifact:

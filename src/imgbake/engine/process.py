@@ -11,12 +11,14 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+
+from imgbake.engine import spawn
+from imgbake.engine.spawn import Child
 
 MARKER = "IMGBAKE_BUILD"
 GRACE = 5.0  # seconds between the polite signal and the one that can't be refused
@@ -91,7 +93,7 @@ class _Lines:
 def run(
     argv: Sequence[str],
     *,
-    env: Mapping[str, str],
+    env: Mapping[bytes, bytes],
     cwd: Path,
     on_line: Callable[[str], None],
     stop: Stop,
@@ -103,46 +105,39 @@ def run(
     Lines of stderr, and of stdout unless captured, go to `on_line`. Raises OSError when the command
     cannot be started.
     """
-    errors_read, errors_write = os.pipe() if capture else (-1, -1)
-    try:
-        process = subprocess.Popen(
-            argv,
-            env=env,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors_write if capture else subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError:
-        if capture:
-            os.close(errors_read)
-        raise
-    finally:
-        if capture:
-            os.close(errors_write)
-    assert process.stdout is not None
     out, lines = bytearray(), _Lines(on_line)
-    sinks: dict[int, Callable[[bytes], None]] = {process.stdout.fileno(): lines.feed}
-    if capture:
-        sinks = {process.stdout.fileno(): out.extend, errors_read: lines.feed}
-    try:
-        by = _attend(process, sinks, stop, deadline)
-    except BaseException:
-        _signal(process, signal.SIGKILL)
-        process.wait()
-        raise
-    finally:
-        process.stdout.close()
+    with contextlib.ExitStack() as open_pipes:
+        reader, stdout = _pipe(open_pipes)
+        reader_of_errors, stderr = _pipe(open_pipes) if capture else (reader, stdout)
+        try:
+            child = spawn.start(argv, env, cwd, stdout=stdout, stderr=stderr)
+        finally:
+            for fd in {stdout, stderr}:
+                os.close(fd)
+        sinks: dict[int, Callable[[bytes], object]] = {reader_of_errors: lines.feed}
         if capture:
-            os.close(errors_read)
-        lines.flush()
-    return Ended(process.returncode, bytes(out), by)
+            sinks[reader] = out.extend
+        try:
+            by = _attend(child, sinks, stop, deadline)
+        except BaseException:
+            child.signal(signal.SIGKILL)
+            child.wait()
+            raise
+        finally:
+            lines.flush()
+    return Ended(child.wait(), bytes(out), by)
+
+
+def _pipe(open_pipes: contextlib.ExitStack) -> tuple[int, int]:
+    """A new pipe: the end to read from, closed with the stack, and the end to write to."""
+    reader, writer = os.pipe()
+    open_pipes.callback(os.close, reader)
+    return reader, writer
 
 
 def _attend(
-    process: subprocess.Popen[bytes],
-    sinks: Mapping[int, Callable[[bytes], None]],
+    child: Child,
+    sinks: Mapping[int, Callable[[bytes], object]],
     stop: Stop,
     deadline: float | None,
 ) -> str:
@@ -151,7 +146,7 @@ def _attend(
     for fd in open_sinks:
         poller.register(fd, select.POLLIN)
     poller.register(stop.fileno(), select.POLLIN)
-    end = _end_descriptor(process)
+    end = _end_descriptor(child)
     if end is not None:
         poller.register(end, select.POLLIN)
     try:
@@ -163,13 +158,13 @@ def _attend(
                 elif fd in open_sinks and not _move(fd, open_sinks[fd]):
                     poller.unregister(fd)
                     del open_sinks[fd]
-            if process.poll() is not None:
+            if child.has_ended():
                 _drain(open_sinks)
                 return by
             if deadline is not None and not by and time.monotonic() >= deadline:
                 by = "timeout"
             if by:
-                _end(process, open_sinks, stop)
+                _end(child, open_sinks, stop)
                 return by
             if not open_sinks and end is None:
                 time.sleep(0.01)
@@ -178,10 +173,10 @@ def _attend(
             os.close(end)
 
 
-def _end_descriptor(process: subprocess.Popen[bytes]) -> int | None:
+def _end_descriptor(child: Child) -> int | None:
     """A descriptor that becomes readable when the process ends, where the system has such a thing."""
     try:
-        return os.pidfd_open(process.pid)
+        return os.pidfd_open(child.pid)
     except (AttributeError, OSError):
         return None
 
@@ -192,14 +187,14 @@ def _patience(deadline: float | None, *, watched: bool) -> float | None:
     return None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
 
 
-def _move(fd: int, sink: Callable[[bytes], None]) -> bool:
+def _move(fd: int, sink: Callable[[bytes], object]) -> bool:
     data = os.read(fd, _CHUNK)
     if data:
         sink(data)
     return bool(data)
 
 
-def _drain(sinks: Mapping[int, Callable[[bytes], None]]) -> None:
+def _drain(sinks: Mapping[int, Callable[[bytes], object]]) -> None:
     """Takes what is already in the pipes. A child left in the background may hold them open."""
     for fd, sink in sinks.items():
         os.set_blocking(fd, False)
@@ -208,21 +203,16 @@ def _drain(sinks: Mapping[int, Callable[[bytes], None]]) -> None:
                 pass
 
 
-def _end(process: subprocess.Popen[bytes], sinks: Mapping[int, Callable[[bytes], None]], stop: Stop) -> None:
+def _end(child: Child, sinks: Mapping[int, Callable[[bytes], object]], stop: Stop) -> None:
     """Ends the process and its group: politely, then after the grace period for good."""
-    _signal(process, signal.SIGTERM)
+    child.signal(signal.SIGTERM)
     last = time.monotonic() + GRACE
-    while process.poll() is None and time.monotonic() < last and not stop.is_urgent:
+    while not child.has_ended() and time.monotonic() < last and not stop.is_urgent:
         _drain(sinks)
         time.sleep(0.02)
-    _signal(process, signal.SIGKILL)
-    process.wait()
+    child.signal(signal.SIGKILL)
+    child.wait()
     _drain(sinks)
-
-
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
 
 
 def end_orphans(build: str) -> int:

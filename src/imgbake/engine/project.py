@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,6 +38,7 @@ from imgbake.store.store import Store
 
 STATE = ".imgbake"
 _LONGEST_NAME = 200
+_TICK = 0.2  # seconds between two looks at whether the build still goes on
 _LAST_SECOND = 253_402_300_799  # of the year 9999, the last that RFC 3339 can write
 _EPOCH_DIGITS = 20  # a number of more is not worth reading
 
@@ -62,6 +65,7 @@ class Project:
         self.lock = lock
         self.secrets = secrets
         self.environ = dict(environ)  # os.environ decodes each variable each time
+        self.raw_environ = {os.fsencode(name): os.fsencode(value) for name, value in environ.items()}
         self.commits = commits  # git tasks to the commit that the command line names
         self.root = Path(recipe.root)
         self.state = self.root / STATE
@@ -71,12 +75,17 @@ class Project:
         self._warn = warn
         self._is_read_only = is_read_only
         self._store: Store | None = None
+        self._opening = threading.Lock()
+        self._guard = threading.Lock()
+        self._busy: dict[str, threading.Lock] = {}
 
     @property
     def store(self) -> Store:
-        """The content store, opened at its first use."""
+        """The content store, opened at its first use, whichever threads have it at once."""
         if self._store is None:
-            self._store = self._open_store()
+            with self._opening:
+                if self._store is None:
+                    self._store = self._open_store()
         return self._store
 
     @property
@@ -132,12 +141,35 @@ class Project:
             return False
         return True
 
+    @contextmanager
+    def alone(self, key: str, check: Callable[[], None]) -> Iterator[None]:
+        """Keeps other threads from doing the same thing until the block ends.
+
+        `check` is called while waiting for one that does; what it raises ends that.
+        """
+        with self._guard:
+            busy = self._busy.setdefault(key, threading.Lock())
+        while not busy.acquire(timeout=_TICK):
+            check()
+        try:
+            yield
+        finally:
+            busy.release()
+
     def log_file(self, node: str) -> Path:
         """Where the last log of a node is kept."""
         name = quote(node, safe="@:+,= ")
         if len(name) > _LONGEST_NAME:
             name = name[:_LONGEST_NAME] + hashlib.sha256(node.encode()).hexdigest()[:16]
         return self.state / "logs" / f"{name}.log"
+
+    def flush(self) -> None:
+        """Lets the store write what it has gathered. What it can't is a warning: what was built is there."""
+        if self._store is not None:
+            try:
+                self._store.flush()
+            except BakeError as error:
+                self._warn(error.message)
 
     def close(self) -> None:
         """Ends writing of state."""
@@ -149,11 +181,11 @@ class Project:
         if self._is_read_only:
             return Store(warn=self._warn)
         try:
-            return Store.open(warn=self._warn)
+            return Store.open(warn=self._warn, is_gathering=True)
         except StoreUnwritable as error:
             local = self.state / "cache"
             self._warn(f"{error.message}; using {os.path.relpath(local)} instead")
-            return Store.open(local, warn=self._warn)
+            return Store.open(local, warn=self._warn, is_gathering=True)
 
 
 def _instance(cls: Any, shelf: Path) -> Any:

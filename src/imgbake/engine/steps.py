@@ -35,8 +35,11 @@ class Work(Protocol):
     def is_there(self, artifact: Artifact) -> bool:
         """Is what was made still in its place?"""
 
-    def restore(self, artifact: Artifact) -> bool:
-        """Puts it back from the store; False when it can't be."""
+    def may_restore(self, artifact: Artifact) -> bool:
+        """Is all there that `restore` needs? Reads only."""
+
+    def restore(self, artifact: Artifact, ctx: Working) -> bool:
+        """Puts back what was made; False when it can't be."""
 
 
 def work_of(node: Node, project: Project, done: dict[str, Artifact]) -> Work:
@@ -81,7 +84,12 @@ class _TaskWork:
     def is_there(self, artifact: Artifact) -> bool:
         return artifact.tree is None or outputs.are_there(self._project, artifact.tree)
 
-    def restore(self, artifact: Artifact) -> bool:
+    def may_restore(self, artifact: Artifact) -> bool:
+        if artifact.tree is None:
+            return False
+        return self._project.holds(entry.digest for entry in artifact.tree.entries if entry.kind == "file")
+
+    def restore(self, artifact: Artifact, ctx: Working) -> bool:
         return artifact.tree is None or outputs.restore(self._project, self._node, artifact.tree)
 
     def _input_parts(self) -> Iterator[Part]:
@@ -131,8 +139,11 @@ class BaseWork:
     def is_there(self, artifact: Artifact) -> bool:
         return True
 
-    def restore(self, artifact: Artifact) -> bool:
-        return True
+    def may_restore(self, artifact: Artifact) -> bool:
+        return False
+
+    def restore(self, artifact: Artifact, ctx: Working) -> bool:
+        return False
 
 
 class BakeWork:
@@ -181,8 +192,16 @@ class BakeWork:
         self._watch(artifact)
         return True
 
-    def restore(self, artifact: Artifact) -> bool:
-        return False
+    def may_restore(self, artifact: Artifact) -> bool:
+        restorable = getattr(self._target, "restorable", None)
+        return restorable is not None and restorable(artifact, Looking(self._project, self._node))
+
+    def restore(self, artifact: Artifact, ctx: Working) -> bool:
+        restore = getattr(self._target, "restore", None)
+        if restore is None or not restore(artifact, ctx):
+            return False
+        self._watch(artifact)
+        return True
 
     def _watch(self, artifact: Artifact) -> None:
         """Notes the files whose removal or change would mean that it is to be made again."""
@@ -227,8 +246,11 @@ class _TestWork:
     def is_there(self, artifact: Artifact) -> bool:
         return True
 
-    def restore(self, artifact: Artifact) -> bool:
-        return True
+    def may_restore(self, artifact: Artifact) -> bool:
+        return False
+
+    def restore(self, artifact: Artifact, ctx: Working) -> bool:
+        return False
 
 
 def target_of(bake: Bake, project: Project) -> Target:

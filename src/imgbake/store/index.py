@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_BATCH = 500  # writes that a transaction gathers before it writes them
+_MOST = 500  # writes that are gathered before they are written in one transaction
+_LONGEST = 0.1  # seconds for which the first of them waits
 _NOTE_AFTER = 5.0  # seconds for which the note that something was used may wait
 _NOTED = 600.0  # seconds for which it needs no other one
 
@@ -27,10 +28,12 @@ _NOTED = 600.0  # seconds for which it needs no other one
 class SharedIndex:
     """Gives one thread at a time the index, opening it at the first use.
 
-    What reads or writes the index is a function of it: `do` runs one, `write` may gather it.
+    What reads or writes the index is a function of it: `do` and `read` run one, `write` may gather it.
     """
 
-    def __init__(self, folder: Path, size_limit: int, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, size_limit: int, warn: Callable[[str], None], *, is_gathering: bool
+    ) -> None:
         self._folder = folder
         self._size_limit = size_limit
         self._warn = warn
@@ -41,7 +44,10 @@ class SharedIndex:
         self._is_suspect = False  # has the index shown damage?
         self._used: set[str] = set()
         self._noted = time.monotonic()
-        self._local = threading.local()
+        self._is_gathering = is_gathering
+        self._gathered: list[Callable[[Index], object]] = []
+        self._keys: set[str] = set()  # of the rows that they write
+        self._since = 0.0  # time.monotonic() when the first of them was gathered
 
     @property
     def is_open(self) -> bool:
@@ -49,43 +55,48 @@ class SharedIndex:
         return self._index is not None
 
     def do(self, work: Callable[[Index], T]) -> T:
-        """Runs `work` with the index, after what this thread has gathered.
+        """Runs `work` with the index, after what is gathered.
 
         A damaged index is made again and asked once more. Raises BakeError for what sqlite or the
         disk refuse.
         """
-        self.flush()
-        return self._do(work)
-
-    def write(self, work: Callable[[Index], object]) -> None:
-        """Runs `work` with the index: now, or with others when this thread is gathering."""
-        batch = self._batch
-        if batch is None:
-            self._do(work)
-            return
-        batch.append(work)
-        if len(batch) >= _BATCH:
+        with self._lock:
             self.flush()
+            return self._do(work)
 
-    @contextmanager
-    def gathering(self) -> Iterator[None]:
-        """Lets this thread gather what it writes. Left by an exception, what is gathered is dropped."""
-        if self._batch is not None:
-            yield
-            return
-        self._local.batch = []
-        try:
-            yield
-            self.flush()
-        finally:
-            self._local.batch = None
+    def read(self, key: str, work: Callable[[Index], T]) -> T:
+        """Runs `work`, which reads no row but this one: what is gathered for others may wait."""
+        with self._lock:
+            self.settle(key)
+            return self._do(work)
+
+    def write(self, key: str, work: Callable[[Index], object]) -> None:
+        """Runs `work`, which writes this row: now, or with others when writes are gathered."""
+        with self._lock:
+            if not self._is_gathering:
+                self._do(work)
+                return
+            if not self._gathered:
+                self._since = time.monotonic()
+            self._gathered.append(work)
+            self._keys.add(key)
+            if len(self._gathered) >= _MOST or time.monotonic() - self._since > _LONGEST:
+                self.flush()
+
+    def settle(self, key: str) -> None:
+        """Writes what is gathered if this row is part of it."""
+        with self._lock:  # whoever writes it just now has taken it off the list
+            if key in self._keys:
+                self.flush()
 
     def flush(self) -> None:
-        """Writes what this thread has gathered."""
-        if batch := self._batch:
-            gathered = batch.copy()
-            batch.clear()
-            self._do(lambda index: _all(index, gathered))
+        """Writes what is gathered, in one transaction."""
+        with self._lock:
+            if self._pid != os.getpid():
+                self._after_fork()
+            if gathered := self._gathered:
+                self._gathered, self._keys = [], set()
+                self._do(lambda index: _all(index, gathered))
 
     def used(self, key: str) -> None:
         """Notes that this key was used, which keeps it from being evicted; written down in a while."""
@@ -172,12 +183,8 @@ class SharedIndex:
         if self._index is not None:
             self._index.close()
         self._index = self._scratch = None
+        self._gathered, self._keys = [], set()
         self._pid = os.getpid()
-
-    @property
-    def _batch(self) -> list[Callable[[Index], object]] | None:
-        batch: list[Callable[[Index], object]] | None = getattr(self._local, "batch", None)
-        return batch
 
 
 def _all(index: Index, works: list[Callable[[Index], object]]) -> None:

@@ -21,7 +21,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,29 +61,39 @@ class Store:
         *,
         size_limit: int | None = None,
         warn: Callable[[str], None] = _ignore,
+        is_gathering: bool = False,
     ) -> None:
         """`size_limit` is in bytes and kept to when the store is closed. `warn` is told of repairs.
+
+        With `is_gathering`, what all threads write to the index is gathered, which is much faster for
+        many small things. Whoever asks this store for it finds it; other processes do after `flush`.
 
         Raises UsageError when IMGBAKE_CACHE_SIZE can't be understood.
         """
         self.folder = default_folder() if folder is None else folder.absolute()
         self.size_limit = default_limit() if size_limit is None else size_limit
         self._warn = warn
-        self._index = SharedIndex(self.folder, self.size_limit, warn)
+        self._index = SharedIndex(self.folder, self.size_limit, warn, is_gathering=is_gathering)
         self._blobs = f"{self.folder}/blobs/sha256/"
         self._names = count()
         self._has_grown = False
 
     @classmethod
-    def open(cls, folder: Path | None = None, *, warn: Callable[[str], None] = _ignore) -> Store:
+    def open(
+        cls,
+        folder: Path | None = None,
+        *,
+        warn: Callable[[str], None] = _ignore,
+        is_gathering: bool = False,
+    ) -> Store:
         """A store that is sure to be usable. Raises StoreUnwritable when it is not."""
-        store = cls(folder, warn=warn)
+        store = cls(folder, warn=warn, is_gathering=is_gathering)
         store._index.do(lambda index: None)
         return store
 
     def has(self, digest: str) -> bool:
         """Is there a blob of this digest? Does not read it."""
-        self._index.flush()
+        self._index.settle(digest)
         there = digests.is_digest(digest) and os.path.exists(self._file(digest))
         if there:
             self._index.used(digest)
@@ -115,7 +125,8 @@ class Store:
             found = os.fstat(source)
             if not stat.S_ISREG(found.st_mode):
                 raise BakeError(f"can't keep {path}: it is not a file")
-            if found.st_size < _SMALL and len(data := os.read(source, _SMALL)) < _SMALL:
+            size = found.st_size
+            if size < _SMALL and len(data := os.read(source, size + 1)) <= size:
                 return self.add_bytes(data)
             os.lseek(source, 0, os.SEEK_SET)
             return self._add_large(source)
@@ -171,10 +182,11 @@ class Store:
 
     def record(self, fingerprint: str) -> Artifact | None:
         """What was made of this fingerprint. Its blobs may be gone: ask `has` or `path`."""
-        found = self._index.do(lambda index: index.read(_RECORD + fingerprint))
+        key = _RECORD + fingerprint
+        found = self._index.read(key, lambda index: index.read(key))
         if not isinstance(found, bytes):
             return None
-        self._index.used(_RECORD + fingerprint)
+        self._index.used(key)
         try:
             return msgspec.json.decode(found, type=Artifact)
         except msgspec.MsgspecError:  # another version's, or damaged
@@ -182,15 +194,12 @@ class Store:
 
     def remember(self, fingerprint: str, artifact: Artifact) -> None:
         """Says what was made of this fingerprint."""
-        data = msgspec.json.encode(artifact)
-        self._index.write(lambda index: index.set(_RECORD + fingerprint, data))
+        key, data = _RECORD + fingerprint, msgspec.json.encode(artifact)
+        self._index.write(key, lambda index: index.set(key, data))
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Gathers what this thread writes to the index, which is much faster for many small things.
-
-        Nobody is kept waiting: the index is only locked at the end, or when this thread reads.
-        """
-        return self._index.gathering()
+    def flush(self) -> None:
+        """Writes what is gathered, for other processes to see. Raises BakeError when it can't."""
+        self._index.flush()
 
     def close(self) -> None:
         """Makes room if we made the store too large, and closes its index. A later use opens it again."""
@@ -270,13 +279,13 @@ class Store:
         """The file of a blob that is sure to be sound, and its signature. Raises KeyError."""
         if not digests.is_digest(digest):
             raise KeyError(digest)
-        self._index.flush()
+        self._index.settle(digest)
         file = self._file(digest)
         now = signature(file)
         if now == ABSENT:
             self._drop(digest)
             raise KeyError(digest)
-        row = self._index.do(lambda index: index.blob(digest))
+        row = self._index.read(digest, lambda index: index.blob(digest))
         if row is None or row.signature != now:
             self._verify(digest)
         self._index.used(digest)
@@ -328,7 +337,7 @@ class Store:
         """After a hard link, which moves the change time and nothing else."""
         now = signature(self._file(digest))
         if now != before and (now[0], *now[2:]) == (before[0], *before[2:]):
-            self._index.write(lambda index: self._sign(index, digest, now, now[2]))
+            self._index.write(digest, lambda index: self._sign(index, digest, now, now[2]))
 
     def _add_large(self, source: int) -> str:
         with self._new_file() as (file, path):
@@ -345,7 +354,7 @@ class Store:
         back = time.time_ns() - 2 * COARSE_SETTLE_NS
         os.utime(file, ns=(back, back))
         self._has_grown = True
-        self._index.write(lambda index: self._place(index, path, digest, size))
+        self._index.write(digest, lambda index: self._place(index, path, digest, size))
 
     def _place(self, index: Index, path: str, digest: str, size: int) -> None:
         from imgbake.store.disk import Blob

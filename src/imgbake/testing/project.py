@@ -60,12 +60,10 @@ class Project:
         before, folder = os.environ.copy(), Path.cwd()
         os.environ.update(env or {})
         os.chdir(self.root)
-        argv, sys.argv = sys.argv, ["imgbake", *args]
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                code = _exit_code(cli.main)
+                code = cli.run(args)
         finally:
-            sys.argv = argv
             os.chdir(folder)
             os.environ.clear()
             os.environ.update(before)
@@ -104,11 +102,3 @@ class Project:
 def _good(ran: Ran) -> Ran:
     assert ran.code == 0, f"exit code {ran.code}\n{ran.stdout}\n{ran.stderr}"
     return ran
-
-
-def _exit_code(main: Any) -> int:
-    try:
-        main()
-    except SystemExit as exit_:
-        return exit_.code if isinstance(exit_.code, int) else int(bool(exit_.code))
-    return 0

@@ -24,7 +24,7 @@ def _run(
 ) -> tuple[Ended, list[str]]:
     lines: list[str] = []
     ended = process.run(
-        ["/bin/sh", "-c", script], env=dict(os.environ), cwd=tmp_path, on_line=lines.append, stop=stop,
+        ["/bin/sh", "-c", script], env=dict(os.environb), cwd=tmp_path, on_line=lines.append, stop=stop,
         deadline=deadline, capture=capture,
     )  # fmt: skip
     return ended, lines

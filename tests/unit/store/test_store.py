@@ -43,6 +43,13 @@ def store(folder: Path) -> Iterator[Store]:
     store.close()
 
 
+@pytest.fixture
+def gathering(folder: Path) -> Iterator[Store]:
+    store = Store(folder, is_gathering=True)
+    yield store
+    store.close()
+
+
 def blob(folder: Path, digest: str) -> Path:
     return folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
 
@@ -297,27 +304,39 @@ class TestRecords:
         database.close()
         assert sorted(found) == [(1, 1, "text"), (1, 2, "text")]
 
-    def test_what_is_adopted_in_a_transaction_is_moved_at_once(self, store: Store) -> None:
-        with store.transaction():
-            path = store.scratch() / "made"
-            path.write_bytes(b"made")
-            digest = store.adopt(path, digests.of_bytes(b"made"))
-            path.unlink(missing_ok=True)
-            assert store.path(digest).read_bytes() == b"made"
+    def test_what_is_adopted_is_moved_at_once(self, gathering: Store) -> None:
+        path = gathering.scratch() / "made"
+        path.write_bytes(b"made")
+        digest = gathering.adopt(path, digests.of_bytes(b"made"))
+        path.unlink(missing_ok=True)
+        assert gathering.path(digest).read_bytes() == b"made"
 
-    def test_a_transaction_gathers_and_shows_what_it_gathered(self, store: Store, folder: Path) -> None:
-        with store.transaction():
-            with store.transaction():
-                digest = store.add_bytes(b"content")
-            store.remember("fingerprint", Artifact("files", digest))
-            assert store.has(digest)
-            assert store.record("fingerprint") == Artifact("files", digest)
-            many = [store.add_bytes(b"%d" % number) for number in range(1100)]
-        assert all(store.path(digest).exists() for digest in many)
-        with pytest.raises(ZeroDivisionError), store.transaction():
-            store.remember("never", Artifact("files"))
-            _ = 1 // 0
-        assert store.record("never") is None
+    def test_a_gathering_store_shows_what_it_gathered(self, gathering: Store) -> None:
+        digest = gathering.add_bytes(b"content")
+        gathering.remember("fingerprint", Artifact("files", digest))
+        assert gathering.has(digest)
+        assert gathering.record("fingerprint") == Artifact("files", digest)
+        many = [gathering.add_bytes(b"%d" % number) for number in range(1100)]
+        assert all(gathering.path(digest).exists() for digest in many)
+
+    def test_others_find_what_was_gathered_when_it_is_flushed(self, gathering: Store, store: Store) -> None:
+        digest = gathering.add_bytes(b"content")
+        gathering.remember("fingerprint", Artifact("files", digest))
+        gathering.flush()
+        assert store.path(digest).read_bytes() == b"content"
+        assert store.record("fingerprint") == Artifact("files", digest)
+
+    def test_what_was_gathered_is_written_when_it_is_closed(self, gathering: Store, store: Store) -> None:
+        digest = gathering.add_bytes(b"content")
+        gathering.close()
+        assert store.path(digest).read_bytes() == b"content"
+
+    def test_what_was_gathered_is_written_soon_while_more_comes(self, gathering: Store, store: Store) -> None:
+        digest = gathering.add_bytes(b"content")
+        last = time.monotonic() + 10
+        while not store.has(digest) and time.monotonic() < last:
+            gathering.add_bytes(b"%d" % time.monotonic_ns())
+        assert store.has(digest)
 
 
 class TestRoom:
@@ -418,16 +437,19 @@ def _set_ages(store: Store, folder: Path, ages: dict[str, float]) -> None:
 
 
 class TestThreads:
-    def test_threads_share_one_store_and_leave_nothing_open(self, store: Store) -> None:
+    @pytest.mark.parametrize("is_gathering", [False, True])
+    def test_threads_share_one_store_and_leave_nothing_open(
+        self, folder: Path, *, is_gathering: bool
+    ) -> None:
+        store = Store(folder, is_gathering=is_gathering)
         wrong: list[object] = []
 
         def work(seed: int) -> None:
             try:
                 for number in range(60):
                     content = b"%d" % ((seed * number) % 97)
-                    with store.transaction():
-                        digest = store.add_bytes(content)
-                        store.remember(f"f{number}", Artifact("files", digest))
+                    digest = store.add_bytes(content)
+                    store.remember(f"f{number}", Artifact("files", digest))
                     if store.path(digest).read_bytes() != content:
                         wrong.append(content)
                     store.record(f"f{number}")
@@ -459,14 +481,13 @@ def _write_many(folder: Path, seed: int) -> None:
 
 
 def _write_until_killed(folder: Path) -> None:
-    store = Store(folder)
+    store = Store(folder, is_gathering=True)
     number = 0
     while True:
         number += 1
-        with store.transaction():
-            for part in range(5):
-                digest = store.add_bytes(b"%d-%d" % (number % 50, part) * 20_000)
-                store.remember(f"f{number % 50}-{part}", Artifact("files", digest))
+        for part in range(5):
+            digest = store.add_bytes(b"%d-%d" % (number % 50, part) * 20_000)
+            store.remember(f"f{number % 50}-{part}", Artifact("files", digest))
         if number % 7 == 0:
             store.gc(limit=3_000_000)
 
@@ -692,6 +713,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 class StoreMachine(RuleBasedStateMachine):
     """Any order of what can happen to a store: it has what it says, and it is what it should be."""
 
+    is_gathering = False
     contents = Bundle("contents")
 
     @initialize()
@@ -700,7 +722,7 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.temporary = TemporaryDirectory()
         self.folder = Path(self.temporary.name) / "cache"
-        self.store = Store(self.folder)
+        self.store = Store(self.folder, is_gathering=self.is_gathering)
         self.records: dict[str, Artifact] = {}
         self.sound: set[bytes] = set()
         self.lost: set[bytes] = set()
@@ -709,15 +731,12 @@ class StoreMachine(RuleBasedStateMachine):
     def content(self, content: bytes) -> bytes:
         return content
 
-    @rule(content=contents, way=st.sampled_from(["bytes", "file", "adopt", "transaction"]))
+    @rule(content=contents, way=st.sampled_from(["bytes", "file", "adopt"]))
     def add(self, content: bytes, way: str) -> None:
         file = Path(self.temporary.name) / "file"
         match way:
             case "bytes":
                 digest = self.store.add_bytes(content)
-            case "transaction":
-                with self.store.transaction():
-                    digest = self.store.add_bytes(content)
             case "file":
                 file.write_bytes(content)
                 digest = self.store.add_file(file)
@@ -777,7 +796,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.store.close()
-        self.store = Store(self.folder)
+        self.store = Store(self.folder, is_gathering=self.is_gathering)
 
     @rule()
     def verify(self) -> None:
@@ -802,7 +821,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_half_done(self) -> None:
-        assert leftovers(self.folder) == []
+        assert self.is_gathering or leftovers(self.folder) == []
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
@@ -810,5 +829,13 @@ class StoreMachine(RuleBasedStateMachine):
             self.temporary.cleanup()
 
 
+class GatheringStoreMachine(StoreMachine):
+    """The same of a store that gathers what it writes."""
+
+    is_gathering = True
+
+
 TestStoreMachine = StoreMachine.TestCase
-TestStoreMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestGatheringStoreMachine = GatheringStoreMachine.TestCase
+for machine in (TestStoreMachine, TestGatheringStoreMachine):
+    machine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
