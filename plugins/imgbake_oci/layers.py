@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from imgbake.api import Artifact, Copied, Entry, Layer, Part, RunContext, StepError, Tree
-from imgbake_oci import archives, unchanged, ustar
+from imgbake_oci import archives, bases, unchanged, ustar
 from imgbake_oci.compression import PIECE, Damaged, Format
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.folders import Added, Folders
@@ -31,7 +31,7 @@ class Made(msgspec.Struct, frozen=True):
     diff_id: str
     size: int
     media_type: str
-    added: str  # digest of the blob that says which folders it adds
+    added: str = ""  # digest of the blob that says which folders it adds; empty when the layer must be read
 
     @property
     def descriptor(self) -> Descriptor:
@@ -39,7 +39,9 @@ class Made(msgspec.Struct, frozen=True):
         return Descriptor(self.media_type, self.digest, self.size)
 
     def folders(self, ctx: RunContext) -> Added:
-        """What it says of folders to the layers above."""
+        """What it says of folders to the layers above. Raises BakeError."""
+        if not self.added:
+            return bases.layer_folders(self.descriptor, self.diff_id, ctx)
         return msgspec.json.decode(ctx.blobs.path(self.added).read_bytes(), type=Added)
 
 

@@ -12,12 +12,19 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from imgbake.api import Artifact, Commands, Layer, Part, RunContext, Runner, StackLayer, StepError
-from imgbake_oci import bases
+from imgbake.api import (
+    Artifact,
+    Commands,
+    Layer,
+    LayerFormat,
+    Part,
+    RunContext,
+    Runner,
+    StackLayer,
+    StepError,
+)
 from imgbake_oci.compression import Format
-from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.layers import Made
-from imgbake_oci.packing import Packer
 
 RUNNER = "sandbox"
 _FORMAT = 1  # moved when the same commands come to give another layer
@@ -38,9 +45,7 @@ def changed(
     def run() -> Artifact:
         taken = None if files is None else StackLayer(files.digest, files.diff_id)
         made = _packed(runner, below, taken, commands, format, epoch, layer, ctx)
-        return Artifact(
-            "layer", made.digest, facts=msgspec.to_builtins(made), blobs=(made.digest, made.added)
-        )
+        return Artifact("layer", made.digest, facts=msgspec.to_builtins(made), blobs=(made.digest,))
 
     parts = [
         Part("component runner", f"{_FORMAT} {runner.kind} {runner.version}"),
@@ -78,17 +83,14 @@ def _packed(
     _tell(layer.component, "build", ctx)
     path = ctx.blobs.scratch() / f"layer-{secrets.token_hex(8)}"
     try:
-        with Packer(path, format, lambda _: ctx.check()) as packer:
-            runner.change(below, files, commands, epoch, packer, ctx)
-            packed = packer.finish()
-        ctx.blobs.adopt(path, packed.digest)
+        told = LayerFormat(format.name, format.level, epoch)
+        new = runner.change(below, files, commands, told, path, ctx)
+        ctx.blobs.adopt(path, new.digest)
     except StepError as error:
         raise _in_component(layer.component, error) from None
     finally:
         path.unlink(missing_ok=True)
-    descriptor = Descriptor(format.media_type, packed.digest, packed.size)
-    added = ctx.blobs.add_bytes(msgspec.json.encode(bases.layer_folders(descriptor, packed.diff_id, ctx)))
-    return Made(packed.digest, packed.diff_id, packed.size, format.media_type, added)
+    return Made(new.digest, new.diff_id, new.size, format.media_type)
 
 
 def _parts(below: Sequence[StackLayer], commands: Commands) -> Iterator[Part]:

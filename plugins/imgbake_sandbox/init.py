@@ -116,7 +116,9 @@ class _Commands:
 
     def run(self) -> int:
         """Runs one after the other until one fails. What they leave running ends with each."""
-        for number, (title, *argv) in enumerate(self._spec.all("command")):
+        for number, (title, variable, *argv) in enumerate(self._spec.all("command")):
+            if variable:
+                argv.append(os.environ[variable])
             if title:
                 os.write(1, f"{title}\n".encode("utf-8", "surrogateescape"))
             start = time.monotonic()

@@ -30,6 +30,7 @@ from imgbake.api import StepError
 from imgbake_sandbox.chores import Chores
 from imgbake_sandbox.extraction import Extracted
 from imgbake_sandbox.identity import Identity
+from imgbake_sandbox.locks import locked
 from imgbake_sandbox.tars import Damaged
 
 _FOLDER = "rootfs"
@@ -86,7 +87,7 @@ class Rootfs:
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = layer.removeprefix("sha256:") + self._users
-        lock = _locked(self._lock_path(name), fcntl.LOCK_EX)
+        lock = locked(self._lock_path(name), fcntl.LOCK_EX)
         if lock is None:
             return
         try:
@@ -139,7 +140,7 @@ class Rootfs:
             self._chores.check()
             if held := self._use(name):
                 return held
-            lock = _locked(self._lock_path(name), fcntl.LOCK_EX)
+            lock = locked(self._lock_path(name), fcntl.LOCK_EX)
             if lock is not None:
                 try:
                     self._make(name, layer, blob, lock)
@@ -151,7 +152,7 @@ class Rootfs:
     def _use(self, name: str) -> _Held | None:
         """A layer that is there and whole, locked. None if it isn't, or is being made or removed."""
         folder = self._folder / name
-        lock = _locked(self._lock_path(name), fcntl.LOCK_SH) if folder.is_dir() else None
+        lock = locked(self._lock_path(name), fcntl.LOCK_SH) if folder.is_dir() else None
         if lock is None:
             return None
         try:
@@ -194,7 +195,7 @@ class Rootfs:
         folder.rename(self._folder / name)
 
     def _remove_unused(self, name: str) -> bool:
-        lock = _locked(self._lock_path(name), fcntl.LOCK_EX)
+        lock = locked(self._lock_path(name), fcntl.LOCK_EX)
         if lock is None:
             return False
         try:
@@ -208,7 +209,7 @@ class Rootfs:
         """Removes what was being made or removed by processes that are no more."""
         for part in list(self._folder.glob(f"*{_PART}")):
             name = part.name.removesuffix(_PART)
-            lock = _locked(self._lock_path(name), fcntl.LOCK_EX)
+            lock = locked(self._lock_path(name), fcntl.LOCK_EX)
             if lock is not None:
                 try:
                     self._cleaning.remove(part)
@@ -263,22 +264,6 @@ class _Note(msgspec.Struct, frozen=True):
 def _last_of_each(layers: Sequence[str]) -> list[str]:
     """Without those that come again further up, and show there all that they hold."""
     return list(dict.fromkeys(reversed(layers)))[::-1]
-
-
-def _locked(path: Path, how: int) -> int | None:
-    """Opens a lock file with this lock, for the caller to close. None while another has it."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, how | fcntl.LOCK_NB)
-        if path.stat().st_ino == os.fstat(lock).st_ino:  # else it was removed in the meantime
-            return lock
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except BaseException:
-        os.close(lock)
-        raise
-    os.close(lock)
-    return None
 
 
 def _read(lock: int) -> _Note | None:

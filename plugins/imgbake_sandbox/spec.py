@@ -21,10 +21,14 @@ _SYSTEM = ("/proc", "/sys", "/dev")
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A program and its arguments. `title` is a line printed before it runs, if it isn't empty."""
+    """A program and its arguments. `title` is a line printed before it runs, if it isn't empty.
+
+    `variable` names an environment variable that holds one more argument, as a `Secret`'s does.
+    """
 
     argv: tuple[str, ...]
     title: str = ""
+    variable: str = ""
 
 
 class Bind(msgspec.Struct, frozen=True):
@@ -94,7 +98,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         for name, path in (("upper", self.upper), ("work", self.work), ("report", self.report)):
             if path:
                 yield name, str(path.absolute())
-        yield from (("command", command.title, *command.argv) for command in self.commands)
+        for command in self.commands:
+            yield "command", command.title, command.variable, *command.argv
         yield from (("env", *item) for item in self.env.items())
         yield "cwd", self.cwd
         yield "user", self.user

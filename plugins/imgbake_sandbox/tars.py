@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imgbake_oci import ustar
-from imgbake_oci.compression import Content, Damaged, Format, detect, reader
+from imgbake_oci.compression import Compression, Content, Damaged, Format, detect, reader
 from imgbake_oci.folders import ROOTS, Added, Folders
 from imgbake_oci.packing import Packed, Packer
 from imgbake_oci.tarfiles import Forward, Head, members
@@ -11,6 +11,7 @@ from imgbake_oci.tarfiles import Forward, Head, members
 __all__ = [
     "ROOTS",
     "Added",
+    "Compression",
     "Content",
     "Damaged",
     "Folders",

@@ -141,14 +141,20 @@ class Commands(msgspec.Struct, frozen=True):
     setup: Setup = Setup()
 
 
-class LayerSink(Protocol):
-    """Takes the bytes of a layer's tar, in order."""
+class LayerFormat(msgspec.Struct, frozen=True):
+    """How a layer is written: "gzip", "zstd" or "none", the level, and the time that all in it bears."""
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Adds these bytes."""
+    compression: str
+    level: int
+    epoch: int  # seconds since 1970
 
-    def read(self, descriptor: int, size: int) -> int:
-        """Adds up to `size` bytes of an open file; returns how many there were."""
+
+class NewLayer(msgspec.Struct, frozen=True):
+    """A layer that was written: the digests of its file and of its content, and the file's size in bytes."""
+
+    digest: str
+    diff_id: str
+    size: int
 
 
 class Blobs(Protocol):
@@ -247,13 +253,14 @@ class RunContext(Protocol):
         check: bool = True,
         shell: Sequence[str] = ("/bin/sh", "-c"),
         timeout: float | None = None,
+        title: str = "",
     ) -> Completed:
         """Runs a command in a process group of its own with stdin closed; its output goes to the log.
 
         A string is given to the shell, a sequence is run as it is. `env` is added to our environment.
         With `capture`, stdout is returned instead of logged. With `check`, an exit code other than 0
         raises StepError with the last lines of output. Ends with the build, at the node's timeout, or
-        after `timeout` seconds of its own.
+        after `timeout` seconds of its own. Messages name it by `title`, if there is one.
         Secrets that `command` and `env` name are put in here.
         """
 
@@ -349,11 +356,11 @@ class Runner(Protocol):
         below: Sequence[StackLayer],
         files: StackLayer | None,
         commands: Commands,
-        epoch: int,
-        sink: LayerSink,
+        format: LayerFormat,
+        to: Path,
         ctx: RunContext,
-    ) -> None:
-        """Runs commands on an image, and writes what they changed to the sink as a layer (layer.md).
+    ) -> NewLayer:
+        """Runs commands on an image, and writes what they changed as a layer (layer.md) to a new file.
 
         `files` is a layer that this one takes in: what the same component copies. Raises StepError.
         """
@@ -367,8 +374,11 @@ class Runner(Protocol):
     def usage(self) -> int:
         """How many bytes its folder takes."""
 
-    def gc(self, older_than: float | None) -> int:
-        """Removes what was not used for this many seconds, or all of it; returns how many bytes."""
+    def gc(self, unused_since: float) -> tuple[int, int]:
+        """Removes what nobody used since then (seconds since 1970), but for what is in use.
+
+        Returns how many things were removed, and how many bytes they held.
+        """
 
 
 class Restorer(Protocol):

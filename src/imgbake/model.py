@@ -90,9 +90,10 @@ class Setup(msgspec.Struct, frozen=True, omit_defaults=True):
     caches: tuple[CacheFolder, ...] = ()
     secrets: tuple[str, ...] = ()  # arguments that are files in /run/secrets meanwhile
     network: str = "host"  # or "none"
-    timeout: float | None = None  # seconds for each command
+    timeout: float | None = None  # seconds for all commands of a phase
     memory: int | None = None  # bytes
     cpus: float | None = None
+    processes: int | None = None
 
 
 class Component(msgspec.Struct, frozen=True):

@@ -177,6 +177,7 @@ class _Working(_Context):
         check: bool = True,
         shell: Sequence[str] = ("/bin/sh", "-c"),
         timeout: float | None = None,
+        title: str = "",
     ) -> Completed:
         self.check()
         argv = [*shell, command] if isinstance(command, str) else list(command)

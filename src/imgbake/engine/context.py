@@ -144,10 +144,12 @@ class Working:
         check: bool = True,
         shell: Sequence[str] = ("/bin/sh", "-c"),
         timeout: float | None = None,
+        title: str = "",
     ) -> Completed:
         self.check()
         argv = [*shell, command] if isinstance(command, str) else list(command)
-        shown = self._project.secrets.mask(command if isinstance(command, str) else shlex.join(command))
+        text = self._project.secrets.mask(command if isinstance(command, str) else shlex.join(command))
+        shown = title or f"`{_first_line(text)}`"
         reveal = self._project.secrets.reveal
         try:
             ended = process.run(
@@ -161,13 +163,13 @@ class Working:
             )
         except OSError as error:
             hint = f"is {argv[0]} installed, and on PATH?" if isinstance(error, FileNotFoundError) else ""
-            raise StepError(f"can't run `{_first_line(shown)}`: {error.strerror}", hint=hint) from None
+            raise StepError(f"can't run {shown}: {error.strerror}", hint=hint) from None
         self._heed(ended, shown, timeout)
         if check and ended.code:
             how = (
                 f"exited with code {ended.code}" if ended.code > 0 else f"was killed by signal {-ended.code}"
             )
-            raise StepError(f"`{_first_line(shown)}` {how}", tail=tuple(self._tail))
+            raise StepError(f"{shown} {how}", tail=tuple(self._tail))
         return Completed(ended.code, ended.stdout.decode("utf-8", "replace"))
 
     def log(self, text: str) -> None:
@@ -234,7 +236,7 @@ class Working:
             raise Interrupted
         if ended.by == "timeout":
             is_own = self._deadline is None or time.monotonic() < self._deadline
-            raise self._timeout(timeout if is_own else None, f", in `{_first_line(shown)}`")
+            raise self._timeout(timeout if is_own else None, f", in {shown}")
 
     def _timeout(self, seconds: float | None = None, during: str = "") -> StepError:
         allowed = self._node.policy.timeout if seconds is None else seconds

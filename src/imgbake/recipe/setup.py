@@ -29,6 +29,7 @@ def read_setup(table: ComponentTable, at: At, reading: Reading) -> Setup:
         else reading.duration(table.timeout, at / "timeout", zero=False),
         memory=_memory(limits.memory, at / "limits" / "memory", reading),
         cpus=limits.cpus,
+        processes=limits.processes,
     )
 
 

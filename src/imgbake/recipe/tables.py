@@ -156,6 +156,9 @@ class LimitsTable(Table, frozen=True, kw_only=True):
     cpus: Annotated[
         Annotated[float, Meta(gt=0)] | None, Meta(description="Processors, 1.5 for one and a half.")
     ] = None
+    processes: Annotated[
+        Annotated[int, Meta(gt=0)] | None, Meta(description="Processes and threads at once.")
+    ] = None
 
 
 class ComponentTable(Table, frozen=True, kw_only=True):
@@ -195,7 +198,8 @@ class ComponentTable(Table, frozen=True, kw_only=True):
         "host"
     )
     timeout: Annotated[
-        Seconds | None, Meta(description="The longest that a command may take, such as 90 or 5m.")
+        Seconds | None,
+        Meta(description="The longest that a phase may take: 90, 5m."),
     ] = None
     limits: Annotated[LimitsTable | None, Meta(description="What commands may use.")] = None
 

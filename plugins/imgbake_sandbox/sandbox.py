@@ -1,0 +1,232 @@
+"""The runner: commands of components in a sandbox on the extracted layers of an image."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, NamedTuple, cast
+
+from imgbake.api import BakeError, Commands, LayerFormat, NewLayer, RunContext, StackLayer, StepError
+from imgbake_sandbox import places, refusals
+from imgbake_sandbox.capture import NEVER_CAPTURED
+from imgbake_sandbox.chores import Chores
+from imgbake_sandbox.identity import Identity
+from imgbake_sandbox.places import Place
+from imgbake_sandbox.report import Report
+from imgbake_sandbox.rootfs import Rootfs
+from imgbake_sandbox.spec import Bind, Command, Limits, Secret, Spec
+from imgbake_sandbox.tars import Compression, Format
+
+_SIGNALED = 128  # and the signal's number, as shells have it
+_SHELLS = ("/bin/bash", "/bin/sh")
+
+
+class Freed(NamedTuple):
+    """How many folders were removed, and how many bytes they held."""
+
+    number: int
+    size: int
+
+
+class Sandbox:
+    """Runs commands in namespaces of the kernel; needs no daemon, and root where there is nothing else."""
+
+    kind: ClassVar[str] = "sandbox"
+    version: ClassVar[int] = 1
+
+    def __init__(self, shelf: Path) -> None:
+        self._shelf = shelf
+
+    def refusal(self) -> tuple[str, str] | None:
+        """Why there can be no sandbox here, and what to do about it. Tried once in a process."""
+        self._shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = refusals.check(self._shelf)
+        return None if found is None else (found.message, found.hint)
+
+    def change(
+        self,
+        below: Sequence[StackLayer],
+        files: StackLayer | None,
+        commands: Commands,
+        format: LayerFormat,
+        to: Path,
+        ctx: RunContext,
+    ) -> NewLayer:
+        """Runs commands in an overlay on the layers, and makes its upper folder a layer."""
+        chores = Chores(self._identity, ctx)
+        rootfs = Rootfs(self._shelf, chores)
+        left_out = (*NEVER_CAPTURED, *(cache.path.strip("/") for cache in commands.setup.caches))
+        with self._on(below, chores, ctx) as (lowers, place):
+            if files is not None:
+                chores.extract(ctx.blobs.path(files.digest), place.upper)
+            self._run(commands, lowers, place, ctx)
+            packing = Format(cast(Compression, format.compression), format.level)
+            captured = chores.capture(place.upper, lowers, to, packing, format.epoch, left_out)
+            for path in captured.devices:
+                ctx.log(f"left out of the layer, as devices can't be made everywhere: /{path}")
+            rootfs.adopt(captured.packed.digest, place.upper, captured.extracted)
+        return NewLayer(captured.packed.digest, captured.packed.diff_id, captured.packed.size)
+
+    def check(self, stack: Sequence[StackLayer], commands: Commands, ctx: RunContext) -> None:
+        """Runs commands in an overlay on the layers, which is thrown away."""
+        with self._on(stack, Chores(self._identity, ctx), ctx) as (lowers, place):
+            self._run(commands, lowers, place, ctx)
+
+    def shell(self, stack: Sequence[StackLayer], commands: Commands, ctx: RunContext) -> int:
+        """Opens a shell on the terminal. What it changes is thrown away."""
+        with self._on(stack, Chores(self._identity, ctx), ctx) as (lowers, place):
+            shell = next((path for path in _SHELLS if _has(lowers, path)), None)
+            if shell is None:
+                raise BakeError(
+                    "the image has no shell", hint=f"there is neither {' nor '.join(_SHELLS)} in it"
+                )
+            with self._caches(commands, ctx) as binds:
+                spec = self._spec(commands, (Command((shell,)),), lowers, place, binds, tty=True)
+                added = {name: ctx.reveal(value) for name, value in _variables(commands).items()}
+                argv = spec.write(place.folder / "spec")
+                code = subprocess.run(argv, env={**os.environ, **added}, check=False).returncode
+            report = Report.read(place.folder / "report")
+            if report.failed:
+                hint = refusals.advice(report.failed, self._identity)
+                raise BakeError(report.failed.message, hint=hint)
+            return code
+
+    def usage(self) -> int:
+        """How many bytes extracted layers and caches take."""
+        layers = sum(layer.size for layer in Rootfs(self._shelf, Chores(self._identity)).layers())
+        return layers + sum(_size(folder) for folder, _ in places.caches(self._shelf))
+
+    def gc(self, unused_since: float) -> Freed:
+        """Removes what nobody used since then (seconds since 1970), but for what is in use."""
+        chores = Chores(self._identity)
+        number, size = Rootfs(self._shelf, chores).make_room(_EVERYTHING, unused_since)
+        for folder, used in places.caches(self._shelf):
+            held = _size(folder)
+            if used < unused_since and places.remove_cache(folder, chores):
+                number, size = number + 1, size + held
+        return Freed(number, size)
+
+    @cached_property
+    def _identity(self) -> Identity:
+        self._shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return refusals.identity(self._shelf)
+
+    @contextlib.contextmanager
+    def _on(
+        self, stack: Sequence[StackLayer], chores: Chores, ctx: RunContext
+    ) -> Iterator[tuple[tuple[Path, ...], Place]]:
+        """The folders of layers, and a place to change things in."""
+        layers = [layer.digest for layer in stack]
+        held = Rootfs(self._shelf, chores).held(layers, ctx.blobs.path)
+        with held as lowers, places.place(self._shelf, chores) as place:
+            yield lowers, place
+
+    def _run(self, commands: Commands, lowers: tuple[Path, ...], place: Place, ctx: RunContext) -> None:
+        """Runs the commands one after the other. Raises StepError for the first that fails."""
+        setup = commands.setup
+        wanted = tuple(
+            Command(setup.shell, title=f"$ {_first_line(text)}", variable=_of_command(number))
+            for number, text in enumerate(commands.commands)
+        )
+        with self._caches(commands, ctx) as binds:
+            spec = self._spec(commands, wanted, lowers, place, binds)
+            argv = spec.write(place.folder / "spec")
+            try:
+                ctx.run(argv, env=_variables(commands), timeout=setup.timeout, title="its commands")
+            except StepError as error:
+                raise self._explained(error, commands, Report.read(place.folder / "report")) from None
+            finally:
+                for note in Report.read(place.folder / "report").notes:
+                    ctx.log(note)
+
+    def _spec(
+        self,
+        commands: Commands,
+        wanted: tuple[Command, ...],
+        lowers: tuple[Path, ...],
+        place: Place,
+        binds: Sequence[Bind],
+        *,
+        tty: bool = False,
+    ) -> Spec:
+        setup = commands.setup
+        return Spec(
+            identity=self._identity,
+            lowers=lowers,
+            upper=place.upper,
+            work=place.work,
+            commands=wanted,
+            env=commands.env | ({"TERM": os.environ.get("TERM", "xterm")} if tty else {}),
+            cwd=commands.workdir or "/",
+            user=commands.user,
+            network="none" if setup.network == "none" else "host",
+            binds=tuple(binds),
+            secrets=tuple(Secret(f"/run/secrets/{name}", _of_secret(name)) for name in setup.secrets),
+            limits=Limits(setup.memory, setup.cpus, setup.processes),
+            tty=tty,
+            report=place.folder / "report",
+        )
+
+    @contextlib.contextmanager
+    def _caches(self, commands: Commands, ctx: RunContext) -> Iterator[list[Bind]]:
+        """The caches, locked; in one order everywhere, so that no two wait for each other."""
+        wanted = {cache.path: cache for cache in commands.setup.caches}
+        with contextlib.ExitStack() as held:
+            yield [
+                Bind(
+                    held.enter_context(places.cache(self._shelf, wanted[path], ctx.check)),
+                    path,
+                    writable=True,
+                )
+                for path in sorted(wanted)
+            ]
+
+    def _explained(self, error: StepError, commands: Commands, report: Report) -> StepError:
+        if report.failed:
+            hint = refusals.advice(report.failed, self._identity)
+            return StepError(report.failed.message, hint=hint, tail=error.tail)
+        if not report.ended or not report.ended[-1].code:  # it took too long
+            return error
+        code, command = report.ended[-1].code, _first_line(commands.commands[len(report.ended) - 1])
+        how = f"was killed by signal {code - _SIGNALED}" if code > _SIGNALED else f"exited with code {code}"
+        return StepError(f"`{command}` {how}", tail=error.tail)
+
+
+_EVERYTHING = 1 << 62
+
+
+def _variables(commands: Commands) -> Mapping[str, str]:
+    """What the sandbox finds in its own environment: it must not lie on a disk."""
+    found = {_of_command(number): text for number, text in enumerate(commands.commands)}
+    return found | {_of_secret(name): f"{{{{ {name} }}}}" for name in commands.setup.secrets}
+
+
+def _of_command(number: int) -> str:
+    return f"IMGBAKE_COMMAND_{number}"
+
+
+def _of_secret(name: str) -> str:
+    return f"IMGBAKE_SECRET_{name}"
+
+
+def _first_line(command: str) -> str:
+    first, *more = command.strip().splitlines() or [""]
+    return f"{first} …" if more else first
+
+
+def _has(lowers: Sequence[Path], path: str) -> bool:
+    """Is there something at a path of the image? Follows no symlinks: `/bin` may be one."""
+    return any(os.path.lexists(layer / name) for layer in lowers for name in (path[1:], f"usr{path}"))
+
+
+def _size(folder: Path) -> int:
+    """How many bytes the files of a folder take; what can't be looked at counts as nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.lstat().st_blocks * 512
+    return total
