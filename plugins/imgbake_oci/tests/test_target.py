@@ -248,16 +248,6 @@ def test_options_may_hold_arguments_that_are_missing(project: Project) -> None:
     assert (project.root / "out/index.json").exists()
 
 
-@pytest.mark.parametrize("phase", ["build", "validate", "test"])
-def test_commands_are_refused_with_a_hint(project: Project, phase: str) -> None:
-    project.recipe(
-        f'[components.c]\n{phase} = ["true"]\n[images.app]\nbase = "scratch"\ncomponents = ["c"]\n'
-    )
-    ran = project.run("check")
-    assert ran.code == 2
-    assert f"component 'c' has {phase} commands, which the target 'oci' cannot run" in ran.stderr
-
-
 TWO = """
 [images.one]
 base = "scratch"
