@@ -7,6 +7,7 @@ again and changed the same files lets those after it be reused.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Iterator, Sequence
 
@@ -54,7 +55,7 @@ def changed(
         Part("compression", str(format)),
         Part("epoch", str(epoch)),
     ]
-    return msgspec.convert(ctx.memo(parts, run).facts, Made)
+    return msgspec.convert(ctx.memo(parts, run, anew=ctx.force).facts, Made)
 
 
 def checked(layer: Layer, stack: Sequence[StackLayer], commands: Commands, ctx: RunContext) -> None:
@@ -62,12 +63,24 @@ def checked(layer: Layer, stack: Sequence[StackLayer], commands: Commands, ctx: 
     runner = ctx.runner(RUNNER)
 
     def run() -> Artifact:
-        _tell(layer.component, "validate", ctx)
-        runner.check(stack, commands, ctx)
+        with in_phase(layer.component, "validate", ctx):
+            runner.check(stack, commands, ctx)
         return Artifact("check", digest=stack[-1].diff_id if stack else "")
 
     kind = Part("component check", f"{_FORMAT} {runner.kind} {runner.version}")
-    ctx.memo([kind, *_parts(stack, commands)], run)
+    ctx.memo([kind, *_parts(stack, commands)], run, anew=ctx.force)
+
+
+@contextlib.contextmanager
+def in_phase(component: str, phase: str, ctx: RunContext) -> Iterator[None]:
+    """Says which component's commands run in which phase, also when they fail, and where to look then."""
+    ctx.log(f"-- {component}: {phase}")
+    look = f"imgbake shell {ctx.name}" + ("" if phase == "test" else f" --at {component}")
+    try:
+        yield
+    except StepError as error:
+        hint = error.hint or f"`{look}` shows what its commands find"
+        raise StepError(f"component '{component}': {error.message}", hint=hint, tail=error.tail) from None
 
 
 def _packed(
@@ -80,14 +93,12 @@ def _packed(
     layer: Layer,
     ctx: RunContext,
 ) -> Made:
-    _tell(layer.component, "build", ctx)
     path = ctx.blobs.scratch() / f"layer-{secrets.token_hex(8)}"
+    told = LayerFormat(format.name, format.level, epoch)
     try:
-        told = LayerFormat(format.name, format.level, epoch)
-        new = runner.change(below, files, commands, told, path, ctx)
+        with in_phase(layer.component, "build", ctx):
+            new = runner.change(below, files, commands, told, path, ctx)
         ctx.blobs.adopt(path, new.digest)
-    except StepError as error:
-        raise _in_component(layer.component, error) from None
     finally:
         path.unlink(missing_ok=True)
     return Made(new.digest, new.diff_id, new.size, format.media_type)
@@ -105,12 +116,3 @@ def _parts(below: Sequence[StackLayer], commands: Commands) -> Iterator[Part]:
     yield Part("network", setup.network)
     yield Part("caches", "\n".join(cache.path for cache in setup.caches))
     yield Part("secrets", "\n".join(setup.secrets))
-
-
-def _tell(component: str, phase: str, ctx: RunContext) -> None:
-    ctx.log(f"-- {component}: {phase}")
-
-
-def _in_component(component: str, error: StepError) -> StepError:
-    hint = error.hint or f"look inside with `imgbake shell --at {component}`"
-    return StepError(f"component '{component}': {error.message}", hint=hint, tail=error.tail)

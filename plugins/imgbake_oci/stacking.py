@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from imgbake.api import Blueprint, Commands, Layer, RunContext, StackLayer
@@ -24,23 +22,25 @@ class Added(msgspec.Struct, frozen=True):
 
 def stacked(blueprint: Blueprint, base: Base, format: Format, ctx: RunContext) -> list[Added]:
     """The layers of the components that change files, the lowest first. Raises BakeError."""
-    added: list[Added] = []
-    stack = list(stack_of(base))
-    below = _Below(base, ctx)
-    env: dict[str, str] = {}
+    stack = _Stack(base, format, blueprint.epoch, ctx)
     for layer in blueprint.layers:
-        env |= layer.env
-        made = layers.make(layer, below.folders(), format, blueprint.epoch, ctx) if layer.files else None
-        if layer.build:
-            commands = _commands(layer, layer.build, base, env)
-            made = running.changed(layer, stack, made, commands, format, blueprint.epoch, ctx)
-        if made is not None:
-            added.append(Added(layer.component, made))
-            stack.append(StackLayer(made.digest, made.diff_id))
-            below.add(made)
-        if layer.validate:
-            running.checked(layer, stack, _commands(layer, layer.validate, base, env), ctx)
-    return added
+        stack.add(layer)
+    return stack.added
+
+
+def found_by(
+    component: str, blueprint: Blueprint, base: Base, format: Format, ctx: RunContext
+) -> tuple[tuple[StackLayer, ...], Commands]:
+    """The layers that a component's commands find, what it copies included, and how they would run.
+
+    Raises BakeError.
+    """
+    stack = _Stack(base, format, blueprint.epoch, ctx)
+    for layer in blueprint.layers:
+        if layer.component == component:
+            return stack.before(layer)
+        stack.add(layer)
+    raise AssertionError(f"{component} is no component of {blueprint.image}")
 
 
 def stack_of(base: Base) -> tuple[StackLayer, ...]:
@@ -51,18 +51,54 @@ def stack_of(base: Base) -> tuple[StackLayer, ...]:
     )
 
 
-def _commands(layer: Layer, commands: tuple[str, ...], base: Base, env: Mapping[str, str]) -> Commands:
-    """Commands as the image is by then: the base's user and folder, and the environment so far."""
-    said = (base.config.whole.get("config") if base.config else None) or {}
-    lines = merged_env(said.get("Env") or (), env)
-    setup = layer.setup
-    return Commands(
-        commands,
-        dict(line.split("=", 1) for line in lines),
-        setup.user if setup.user is not None else str(said.get("User") or ""),
-        setup.workdir if setup.workdir is not None else str(said.get("WorkingDir") or "/"),
-        setup,
-    )
+class _Stack:
+    """A base, and the layers of components on it."""
+
+    def __init__(self, base: Base, format: Format, epoch: int, ctx: RunContext) -> None:
+        self._base, self._format, self._epoch, self._ctx = base, format, epoch, ctx
+        self._layers = list(stack_of(base))
+        self._below = _Below(base, ctx)
+        self._env: dict[str, str] = {}
+        self.added: list[Added] = []
+
+    def add(self, layer: Layer) -> None:
+        """Adds what a component copies and what its commands change, and checks it."""
+        self._env |= layer.env
+        made = self._copied(layer)
+        if layer.build:
+            commands = self._commands(layer, layer.build)
+            made = running.changed(layer, self._layers, made, commands, self._format, self._epoch, self._ctx)
+        if made is not None:
+            self.added.append(Added(layer.component, made))
+            self._layers.append(StackLayer(made.digest, made.diff_id))
+            self._below.add(made)
+        if layer.validate:
+            running.checked(layer, self._layers, self._commands(layer, layer.validate), self._ctx)
+
+    def before(self, layer: Layer) -> tuple[tuple[StackLayer, ...], Commands]:
+        """What the commands of a component find."""
+        self._env |= layer.env
+        made = self._copied(layer)
+        copied = () if made is None else (StackLayer(made.digest, made.diff_id),)
+        return (*self._layers, *copied), self._commands(layer, ())
+
+    def _copied(self, layer: Layer) -> Made | None:
+        if not layer.files:
+            return None
+        return layers.make(layer, self._below.folders(), self._format, self._epoch, self._ctx)
+
+    def _commands(self, layer: Layer, commands: tuple[str, ...]) -> Commands:
+        """Commands as the image is by then: the base's user and folder, and the environment so far."""
+        said = (self._base.config.whole.get("config") if self._base.config else None) or {}
+        lines = merged_env(said.get("Env") or (), self._env)
+        setup = layer.setup
+        return Commands(
+            commands,
+            dict(line.split("=", 1) for line in lines),
+            setup.user if setup.user is not None else str(said.get("User") or ""),
+            setup.workdir if setup.workdir is not None else str(said.get("WorkingDir") or "/"),
+            setup,
+        )
 
 
 class _Below:

@@ -131,6 +131,19 @@ class Oci:
         layouts.write(folder, root, TAG, artifact.blobs, ctx.blobs)
         return True
 
+    def shell(
+        self,
+        artifact: Artifact | None,
+        blueprint: Blueprint,
+        at: str,
+        commands: tuple[str, ...],
+        ctx: RunContext,
+    ) -> int:
+        """Runs commands for the user, or a shell, in a throw-away copy of the image for this machine."""
+        from imgbake_oci import entering
+
+        return entering.shell(artifact, blueprint, at, commands, self._format(), ctx)
+
     def formats(self) -> tuple[str, ...]:
         return ("oci", "oci-archive", "docker-archive")
 

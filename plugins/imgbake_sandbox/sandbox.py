@@ -10,7 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple, cast
 
-from imgbake.api import BakeError, Commands, LayerFormat, NewLayer, RunContext, StackLayer, StepError
+from imgbake.api import (
+    BakeError,
+    Commands,
+    LayerFormat,
+    NewLayer,
+    RunContext,
+    StackLayer,
+    StepError,
+    TimedOut,
+)
 from imgbake_sandbox import places, refusals
 from imgbake_sandbox.capture import NEVER_CAPTURED
 from imgbake_sandbox.chores import Chores
@@ -23,6 +32,7 @@ from imgbake_sandbox.tars import Compression, Format
 
 _SIGNALED = 128  # and the signal's number, as shells have it
 _SHELLS = ("/bin/bash", "/bin/sh")
+_LOOK_AGAIN = 0.2  # seconds
 
 
 class Freed(NamedTuple):
@@ -77,18 +87,15 @@ class Sandbox:
             self._run(commands, lowers, place, ctx)
 
     def shell(self, stack: Sequence[StackLayer], commands: Commands, ctx: RunContext) -> int:
-        """Opens a shell on the terminal. What it changes is thrown away."""
+        """Runs commands on our own streams, or a shell on the terminal. What they change is thrown away."""
         with self._on(stack, Chores(self._identity, ctx), ctx) as (lowers, place):
-            shell = next((path for path in _SHELLS if _has(lowers, path)), None)
-            if shell is None:
-                raise BakeError(
-                    "the image has no shell", hint=f"there is neither {' nor '.join(_SHELLS)} in it"
-                )
+            wanted = _wanted(commands) if commands.commands else (Command((_shell(lowers),)),)
             with self._caches(commands, ctx) as binds:
-                spec = self._spec(commands, (Command((shell,)),), lowers, place, binds, tty=True)
+                is_terminal = os.isatty(0) and os.isatty(1)
+                spec = self._spec(commands, wanted, lowers, place, binds, tty=is_terminal)
                 added = {name: ctx.reveal(value) for name, value in _variables(commands).items()}
                 argv = spec.write(place.folder / "spec")
-                code = subprocess.run(argv, env={**os.environ, **added}, check=False).returncode
+                code = _attended(argv, {**os.environ, **added}, ctx)
             report = Report.read(place.folder / "report")
             if report.failed:
                 hint = refusals.advice(report.failed, self._identity)
@@ -128,15 +135,13 @@ class Sandbox:
     def _run(self, commands: Commands, lowers: tuple[Path, ...], place: Place, ctx: RunContext) -> None:
         """Runs the commands one after the other. Raises StepError for the first that fails."""
         setup = commands.setup
-        wanted = tuple(
-            Command(setup.shell, title=f"$ {_first_line(text)}", variable=_of_command(number))
-            for number, text in enumerate(commands.commands)
-        )
         with self._caches(commands, ctx) as binds:
-            spec = self._spec(commands, wanted, lowers, place, binds)
+            spec = self._spec(commands, _wanted(commands, "$ "), lowers, place, binds)
             argv = spec.write(place.folder / "spec")
             try:
                 ctx.run(argv, env=_variables(commands), timeout=setup.timeout, title="its commands")
+            except TimedOut:
+                raise
             except StepError as error:
                 raise self._explained(error, commands, Report.read(place.folder / "report")) from None
             finally:
@@ -189,7 +194,7 @@ class Sandbox:
         if report.failed:
             hint = refusals.advice(report.failed, self._identity)
             return StepError(report.failed.message, hint=hint, tail=error.tail)
-        if not report.ended or not report.ended[-1].code:  # it took too long
+        if not report.ended or not report.ended[-1].code:
             return error
         code, command = report.ended[-1].code, _first_line(commands.commands[len(report.ended) - 1])
         how = f"was killed by signal {code - _SIGNALED}" if code > _SIGNALED else f"exited with code {code}"
@@ -218,9 +223,37 @@ def _first_line(command: str) -> str:
     return f"{first} …" if more else first
 
 
-def _has(lowers: Sequence[Path], path: str) -> bool:
-    """Is there something at a path of the image? Follows no symlinks: `/bin` may be one."""
-    return any(os.path.lexists(layer / name) for layer in lowers for name in (path[1:], f"usr{path}"))
+def _attended(argv: Sequence[str], env: Mapping[str, str], ctx: RunContext) -> int:
+    """Runs a program on our streams until it has ended or the step must. Returns its exit code."""
+    with subprocess.Popen(argv, env=env) as process:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(_LOOK_AGAIN)
+            try:
+                ctx.check()
+            except BaseException:
+                process.terminate()
+                raise
+
+
+def _wanted(commands: Commands, prompt: str = "") -> tuple[Command, ...]:
+    """The commands as a spec has them; with a prompt, their first lines are printed before they run."""
+    return tuple(
+        Command(
+            commands.setup.shell,
+            title=prompt and f"{prompt}{_first_line(text)}",
+            variable=_of_command(number),
+        )
+        for number, text in enumerate(commands.commands)
+    )
+
+
+def _shell(lowers: Sequence[Path]) -> str:
+    """The best shell of an image. Raises BakeError."""
+    for path in _SHELLS:  # follows no symlinks: /bin may be one
+        if any(os.path.lexists(layer / name) for layer in lowers for name in (path[1:], f"usr{path}")):
+            return path
+    raise BakeError("the image has no shell", hint=f"there is neither {' nor '.join(_SHELLS)} in it")
 
 
 def _size(folder: Path) -> int:

@@ -285,11 +285,11 @@ class RunContext(Protocol):
     def runner(self, kind: str) -> Runner:
         """A runner of this kind. Raises BakeError when none is installed, or it can't run here."""
 
-    def memo(self, parts: Sequence[Part], make: Callable[[], Artifact]) -> Artifact:
+    def memo(self, parts: Sequence[Part], make: Callable[[], Artifact], *, anew: bool = False) -> Artifact:
         """A step inside the step: what `make` returned for these parts before, or now.
 
         Shared by every project that uses the store. A remembered artifact whose blobs are gone or
-        damaged is made again.
+        damaged is made again. With `anew`, what was remembered before this build doesn't count.
         """
 
 
@@ -369,7 +369,10 @@ class Runner(Protocol):
         """Runs commands on an image and forgets what they changed. Raises StepError when one fails."""
 
     def shell(self, stack: Sequence[StackLayer], commands: Commands, ctx: RunContext) -> int:
-        """Opens a shell on the terminal in a throw-away copy of an image, and returns its exit code."""
+        """Runs commands in a throw-away copy of an image, for the user: their streams are ours.
+
+        Without any it opens a shell on the terminal. Returns the exit code.
+        """
 
     def usage(self) -> int:
         """How many bytes its folder takes."""
@@ -389,6 +392,24 @@ class Restorer(Protocol):
 
     def restore(self, artifact: Artifact, ctx: RunContext) -> bool:
         """Makes an artifact present that isn't. False when it can't be: then it is baked again."""
+
+
+class Enterable(Protocol):
+    """A target whose images can be looked at from inside."""
+
+    def shell(
+        self,
+        artifact: Artifact | None,
+        blueprint: Blueprint,
+        at: str,
+        commands: tuple[str, ...],
+        ctx: RunContext,
+    ) -> int:
+        """Runs commands for the user, or else a shell, in a throw-away copy. Returns the exit code.
+
+        Of the finished image; or with `at`, which names a component, of what its commands find. Then
+        there need not be an artifact. Raises BakeError.
+        """
 
 
 class Exporter(Protocol):

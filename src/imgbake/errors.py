@@ -5,6 +5,7 @@
     ├── UsageError             exit 2   the command line is wrong
     │   └── MissingArguments            and could be asked for what it lacks
     ├── StepError              exit 1   a step failed: carries the last lines of its log
+    │   └── TimedOut                    because it took too long
     ├── Interrupted            exit 130 the user stopped us
     └── PluginError            exit 70  a plugin broke the contract: names it
 
@@ -112,6 +113,10 @@ class StepError(BakeError):
     def __init__(self, message: str, *, hint: str = "", tail: Sequence[str] = ()) -> None:
         super().__init__(message, hint=hint)
         self.tail = tuple(tail)
+
+
+class TimedOut(StepError):
+    """A step, or a command of it, took longer than it may."""
 
 
 class Interrupted(BakeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -94,3 +95,13 @@ class Observer(Protocol):
 
     def on(self, event: Event) -> None:
         """Called once for each event. Must not block for long."""
+
+
+def telling(observers: Sequence[Observer]) -> Callable[[Event], None]:
+    """What tells an event to all of them."""
+
+    def tell(event: Event) -> None:
+        for observer in observers:
+            observer.on(event)
+
+    return tell

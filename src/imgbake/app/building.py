@@ -48,7 +48,7 @@ class Outcome(msgspec.Struct, frozen=True):
 def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], None]) -> Outcome:
     """Brings what was ordered up to date. Raises BakeError when it could not even begin."""
     root = order.request.file.parent
-    with _only_build(root, warn) as marker, _stoppable() as stop:
+    with _only_build(root, warn) as marker, stoppable() as stop:
         project = open_project(order.request, warn)
         try:
             names = goals(project, order.names, order.kind)
@@ -180,7 +180,7 @@ def _lock(fd: int, state: Path, warn: Callable[[str], None]) -> None:
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[process.Stop]:
+def stoppable() -> Iterator[process.Stop]:
     """A stop signal that Ctrl-C and SIGTERM set."""
     stop = process.Stop()
 

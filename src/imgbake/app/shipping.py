@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +14,7 @@ from imgbake.engine.process import Stop
 from imgbake.engine.project import Project
 from imgbake.engine.steps import target_of
 from imgbake.errors import BakeError, UsageError, did_you_mean
-from imgbake.events import Event, Observer
+from imgbake.events import Observer, telling
 
 
 def export(project: Project, name: str, to: Path, form: str) -> str:
@@ -47,7 +47,7 @@ def push(
     observers: Sequence[Observer],
 ) -> tuple[str, ...]:
     """Pushes images to the tags of their targets, and returns the references. Raises BakeError."""
-    tell: Callable[[Event], None] = _teller(observers)
+    tell = telling(observers)
     pushed: list[str] = []
     for name, artifact in made.items():
         node = project.graph.nodes[name]
@@ -67,11 +67,3 @@ def _exporter(node: Node, project: Project) -> Exporter:
         hint = "its artifacts stay where it puts them"
         raise UsageError(f"the target '{node.work.target.uses}' of {node.id} can't export or push", hint=hint)
     return cast(Exporter, target)  # checked above: a Protocol can't be asked at run time
-
-
-def _teller(observers: Sequence[Observer]) -> Callable[[Event], None]:
-    def tell(event: Event) -> None:
-        for observer in observers:
-            observer.on(event)
-
-    return tell

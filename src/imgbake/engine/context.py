@@ -21,7 +21,7 @@ from imgbake.contract import Artifact, Blobs, Completed, Part, Runner, Tree
 from imgbake.engine import fingerprint, process
 from imgbake.engine.graph import Node, folder_of
 from imgbake.engine.project import Project
-from imgbake.errors import Interrupted, StepError
+from imgbake.errors import Interrupted, StepError, TimedOut
 from imgbake.events import Event, NodeOutput, NodeProgress
 
 _TAIL = 20  # lines of a failed command that are shown
@@ -202,13 +202,14 @@ class Working:
     def runner(self, kind: str) -> Runner:
         return self._project.runner(kind)
 
-    def memo(self, parts: Sequence[Part], make: Callable[[], Artifact]) -> Artifact:
+    def memo(self, parts: Sequence[Part], make: Callable[[], Artifact], *, anew: bool = False) -> Artifact:
         key = fingerprint.of(parts)
         with self._project.alone(key, self.check):
-            known = self._project.store.record(key)
+            known = self._project.store.record(key) if not anew or key in self._project.made else None
             if known is not None and self._project.holds(known.blobs):
                 return known
             artifact = make()
+            self._project.made.add(key)
             self._project.store.remember(key, artifact)
             self._project.store.flush()  # other processes wait for it too
             return artifact
@@ -238,10 +239,10 @@ class Working:
             is_own = self._deadline is None or time.monotonic() < self._deadline
             raise self._timeout(timeout if is_own else None, f", in {shown}")
 
-    def _timeout(self, seconds: float | None = None, during: str = "") -> StepError:
+    def _timeout(self, seconds: float | None = None, during: str = "") -> TimedOut:
         allowed = self._node.policy.timeout if seconds is None else seconds
         message = f"timed out after {allowed:g} s{during}"
-        return StepError(message, hint="`timeout` says how long it may take", tail=tuple(self._tail))
+        return TimedOut(message, hint="`timeout` says how long it may take", tail=tuple(self._tail))
 
 
 def _name(node: Node) -> str:

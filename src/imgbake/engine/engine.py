@@ -44,6 +44,7 @@ from imgbake.events import (
     NodeSkipped,
     NodeStarted,
     Observer,
+    telling,
 )
 
 _RETRY_PAUSE = 1.0  # seconds before the first retry; doubles
@@ -114,7 +115,7 @@ class Engine:
     ) -> None:
         self._project = project
         self._settings = settings
-        self._observers = observers
+        self._tell = telling(observers)
         self._tells_cached = any(getattr(observer, "wants_cached", False) for observer in observers)
         self._stop = stop
         self._results: dict[str, Result] = {}
@@ -339,10 +340,6 @@ class Engine:
 
     def _is_stopping(self) -> bool:
         return self._stop.is_set() or (self._has_failed and not self._settings.keep_going)
-
-    def _tell(self, event: Event) -> None:
-        for observer in self._observers:
-            observer.on(event)
 
     # What follows happens in workers.
 

@@ -72,6 +72,7 @@ class Project:
         self.files = Files(self.root, self.state / "files")
         self.ledger = Ledger(self.state / "ledger")
         self.env_read: dict[str, str | None] = dict(recipe.env_read)
+        self.made: set[str] = set()  # fingerprints of steps inside steps that ran in this build
         self._warn = warn
         self._is_read_only = is_read_only
         self._store: Store | None = None
