@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from imgbake.api import Artifact, Blueprint, Commands, RunContext, StackLayer, StepError
+from imgbake.api import Artifact, Blueprint, Commands, RunContext, StackLayer
 from imgbake_oci import documents, exporting
-from imgbake_oci.running import RUNNER
+from imgbake_oci.running import RUNNER, in_phase
 
 
 def test(artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
@@ -16,13 +16,9 @@ def test(artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
     for layer in blueprint.layers:
         if not layer.test:
             continue
-        ctx.log(f"-- {layer.component}: test")
-        setup = msgspec.structs.replace(layer.setup, user=None, workdir=None)
-        try:
-            runner.check(stack, msgspec.structs.replace(image, commands=layer.test, setup=setup), ctx)
-        except StepError as error:
-            message = f"component '{layer.component}': {error.message}"
-            raise StepError(message, hint=error.hint, tail=error.tail) from None
+        commands = msgspec.structs.replace(image, commands=layer.test, setup=layer.setup)
+        with in_phase(layer.component, "test", ctx):
+            runner.check(stack, commands, ctx)
 
 
 def finished(artifact: Artifact, ctx: RunContext) -> tuple[tuple[StackLayer, ...], Commands]:

@@ -87,6 +87,7 @@ __all__ = [
     "StepError",
     "Target",
     "TimedOut",
+    "TimedOut",
     "Tree",
     "UsageError",
     "Where",
