@@ -142,8 +142,6 @@ class Sandbox:
                 ctx.run(argv, env=_variables(commands), timeout=setup.timeout, title="its commands")
             except TimedOut:
                 raise
-            except TimedOut:
-                raise
             except StepError as error:
                 raise self._explained(error, commands, Report.read(place.folder / "report")) from None
             finally:

@@ -87,7 +87,6 @@ __all__ = [
     "StepError",
     "Target",
     "TimedOut",
-    "TimedOut",
     "Tree",
     "UsageError",
     "Where",
