@@ -107,15 +107,18 @@ class Sandbox:
         layers = sum(layer.size for layer in Rootfs(self._shelf, Chores(self._identity)).layers())
         return layers + sum(_size(folder) for folder, _ in places.caches(self._shelf))
 
-    def gc(self, unused_since: float) -> Freed:
-        """Removes what nobody used since then (seconds since 1970), but for what is in use."""
+    def gc(self, limit: int, unused_since: float) -> Freed:
+        """Removes what nobody used, then layers, which are made again from the store, then caches."""
         chores = Chores(self._identity)
-        number, size = Rootfs(self._shelf, chores).make_room(_EVERYTHING, unused_since)
-        for folder, used in places.caches(self._shelf):
-            held = _size(folder)
-            if used < unused_since and places.remove_cache(folder, chores):
-                number, size = number + 1, size + held
-        return Freed(number, size)
+        rootfs = Rootfs(self._shelf, chores)
+        caches = [(used, folder, _size(folder)) for folder, used in places.caches(self._shelf)]
+        held = sum(size for _, _, size in caches)
+        number, freed = rootfs.make_room(max(0, limit - held), unused_since)
+        over = held + sum(layer.size for layer in rootfs.layers()) - limit
+        for used, folder, size in sorted(caches):
+            if (over > 0 or used < unused_since) and places.remove_cache(folder, chores):
+                number, freed, over = number + 1, freed + size, over - size
+        return Freed(number, freed)
 
     @cached_property
     def _identity(self) -> Identity:
@@ -199,9 +202,6 @@ class Sandbox:
         code, command = report.ended[-1].code, _first_line(commands.commands[len(report.ended) - 1])
         how = f"was killed by signal {code - _SIGNALED}" if code > _SIGNALED else f"exited with code {code}"
         return StepError(f"`{command}` {how}", tail=error.tail)
-
-
-_EVERYTHING = 1 << 62
 
 
 def _variables(commands: Commands) -> Mapping[str, str]:

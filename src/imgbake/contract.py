@@ -377,8 +377,9 @@ class Runner(Protocol):
     def usage(self) -> int:
         """How many bytes its folder takes."""
 
-    def gc(self, unused_since: float) -> tuple[int, int]:
-        """Removes what nobody used since then (seconds since 1970), but for what is in use.
+    def gc(self, limit: int, unused_since: float) -> tuple[int, int]:
+        """Removes what nobody used since then (seconds since 1970), then what was used least recently
+        until no more than `limit` bytes are left. What is in use stays.
 
         Returns how many things were removed, and how many bytes they held.
         """

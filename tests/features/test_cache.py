@@ -143,3 +143,48 @@ def test_an_image_that_is_lost_everywhere_is_baked_again(baked: Project, tmp_pat
     again = baked.build(env={"IMGBAKE_CACHE_DIR": str(tmp_path / "two")})
     assert again.outcomes()["image:i@oci"] == "ran"
     assert _artifact(again)["digest"] == first["digest"]
+
+
+@pytest.fixture
+def run(project: Project, tmp_path: Path) -> dict[str, str]:
+    """A project with a component that ran a command with a cache; gives the environment of its cache."""
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        pytest.skip("there is no static busybox (Debian's busybox-static)")
+    shutil.copy(busybox, project.root / "busybox")
+    project.recipe(
+        '[components.busybox]\nfiles = [{ from = "busybox", to = "/bin/sh" }]\n'
+        '[components.a]\nbuild = "echo x > /x; echo y > /var/cache/y"\ncaches = ["/var/cache"]\n'
+        '[images.i]\nbase = "scratch"\ncomponents = ["busybox", "a"]\n'
+    )
+    env = {"IMGBAKE_CACHE_DIR": str(tmp_path / "cache")}
+    project.build(env=env)
+    return env
+
+
+def test_what_runners_keep_is_counted(project: Project, run: dict[str, str]) -> None:
+    ran = project.run("cache", "du", env=run)
+    assert "of extracted layers, and caches of components" in ran.stdout
+    assert project.run("cache", "du", "--format", "json", env=run).json["runner_bytes"] > 1_000_000
+
+
+@pytest.mark.parametrize("words", [["gc", "--max-size", "0"], ["clear"]])
+def test_what_runners_keep_is_removed(project: Project, run: dict[str, str], words: list[str]) -> None:
+    before = project.build(env=run).json["nodes"]
+    assert project.run("cache", *words, env=run).code == 0
+    shelf = Path(run["IMGBAKE_CACHE_DIR"]) / "runners/sandbox"
+    assert not [path for path in shelf.rglob("*") if path.is_file()]
+    shutil.rmtree(project.root / ".imgbake")
+    after = project.build(env=run)
+    assert after.outcomes()["image:i@oci"] == "ran"
+    digests = [[node["artifact"]["digest"] for node in nodes] for nodes in (before, after.json["nodes"])]
+    assert digests[0] == digests[1]
+
+
+def test_what_runners_keep_is_kept_while_there_is_room(project: Project, run: dict[str, str]) -> None:
+    shelf = Path(run["IMGBAKE_CACHE_DIR"]) / "runners/sandbox"
+    before = sorted(shelf.rglob("*"))
+    assert project.run("cache", "gc", env=run).code == 0
+    assert sorted(shelf.rglob("*")) == before
+    assert project.run("cache", "gc", "--max-size", "3MB", env=run).code == 0
+    assert list(shelf.glob("caches/*/y")) and not list(shelf.glob("rootfs/*/bin/sh"))

@@ -41,10 +41,12 @@ def list_entries(format: OutputFormat = Format.TEXT) -> None:
 @app.command("du")
 def usage(format: OutputFormat = Format.TEXT) -> None:
     """Say how much is in the store."""
+    from imgbake.app import caching
+
     with _opened() as store:
-        found = store.usage()
+        found, extracted = store.usage(), caching.held_by_runners(store)
     if format is Format.JSON:
-        print_json({"folder": str(store.folder), **found._asdict()})
+        print_json({"folder": str(store.folder), **found._asdict(), "runner_bytes": extracted})
         return
     from imgbake.ui.tables import size
 
@@ -52,23 +54,26 @@ def usage(format: OutputFormat = Format.TEXT) -> None:
     typer.echo(
         f"{found.blobs} blobs, {size(found.blob_bytes)}; {found.records} records, {size(found.record_bytes)}"
     )
+    if extracted:
+        typer.echo(f"{size(extracted)} of extracted layers, and caches of components")
     typer.echo(f"limit {size(found.limit)} (IMGBAKE_CACHE_SIZE)")
 
 
 @app.command()
 def gc(max_size: Size = None, older_than: Age = None, format: OutputFormat = Format.TEXT) -> None:
     """Remove what was not used for long, until the store is small enough."""
+    from imgbake.app import caching
     from imgbake.store.folder import parse_size
 
     with _opened() as store:
         limit = store.size_limit if max_size is None else parse_size(max_size, "--max-size")
-        freed = store.gc(limit, older_than=None if older_than is None else _seconds(older_than))
+        number, freed = caching.gc(store, limit, None if older_than is None else _seconds(older_than))
     if format is Format.JSON:
-        print_json(freed._asdict())
+        print_json({"number": number, "size": freed})
         return
     from imgbake.ui.tables import size
 
-    typer.echo(f"removed {freed.number} entries, {size(freed.size)}")
+    typer.echo(f"removed {number} entries, {size(freed)}")
 
 
 @app.command()
@@ -89,8 +94,10 @@ def verify(format: OutputFormat = Format.TEXT) -> None:
 @app.command()
 def clear() -> None:
     """Remove everything. It costs time, never correctness."""
+    from imgbake.app import caching
+
     with _opened() as store:
-        store.clear()
+        caching.clear(store)
 
 
 @contextmanager

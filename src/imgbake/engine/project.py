@@ -21,10 +21,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from imgbake.contract import Artifact, Runner
+from imgbake.engine import runners
 from imgbake.engine.graph import Graph, Node
 from imgbake.engine.ledger import Ledger
 from imgbake.engine.lockfile import Lock
@@ -79,6 +79,7 @@ class Project:
         self._opening = threading.Lock()
         self._guard = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
+        self._runners: dict[str, Runner] = {}  # that were asked for
 
     @property
     def store(self) -> Store:
@@ -125,12 +126,10 @@ class Project:
 
     def runner(self, kind: str) -> Runner:
         """A runner of this kind. Raises BakeError when none is installed, or it can't run here."""
-        cls = self.plugins.runner(kind)
-        if cls is None:
-            raise BakeError(f"no plugin adds the runner '{kind}'", hint="see `imgbake plugins`")
-        runner: Runner = _instance(cls, self.store.folder / "runners" / kind)
+        runner = runners.runner(self.plugins, kind, self.store.folder)
         if (refusal := runner.refusal()) is not None:
             raise BakeError(refusal[0], hint=refusal[1])
+        self._runners[kind] = runner
         return runner
 
     def holds(self, blobs: Iterable[str]) -> bool:
@@ -175,6 +174,8 @@ class Project:
     def close(self) -> None:
         """Ends writing of state."""
         self.ledger.close()
+        for runner in self._runners.values():
+            runner.gc(self.store.size_limit, 0.0)
         if self._store is not None:
             self._store.close()
 
@@ -187,7 +188,3 @@ class Project:
             local = self.state / "cache"
             self._warn(f"{error.message}; using {os.path.relpath(local)} instead")
             return Store.open(local, warn=self._warn, is_gathering=True)
-
-
-def _instance(cls: Any, shelf: Path) -> Any:
-    return cls(shelf)
