@@ -1,12 +1,12 @@
 """A small base that commands run on, baked by imgbake itself, and projects with an image on it.
 
-folder = bake(tmp_path_factory.mktemp("busybox"))     # once: it takes half a second
-project = Project(tmp_path)
-project.recipe(image(folder, '''
+base = bake(tmp_path_factory.mktemp("busybox"))     # once: it takes half a second
+project = OnBusybox(tmp_path, base)
+ran = project.bake('''
     [components.hello]
-    build = "echo hello > /etc/motd"
-'''))
-assert phases(project.build()) == ["hello: build"]
+    build = "echo hello | tee /etc/motd"
+''')
+assert (phases(ran), printed(ran)) == (["hello: build"], ["hello"])
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from imgbake.testing.project import Project, Ran
@@ -36,7 +37,8 @@ components = ["busybox"]
 env = { GREETING = "hello" }
 """
 _COMPONENT = re.compile(r"^\s*\[components\.([^\].]+)\]", re.MULTILINE)
-_PHASE = re.compile(r"-- (\S+): (build|validate|test)$", re.MULTILINE)
+_PHASE = re.compile(r"^\S+ \| -- (\S+: (?:build|validate|test))$", re.MULTILINE)
+_OUTPUT = re.compile(r"^\S+ \| (?!-- |\$ )(.*)$", re.MULTILINE)
 
 
 def bake(folder: Path) -> Path:
@@ -62,15 +64,40 @@ def bake(folder: Path) -> Path:
     return folder / ".imgbake/images/busybox/oci"
 
 
-def image(base: Path, components: str, keys: str = "") -> str:
-    """A recipe: these tables of components, and the image `app` of all of them on a layout.
+class OnBusybox(Project):
+    """A project with one image, `app`, of components on a base."""
 
-    `keys` are more lines of the image's table, and tables after it.
-    """
-    names = json.dumps(_COMPONENT.findall(components))
-    return f'{components}\n[images.app]\nbase = "oci:{base}"\ncomponents = {names}\n{keys}\n'
+    def __init__(self, root: Path, base: Path) -> None:
+        super().__init__(root)
+        self.base = base
+
+    def image(self, components: str, keys: str = "") -> None:
+        """Writes a recipe of these tables of components, and the image of all of them.
+
+        `keys` are more lines of the image's table, and tables after it.
+        """
+        names = json.dumps(_COMPONENT.findall(components))
+        self.recipe(f'{components}\n[images.app]\nbase = "oci:{self.base}"\ncomponents = {names}\n{keys}\n')
+
+    def bake(self, components: str, keys: str = "", *args: str, env: Mapping[str, str] | None = None) -> Ran:
+        """Writes the recipe and builds the image, which must succeed. `args` are for `imgbake build`."""
+        self.image(components, keys)
+        return self.build(*args, env=env)
+
+    def fail(self, components: str, keys: str = "", *args: str, env: Mapping[str, str] | None = None) -> Ran:
+        """Writes the recipe and builds the image, which must fail, and not by a bug."""
+        self.image(components, keys)
+        ran = self.run("build", "--progress", "plain", *args, env=env)
+        assert ran.code == 1, f"exit code {ran.code}\n{ran.stdout}\n{ran.stderr}"
+        assert "Traceback" not in ran.stderr, ran.stderr
+        return ran
 
 
 def phases(ran: Ran) -> list[str]:
     """The phases of components that ran in a build with `--progress plain`, such as "hello: build"."""
-    return [f"{component}: {phase}" for component, phase in _PHASE.findall(ran.stderr)]
+    return _PHASE.findall(ran.stderr)
+
+
+def printed(ran: Ran) -> list[str]:
+    """The lines that commands printed in such a build."""
+    return _OUTPUT.findall(ran.stderr)

@@ -1,0 +1,26 @@
+"""Images with commands, on a base that is baked once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imgbake.testing import busybox
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The layout of a base with busybox."""
+    try:
+        return busybox.bake(tmp_path_factory.mktemp("busybox"))
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def app(tmp_path: Path, base: Path) -> busybox.OnBusybox:
+    """An empty project to write components into."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    return busybox.OnBusybox(folder, base)
