@@ -25,6 +25,7 @@ from imgbake_sandbox.locks import locked
 
 _LOCK = ".lock"
 _LOOK_AGAIN = 0.05  # seconds
+_FOR_EVERYBODY = 0o1777
 
 
 class Place(NamedTuple):
@@ -66,15 +67,20 @@ def place(shelf: Path, chores: Chores) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def cache(shelf: Path, wanted: CacheFolder, check: Callable[[], None]) -> Iterator[Path]:
-    """The folder of a cache, as long as the block runs. `check` is called while others hold it."""
+    """The folder of a cache, as long as the block runs. `check` is called while others hold it.
+
+    Every user of the image may add to it, as to /tmp: components of several users may share it.
+    """
     folder = shelf / "caches" / hashlib.sha256(wanted.path.encode()).hexdigest()[:32]
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     how = fcntl.LOCK_SH if wanted.shared else fcntl.LOCK_EX
     while (lock := locked(folder.with_suffix(_LOCK), how)) is None:
         check()
         time.sleep(_LOOK_AGAIN)
     try:
-        folder.mkdir(mode=0o755, exist_ok=True)  # it may have been removed before we had the lock
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            folder.chmod(_FOR_EVERYBODY)
         os.utime(lock)
         yield folder
     finally:
