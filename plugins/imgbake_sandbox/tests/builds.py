@@ -7,7 +7,6 @@ KIND is an identity's, PLACE a folder of the user, BASE the files of layers. Pri
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -19,15 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from imgbake_sandbox.chores import Chores
 from imgbake_sandbox.identity import Identity, candidates
 from imgbake_sandbox.rootfs import Rootfs
 from imgbake_sandbox.spec import Command, Spec
 from imgbake_sandbox.tars import Format
-
-_OURS = [path for path in sys.path if path and not path.startswith((sys.base_prefix, "/usr/lib"))]
+from imgbake_sandbox.tests.people import as_ordinary
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -82,20 +79,6 @@ def built(kind: str, place: Path, script: str, base: Sequence[Path], user: pwd.s
         done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return msgspec.convert(json.loads(done.stdout), Built, dec_hook=lambda kind, value: kind(value))
-
-
-def as_ordinary(words: Sequence[str], user: pwd.struct_passwd) -> subprocess.CompletedProcess[str]:
-    """Runs Python with our packages as an ordinary user. Skips where that user can't."""
-    as_user: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/"}
-    as_user["env"] = {**os.environ, "PYTHONPATH": ":".join(_OURS), "HOME": "/"}
-    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
-        with contextlib.suppress(OSError):
-            tried = [python, "-P", "-c", "import imgbake_sandbox.chores"]
-            if subprocess.run(tried, capture_output=True, check=False, **as_user).returncode == 0:
-                return subprocess.run(
-                    [python, *words], capture_output=True, text=True, check=False, **as_user
-                )
-    pytest.skip("an ordinary user can't reach these packages, or no Python that can run them")
 
 
 def main() -> None:

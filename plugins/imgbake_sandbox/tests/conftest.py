@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import secrets
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,7 +13,7 @@ import pytest
 
 from imgbake_sandbox import removal
 from imgbake_sandbox.identity import candidates
-from imgbake_sandbox.tests import bases
+from imgbake_sandbox.tests import bases, people
 from imgbake_sandbox.tests.sandboxes import BUSYBOX, Sandbox, as_ordinary, as_ourselves, as_root
 
 
@@ -38,18 +35,8 @@ def places() -> Iterator[Callable[[], Path]]:
 @pytest.fixture(scope="session")
 def ordinary() -> Iterator[pwd.struct_passwd]:
     """A user with subordinate ids, made by root for the time of the tests."""
-    if os.geteuid() != 0 or not shutil.which("useradd") or not shutil.which("newuidmap"):
-        pytest.skip("needs root, useradd and newuidmap to make an ordinary user")
-    name = f"sandbox{secrets.token_hex(3)}"
-    subprocess.run(["useradd", "--no-create-home", name], check=True)
-    try:
-        subuid = Path("/etc/subuid")
-        if not subuid.exists() or name not in subuid.read_text(encoding="utf-8"):
-            ids = ["--add-subuids", "700000-765535", "--add-subgids", "700000-765535"]
-            subprocess.run(["usermod", *ids, name], check=True)
-        yield pwd.getpwnam(name)
-    finally:
-        subprocess.run(["userdel", name], check=True, capture_output=True)
+    with people.with_subordinate_ids() as user:
+        yield user
 
 
 @pytest.fixture(params=["root", "root without a user namespace", "subordinate", "single"])

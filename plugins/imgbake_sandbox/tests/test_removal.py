@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imgbake_sandbox.removal import remove_path
-from imgbake_sandbox.tests.builds import as_ordinary
+from imgbake_sandbox.tests.people import as_ordinary
 
 
 def test_everything_below_is_removed_and_nothing_that_is_linked_to(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from imgbake_sandbox.chores import Chores
 from imgbake_sandbox.extraction import Extracted
 from imgbake_sandbox.identity import candidates
 from imgbake_sandbox.rootfs import Rootfs
-from imgbake_sandbox.tests.builds import as_ordinary
+from imgbake_sandbox.tests.people import as_ordinary
 from imgbake_sandbox.tests.trees import needs_root
 
 pytestmark = needs_root
