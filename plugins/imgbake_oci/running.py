@@ -8,8 +8,10 @@ again and changed the same files lets those after it be reused.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -25,6 +27,7 @@ from imgbake.api import (
     StepError,
 )
 from imgbake_oci.compression import Format
+from imgbake_oci.configuring import merged_env
 from imgbake_oci.layers import Made
 
 RUNNER = "sandbox"
@@ -69,6 +72,18 @@ def checked(layer: Layer, stack: Sequence[StackLayer], commands: Commands, ctx: 
 
     kind = Part("component check", f"{_FORMAT} {runner.kind} {runner.version}")
     ctx.memo([kind, *_parts(stack, commands)], run, anew=ctx.force)
+
+
+def surroundings(said: Mapping[str, Any], env: Mapping[str, str]) -> Commands:
+    """No commands yet, in what an image's configuration gives them (config.md), and more environment."""
+    lines = merged_env(said.get("Env") or (), env)
+    pairs = (line.partition("=") for line in lines)
+    return Commands(
+        (),
+        {name: value for name, _, value in pairs if name},
+        str(said.get("User") or ""),
+        os.path.normpath("/" + str(said.get("WorkingDir") or "").lstrip("/")),
+    )
 
 
 @contextlib.contextmanager

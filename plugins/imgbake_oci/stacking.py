@@ -8,7 +8,6 @@ from imgbake.api import Blueprint, Commands, Layer, RunContext, StackLayer
 from imgbake_oci import bases, layers, running
 from imgbake_oci.bases import Base
 from imgbake_oci.compression import Format
-from imgbake_oci.configuring import merged_env
 from imgbake_oci.folders import Folders
 from imgbake_oci.layers import Made
 
@@ -90,13 +89,13 @@ class _Stack:
     def _commands(self, layer: Layer, commands: tuple[str, ...]) -> Commands:
         """Commands as the image is by then: the base's user and folder, and the environment so far."""
         said = (self._base.config.whole.get("config") if self._base.config else None) or {}
-        lines = merged_env(said.get("Env") or (), self._env)
+        found = running.surroundings(said, self._env)
         setup = layer.setup
         return Commands(
             commands,
-            dict(line.split("=", 1) for line in lines),
-            setup.user if setup.user is not None else str(said.get("User") or ""),
-            setup.workdir if setup.workdir is not None else str(said.get("WorkingDir") or "/"),
+            found.env,
+            found.user if setup.user is None else setup.user,
+            found.workdir if setup.workdir is None else setup.workdir,
             setup,
         )
 

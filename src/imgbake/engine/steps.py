@@ -17,8 +17,8 @@ from imgbake.engine.project import Project
 from imgbake.engine.secrets import without_passwords
 from imgbake.errors import BakeError
 from imgbake.files import glob
+from imgbake.model import Setup, Task
 from imgbake.model import Target as TargetTable
-from imgbake.model import Task
 
 
 class Work(Protocol):
@@ -235,6 +235,8 @@ class _TestWork:
         ]
         for component in self._test.bake.image.components:
             found += [Part(f"option test {component.name}", command) for command in component.test]
+            if component.test:
+                found.append(Part(f"option setup {component.name}", _surroundings(component.setup)))
         return found
 
     def run(self, ctx: Working) -> Artifact:
@@ -282,6 +284,11 @@ def image_outputs(image: str, target: TargetTable, cls: type[Target]) -> tuple[s
 
 def _instance(cls: Any, options: Any) -> Any:
     return cls(options)
+
+
+def _surroundings(setup: Setup) -> str:
+    """What decides how a test runs: not how long it may take, nor how much it may use."""
+    return msgspec.json.encode([setup.shell, setup.caches, setup.secrets, setup.network]).decode()
 
 
 def _stamp(node: Node) -> str:
