@@ -210,7 +210,7 @@ class _Working(_Context):
     def runner(self, kind: str) -> Runner:
         raise BakeError(f"no runner '{kind}' on a bench")
 
-    def memo(self, parts: Sequence[Part], make: Callable[[], Artifact]) -> Artifact:
+    def memo(self, parts: Sequence[Part], make: Callable[[], Artifact], *, anew: bool = False) -> Artifact:
         return make()
 
 

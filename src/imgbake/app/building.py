@@ -16,7 +16,7 @@ import msgspec
 
 from imgbake.app.opening import Request, goals, open_project, require_args
 from imgbake.contract import Artifact
-from imgbake.engine import process, settled
+from imgbake.engine import process, settled, unmoved
 from imgbake.engine.engine import Engine, Report, Settings
 from imgbake.engine.project import STATE, Project
 from imgbake.errors import BakeError
@@ -54,13 +54,25 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
             names = goals(project, order.names, order.kind)
             require_args(project, names)
             how = Settings(order.jobs, order.keep_going, order.force, marker)
-            report = Engine(project, how, [*observers, *project.plugins.observers()], stop).run(names)
+            same = _unmoved(project, order, names)
+            report = Engine(project, how, [*observers, *project.plugins.observers()], stop, same).run(names)
             pushed = _push(project, names, report, stop, marker, observers) if order.push else ()
             outcome = Outcome(report, tuple(_lines(names, report)), pushed)
             _remember(project, order, outcome)
             return outcome
         finally:
             project.close()
+
+
+def _unmoved(project: Project, order: Order, names: Sequence[str]) -> frozenset[str]:
+    """The nodes that look at no file that moved since the last such build; what they see counts as seen."""
+    since = None if order.force else settled.since(project.root, order.key, project.environ)
+    if since is None:
+        return frozenset()
+    found = unmoved.nodes(project.graph, project.graph.closure(names), since.moved)
+    if found:
+        project.files.seen |= since.unmoved
+    return found
 
 
 def with_args(order: Order, given: Mapping[str, str]) -> Order:

@@ -26,7 +26,7 @@ import zlib
 from array import array
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from imgbake import __version__
 from imgbake.files import witness
@@ -43,6 +43,13 @@ class Settled(NamedTuple):
     report: str  # the same as JSON
 
 
+class Since(NamedTuple):
+    """What became of all that a settled build looked at."""
+
+    moved: set[str]
+    unmoved: dict[str, Signature]
+
+
 def key(request: object) -> str:
     """What makes two requests the same: their words, our version, and the Python that runs us."""
     words = json.dumps([__version__, sys.version, sys.prefix, request], sort_keys=True, default=str)
@@ -52,15 +59,7 @@ def key(request: object) -> str:
 def find(root: Path, name: str, environ: Mapping[str, str]) -> Settled | None:
     """The settled build of this key, if nothing that it looked at has moved since."""
     try:
-        data = (root / ".imgbake" / "settled" / name).read_bytes()
-        head, _, body = data.partition(b"\n")
-        header = json.loads(head)
-        if len(body) != header["length"] or zlib.crc32(body) != header["crc"]:
-            return None
-        if any(_digest(environ.get(variable)) != seen for variable, seen in header["env"].items()):
-            return None
-        signatures = array("q", body[: header["count"] * 32])
-        paths = os.fsdecode(body[header["count"] * 32 :]).split("\0")
+        header, paths, signatures = _read(root, name, environ)
         if witness.first_moved(str(root), paths, signatures) is not None:
             return None
         return Settled(header["nodes"], header["lines"], header["report"])
@@ -68,11 +67,25 @@ def find(root: Path, name: str, environ: Mapping[str, str]) -> Settled | None:
         return None
 
 
+def since(root: Path, name: str, environ: Mapping[str, str]) -> Since | None:
+    """What moved since the settled build of this key; None when more than files may have changed."""
+    try:
+        _, paths, signatures = _read(root, name, environ)
+        moved = witness.all_moved(str(root), paths, signatures)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    numbers = iter(signatures)
+    seen = dict(zip(paths, zip(numbers, numbers, numbers, numbers, strict=True), strict=True))
+    for path in moved:
+        del seen[path]
+    return Since(moved, seen)
+
+
 def keep(
     root: Path, name: str, settled: Settled, seen: Mapping[str, Signature], env: Mapping[str, str | None]
 ) -> None:
-    """Writes a build down. One that saw a file that may still be changing is not worth it."""
-    if not seen or witness.UNSETTLED in seen.values():
+    """Writes a build down. A file that may still be changing (UNSETTLED) counts as moved the next time."""
+    if not seen:
         return
     body = witness.pack(seen.values()).tobytes() + os.fsencode("\0".join(seen))
     header = {
@@ -89,6 +102,19 @@ def keep(
         beside.write_bytes(json.dumps(header).encode() + b"\n" + body)
         beside.replace(folder / name)
         _drop_old(folder)
+
+
+def _read(root: Path, name: str, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str], array[int]]:
+    """The header, paths and signatures of a settled build in the same environment. Raises ValueError."""
+    data = (root / ".imgbake" / "settled" / name).read_bytes()
+    head, _, body = data.partition(b"\n")
+    header: dict[str, Any] = json.loads(head)
+    if len(body) != header["length"] or zlib.crc32(body) != header["crc"]:
+        raise ValueError("damaged")
+    if any(_digest(environ.get(variable)) != seen for variable, seen in header["env"].items()):
+        raise ValueError("another environment")
+    signatures = array("q", body[: header["count"] * 32])
+    return header, os.fsdecode(body[header["count"] * 32 :]).split("\0"), signatures
 
 
 def _drop_old(folder: Path) -> None:
