@@ -20,6 +20,7 @@ from imgbake.recipe.setup import read_setup
 from imgbake.recipe.tables import ComponentTable
 
 _OUTSIDE = ("params", "needs")  # keys in which a component's own parameters cannot be read
+_KEPT = ("files", "env", "user", "workdir", "shell", "caches")  # keys whose text everybody can read
 
 
 class _Param(msgspec.Struct, frozen=True):
@@ -160,7 +161,7 @@ class Components:
         params = {**{key: param.default for key, param in defaults.items()}, **given}
         inside = {key: value for key, value in declared.table.items() if key not in _OUTSIDE}
         inside, read = reading.expand(inside, declared.at, params)
-        for key in ("files", "env"):
+        for key in _KEPT:
             what = f"'{key}' of a component"
             reading.expander.refuse_secrets(inside.get(key), declared.at / key, what)
         whole = {**declared.table, **inside}

@@ -9,20 +9,20 @@ from imgbake.recipe.reading import Reading
 from imgbake.recipe.tables import CacheTable, ComponentTable, LimitsTable
 from imgbake.store.folder import parse_size
 
+_OF_THE_SYSTEM = ("/dev", "/proc", "/run/secrets", "/sys")
+_BELOW_THE_SYSTEM = tuple(f"{path}/" for path in _OF_THE_SYSTEM)
+
 
 def read_setup(table: ComponentTable, at: At, reading: Reading) -> Setup:
     """The setup that a component's table describes. Its faults are added."""
     limits = table.limits or LimitsTable()
+    _check_said(table, at, reading)
     return Setup(
         user=table.user,
         workdir=_folder(table.workdir, at / "workdir", reading) if table.workdir is not None else None,
         shell=table.shell,
-        caches=tuple(
-            _cache(cache, at / "caches" / index, reading) for index, cache in enumerate(table.caches)
-        ),
-        secrets=tuple(
-            _secret(name, at / "secrets" / index, reading) for index, name in enumerate(table.secrets)
-        ),
+        caches=_caches(table.caches, at / "caches", reading),
+        secrets=_secrets(table.secrets, at / "secrets", reading),
         network=table.network,
         timeout=None
         if table.timeout is None
@@ -33,29 +33,51 @@ def read_setup(table: ComponentTable, at: At, reading: Reading) -> Setup:
     )
 
 
-def _cache(cache: str | CacheTable, at: At, reading: Reading) -> CacheFolder:
-    if isinstance(cache, str):
-        return CacheFolder(_folder(cache, at, reading))
-    return CacheFolder(_folder(cache.path, at / "path", reading), cache.shared)
+def _check_said(table: ComponentTable, at: At, reading: Reading) -> None:
+    """Adds faults for what is said but empty."""
+    if table.user == "":
+        hint = 'write "root", or leave `user` out: then it is the image\'s'
+        reading.fault(at / "user", "the user has no name", hint)
+    if not table.shell[0]:
+        reading.fault(at / "shell" / 0, "the shell is no program", 'such as ["/bin/bash", "-c"]')
+
+
+def _caches(caches: tuple[str | CacheTable, ...], at: At, reading: Reading) -> tuple[CacheFolder, ...]:
+    found: dict[str, CacheFolder] = {}
+    for index, cache in enumerate(caches):
+        place = at / index if isinstance(cache, str) else at / index / "path"
+        said, is_shared = (cache, False) if isinstance(cache, str) else (cache.path, cache.shared)
+        path = _folder(said, place, reading)
+        if path in found:
+            reading.fault(place, f"'{said}' is already a cache of this component", "remove one of them")
+        elif said.startswith("/") and (path == "/" or f"{path}/".startswith(_BELOW_THE_SYSTEM)):
+            hint = f"choose a folder that is none of {', '.join(_OF_THE_SYSTEM)}"
+            reading.fault(place, f"'{said}' can't be a cache", hint)
+        found[path] = CacheFolder(path, is_shared)
+    return tuple(found.values())
 
 
 def _folder(path: str, at: At, reading: Reading) -> str:
     return in_image(path, at, reading.faults).rstrip("/") or "/"
 
 
-def _secret(name: str, at: At, reading: Reading) -> str:
-    secrets = reading.expander.secrets
-    if name not in secrets:
-        hint = did_you_mean(name, secrets) or f"declare it: [args] {name} = {{ secret = true }}"
-        reading.fault(at, f"there is no secret argument '{name}'", hint)
-    return name
+def _secrets(names: tuple[str, ...], at: At, reading: Reading) -> tuple[str, ...]:
+    known = reading.expander.secrets
+    for index, name in enumerate(names):
+        if name not in known:
+            hint = did_you_mean(name, known) or f"declare it: [args] {name} = {{ secret = true }}"
+            reading.fault(at / index, f"there is no secret argument '{name}'", hint)
+        elif name in names[:index]:
+            reading.fault(at / index, f"'{name}' is listed twice", "remove one of them")
+    return names
 
 
-def _memory(text: str | int | None, at: At, reading: Reading) -> int | None:
-    if text is None or isinstance(text, int):
-        return text
+def _memory(said: str | int | None, at: At, reading: Reading) -> int | None:
     try:
-        return parse_size(text)
+        found = parse_size(said) if isinstance(said, str) else said
     except BakeError as error:
         reading.fault(at, error.message, error.hint)
         return None
+    if found is not None and found <= 0:
+        reading.fault(at, f"nothing runs with {said} bytes of memory", 'write a size such as "2GB"')
+    return found
