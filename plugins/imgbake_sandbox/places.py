@@ -47,21 +47,29 @@ class Place(NamedTuple):
 @contextlib.contextmanager
 def place(shelf: Path, chores: Chores) -> Iterator[Place]:
     """A new place, removed with all that is in it."""
+    with claimed(shelf) as folder:
+        _sweep(folder.parent, chores)
+        made = Place(folder)
+        try:
+            made.upper.mkdir()
+            made.work.mkdir()
+            yield made
+        finally:
+            Chores(chores.identity).remove(folder)  # goes on when the step has to end
+
+
+@contextlib.contextmanager
+def claimed(shelf: Path) -> Iterator[Path]:
+    """An empty folder that nobody sweeps before the block ends; to be removed in it."""
     folder = shelf / "work"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sweep(folder, chores)
-    name = secrets.token_hex(8)
-    lock = locked(folder / (name + _LOCK), fcntl.LOCK_EX)
-    assert lock is not None  # nobody else knows the name
-    made = Place(folder / name)
+    path, lock = _claim(folder)
     try:
-        made.folder.mkdir(mode=0o700)
-        made.upper.mkdir()
-        made.work.mkdir()
-        yield made
+        path.mkdir(mode=0o700)
+        yield path
     finally:
-        Chores(chores.identity).remove(made.folder)  # goes on when the step has to end
-        (folder / (name + _LOCK)).unlink()
+        if not path.exists():  # else the next one sweeps it
+            path.with_suffix(_LOCK).unlink()
         os.close(lock)
 
 
@@ -107,6 +115,15 @@ def remove_cache(folder: Path, chores: Chores) -> bool:
     finally:
         os.close(lock)
     return True
+
+
+def _claim(folder: Path) -> tuple[Path, int]:
+    """A name that nobody has, and its lock."""
+    while True:
+        path = folder / secrets.token_hex(8)
+        lock = locked(path.with_suffix(_LOCK), fcntl.LOCK_EX)
+        if lock is not None:  # else one who sweeps had it first
+            return path, lock
 
 
 def _sweep(folder: Path, chores: Chores) -> None:

@@ -6,18 +6,19 @@ a security module, the container around us, the file system. What is read afterw
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
 import platform
 import subprocess
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from imgbake.api import BakeError
-from imgbake_sandbox import removal
+from imgbake_sandbox import places, removal
 from imgbake_sandbox.identity import Identity, candidates
 from imgbake_sandbox.report import Failed, Report
 from imgbake_sandbox.spec import Spec
@@ -73,6 +74,18 @@ def advice(failed: Failed, used: Identity) -> str:
     return ""
 
 
+def advice_on(printed: Sequence[str], used: Identity) -> str:
+    """What the user can do about a command that failed with this identity, by the last lines it printed.
+
+    May be nothing. A file can't be given to a user whom the map doesn't have (chown(2), EINVAL), nor can
+    one become somebody else (setgroups(2), EPERM).
+    """
+    said = [os.strerror(number) for number in (errno.EINVAL, errno.EPERM)]
+    if used.kind == "single" and any(text in line for text in said for line in printed):
+        return f"if it wants a user besides root, there is none here: {used.why}"
+    return ""
+
+
 @functools.cache
 def _tried(folder: str) -> Identity | Refusal:
     refusal = None
@@ -87,8 +100,9 @@ def _tried(folder: str) -> Identity | Refusal:
 
 def _try(candidate: Identity, folder: str) -> Failed | None:
     """Makes a sandbox in which nothing is run."""
-    place = Path(tempfile.mkdtemp(prefix=".sandbox-", dir=folder))
-    try:
+    with contextlib.ExitStack() as leaving:
+        place = leaving.enter_context(places.claimed(Path(folder)))
+        leaving.callback(removal.remove_path, place)
         for name in ("lower", "upper", "work"):
             (place / name).mkdir()
         report = place / "report"
@@ -105,8 +119,6 @@ def _try(candidate: Identity, folder: str) -> Failed | None:
             return None
         said = ended.stderr.decode(errors="replace").strip()
         return Report.read(report).failed or Failed("unshare", 0, said or "the sandbox died")
-    finally:
-        removal.remove_path(place)
 
 
 def _explained(failed: Failed, folder: str) -> Refusal:

@@ -54,7 +54,7 @@ def test_the_best_identity_that_works_is_used(tmp_path: Path) -> None:
         assert caught.value.render() == f"{refusal.message}\n  hint: {refusal.hint}"
     else:
         assert refusals.identity(tmp_path).kind == ("root" if os.geteuid() == 0 else "subordinate")
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("*/*"))
 
 
 def test_it_is_tried_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +186,16 @@ def test_advice_for_users_that_cannot_be() -> None:
     )
     assert refusals.advice(Failed("command", errno.ENOENT, "the image has no /bin/sh"), single)
     assert refusals.advice(Failed("mount", errno.EIO, "broken"), single) == ""
+
+
+def test_advice_on_commands_that_may_have_wanted_users() -> None:
+    single = Identity("single", ((0, 5, 1),), ((0, 5, 1),), why="/etc/subuid sets aside no ids for me")
+    for line in ("chown: /x: Invalid argument", "su: can't set groups: Operation not permitted"):
+        assert refusals.advice_on(["before", line, "after"], single) == (
+            "if it wants a user besides root, there is none here: /etc/subuid sets aside no ids for me"
+        )
+        assert refusals.advice_on([line], Identity("root", (), (), why="no namespaces")) == ""
+    assert refusals.advice_on(["make: *** [all] Error 2"], single) == ""
 
 
 @pytest.fixture
