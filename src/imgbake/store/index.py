@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MOST = 500  # writes that are gathered before they are written in one transaction
-_LONGEST = 0.1  # seconds for which the first of them waits
+_LONGEST = 0.3  # seconds for which the first of them waits
 _NOTE_AFTER = 5.0  # seconds for which the note that something was used may wait
 _NOTED = 600.0  # seconds for which it needs no other one
 
