@@ -147,9 +147,6 @@ class Sandbox:
                 raise
             except StepError as error:
                 raise self._explained(error, commands, Report.read(place.folder / "report")) from None
-            finally:
-                for note in Report.read(place.folder / "report").notes:
-                    ctx.log(note)
 
     def _spec(
         self,
