@@ -56,7 +56,7 @@ def become(user: User, *, shares_network: bool, may_set_groups: bool, kept: int 
     kernel.keep_capabilities(_KEPT)
     try:
         if may_set_groups:
-            os.setgroups(user.groups)
+            os.setgroups(list(dict.fromkeys((user.gid, *user.groups))))  # as docker does, CVE-2022-36109
         os.setresgid(user.gid, user.gid, user.gid)
         os.setresuid(user.uid, user.uid, user.uid)
     except OSError as error:

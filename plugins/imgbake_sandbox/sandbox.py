@@ -198,7 +198,8 @@ class Sandbox:
             return error
         code, command = report.ended[-1].code, _first_line(commands.commands[len(report.ended) - 1])
         how = f"was killed by signal {code - _SIGNALED}" if code > _SIGNALED else f"exited with code {code}"
-        return StepError(f"`{command}` {how}", tail=error.tail)
+        hint = refusals.advice_on(error.tail, self._identity)
+        return StepError(f"`{command}` {how}", hint=hint, tail=error.tail)
 
 
 def _variables(commands: Commands) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ capabilities. Left out is what can't be the same:
     attributes                 but security.capability, since docker keeps no other
     in /run and /tmp           that belongs to a running system and is in no layer of ours, but in docker's
     in /dev, /proc and /sys    docker makes folders and files there to mount its own over them
-    `_STUBS`                   the same, as empty files, where the image has nothing
+    `_STUBS`                   the same; what docker exports there is empty, whatever the image has
     a file's content           where it tells the time or numbers of the machine, see `differences`
 """
 
@@ -68,14 +68,14 @@ class Component(msgspec.Struct, frozen=True):
     workdir: str = ""
 
 
-def recipe(image: str, base: Path, components: Sequence[Component], sources: str) -> str:
-    """A recipe of an image on a docker archive; files come from the folder `sources`."""
+def recipe(image: str, base: str, components: Sequence[Component], sources: str) -> str:
+    """A recipe of an image; files come from the folder `sources`."""
     tables = {}
     for each in components:
         files = [{"from": f"{sources}/{path}", "to": to} for path, to in each.files.items()]
         said = {"build": each.build, "files": files, "user": each.user, "workdir": each.workdir}
         tables[each.name] = {key: value for key, value in said.items() if value}
-    baked = {"base": f"docker-archive:{base}", "components": list(tables)}
+    baked = {"base": base, "components": list(tables)}
     return msgspec.toml.encode({"components": tables, "images": {image: baked}}).decode()
 
 
@@ -98,8 +98,7 @@ def differences(
         one, other = ours.get(path), theirs.get(path)
         if path in contents and one and other:
             one, other = (msgspec.structs.replace(each, content="") for each in (one, other))
-        is_left_out = path.partition("/")[0] in _OF_A_SYSTEM or (path in _STUBS and one is None)
-        if one != other and not is_left_out:
+        if one != other and path not in _STUBS and path.partition("/")[0] not in _OF_A_SYSTEM:
             found[path] = (one, other)
     return found
 
