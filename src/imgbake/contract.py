@@ -317,7 +317,9 @@ class Target(Protocol):
     """A way of baking images. Its options are its only constructor argument.
 
     A class may also have `outputs(image: str) -> tuple[str, ...]`, the folders in the project that it
-    writes for an image besides what is below `.imgbake`: no two nodes of a recipe may write one.
+    writes for an image besides what is below `.imgbake`: no two nodes of a recipe may write one. One
+    that also says `volatile = True` keeps what it makes outside the project and its store: then
+    `present` is asked in every build, also when nothing changed.
     """
 
     kind: ClassVar[str]

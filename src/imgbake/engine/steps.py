@@ -157,6 +157,8 @@ class BakeWork:
         self._drawn: tuple[Blueprint, Lowered] | None = None
 
     def parts(self, ctx: Looking) -> list[Part]:
+        if getattr(self._target, "volatile", False):
+            ctx.volatile()
         plan, lowered = self.draw()
         base = plan.base
         found = [

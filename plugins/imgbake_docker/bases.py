@@ -1,0 +1,126 @@
+"""Bases on the engine: pulled by digest, loaded from files, or baked there before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from imgbake.api import BakeError, Blueprint, RunContext
+from imgbake_docker import engine
+from imgbake_docker.engine import Client
+from imgbake_docker.naming import SCRATCH, base_name, image_id, is_baked
+from imgbake_oci import bases, sources, ustar
+from imgbake_oci.bases import Base
+from imgbake_oci.compression import Format
+from imgbake_oci.descriptor import platform as parsed
+from imgbake_oci.documents import encoded
+from imgbake_oci.reference import parse
+
+_FORMAT = Format("gzip", 1)
+_PIECE = 1 << 20
+
+
+def ready(client: Client, blueprint: Blueprint, platform: str, ctx: RunContext) -> dict[str, Any]:
+    """Sees to it that the engine has the base, by the name that the Dockerfile uses.
+
+    Returns what the engine says of it, nothing for scratch. Raises BakeError.
+    """
+    base = blueprint.base
+    if base.reference == SCRATCH:
+        return {}
+    name = base_name(blueprint)
+    if is_baked(base):
+        found = engine.image(client, image_id(base))
+        if found is None:
+            raise BakeError(f"the engine has lost {base.reference}", hint="build again")
+        client.tag(found["Id"], *name.split(":"))
+    else:
+        found = engine.image(client, name)
+        if found is None or not _is_for(found, platform):
+            if sources.is_remote(base.reference):
+                _pull(client, base.reference, base.digest, platform, ctx)
+            else:
+                _load(client, blueprint, name, platform, ctx)
+            found = engine.image(client, name)
+    if found is None:
+        raise BakeError(f"the engine took {base.reference}, and does not have it as {name}")
+    return found
+
+
+def release(client: Client, blueprint: Blueprint) -> None:
+    """Takes back the name that an image of the recipe had as a base; what was loaded keeps it."""
+    if is_baked(blueprint.base):
+        from docker.errors import APIError
+
+        try:
+            client.remove_image(base_name(blueprint), noprune=True)
+        except APIError:
+            return  # somebody else did
+
+
+def _is_for(found: dict[str, Any], platform: str) -> bool:
+    if not platform:
+        return True
+    wanted = parsed(platform)
+    return (found.get("Os"), found.get("Architecture")) == (wanted.os, wanted.architecture)
+
+
+def _pull(client: Client, reference: str, digest: str, platform: str, ctx: RunContext) -> None:
+    """Pulls by digest, with the credentials of docker's own configuration."""
+    from docker.errors import APIError
+
+    named = parse(reference)
+    repository = msgspec.structs.replace(named, tag="", digest="").familiar
+    ctx.log(f"-- pull {named.familiar}")
+    try:
+        for message in client.pull(
+            repository, tag=digest, stream=True, decode=True, platform=platform or None
+        ):
+            ctx.check()
+            if "error" in message:
+                raise BakeError(f"the engine can't pull {named.familiar}: {message['error']}")
+            detail = message.get("progressDetail") or {}
+            if "total" in detail:
+                ctx.progress(detail.get("current", 0), detail["total"])
+    except APIError as error:
+        raise BakeError(f"the engine can't pull {named.familiar}: {error.explanation}") from None
+
+
+def _load(client: Client, blueprint: Blueprint, name: str, platform: str, ctx: RunContext) -> None:
+    """Loads a layout or an archive, whose layers go through the store."""
+    base = bases.fetch(blueprint.base, parsed(platform) if platform else None, _FORMAT, ctx)
+    ctx.log(f"-- load {blueprint.base.reference}")
+    for line in client.load_image(_archive(base, name, ctx)):
+        if "error" in line:
+            hint = "an older engine can't read zstd layers" if "tar" in str(line["error"]) else ""
+            raise BakeError(f"the engine can't load {blueprint.base.reference}: {line['error']}", hint=hint)
+
+
+def _archive(base: Base, name: str, ctx: RunContext) -> Iterator[bytes]:
+    """A docker archive, piece by piece."""
+    headers = ustar.Headers(0)
+    config = encoded(base.config.whole if base.config else {})
+    layers = [f"{layer.digest.removeprefix('sha256:')}.tar" for layer in base.layers]
+    listing = [{"Config": "config.json", "RepoTags": [name], "Layers": layers}]
+    for file, data in (("config.json", config), ("manifest.json", json.dumps(listing).encode())):
+        yield (
+            headers.header(file.encode(), ustar.FILE, 0o644, 0, 0, len(data))
+            + data
+            + ustar.padding(len(data))
+        )
+    sent, total = 0, sum(layer.size for layer in base.layers)
+    for file, layer in dict(zip(layers, base.layers, strict=True)).items():
+        path = ctx.blobs.path(layer.digest)
+        size = path.stat().st_size
+        yield headers.header(file.encode(), ustar.FILE, 0o644, 0, 0, size)
+        with path.open("rb") as content:
+            while piece := content.read(_PIECE):
+                ctx.check()
+                yield piece
+                sent += len(piece)
+                ctx.progress(sent, total)
+        yield ustar.padding(size)
+    yield ustar.END

@@ -1,0 +1,148 @@
+"""The builder in the engine itself (POST /build). It has no caches and no secrets.
+
+A stage is sent as a Dockerfile of its own, FROM the image that the stage before it became: so each
+goes with the network and the limits of its component, and no file is sent twice.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from imgbake.api import RunContext, Setup
+from imgbake_docker import building
+from imgbake_docker.building import Order
+from imgbake_docker.engine import Client
+from imgbake_docker.following import follow
+from imgbake_docker.sending import context
+
+_TAIL = 20
+_PERIOD = 100_000  # microseconds, of which a quota of the processors' time is given
+_STEP = re.compile(r"Step (\d+)/\d+ : (.*)", re.DOTALL)
+_IMAGE = re.compile(r" ---> ([0-9a-f]{12})\b")
+_CHATTER = (
+    " ---> ",
+    "Step ",
+    "Removing intermediate container ",
+    "Successfully built ",
+    "Successfully tagged ",
+    "[Warning] One or more build-args ",
+)
+_CODE = re.compile(r"returned a non-zero code: (\d+)")
+
+
+class Classic:
+    """Builds by the engine's own builder."""
+
+    name = "classic"
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def build(self, order: Order, ctx: RunContext) -> str:
+        told = _Told(order, ctx)
+        setup = order.stage.layer.setup if order.stage.layer else Setup()
+        request = _Request(self._client, _parameters(order, setup), order, ctx)
+        for message in follow(
+            request.send, request.cancel, ctx, setup.timeout if order.stage.commands else None
+        ):
+            told.hear(message)
+        return told.image
+
+
+class _Request:
+    """One build. Its context is sent and its answer read in one thread, and cancelled from another."""
+
+    def __init__(self, client: Client, parameters: dict[str, Any], order: Order, ctx: RunContext) -> None:
+        self._client, self._parameters, self._order, self._ctx = client, parameters, order, ctx
+        self._response: Any = None
+        self._is_cancelled = False
+
+    def send(self, put: Callable[[dict[str, Any]], None]) -> None:
+        """Hands over each message of the engine."""
+        from docker.errors import APIError
+
+        client = self._client
+        self._response = response = client.post(
+            f"{client.base_url}/v{client.api_version}/build",
+            params=self._parameters,
+            data=self._context(),
+            headers={"Content-Type": "application/x-tar"},
+            stream=True,
+            timeout=None,
+        )
+        if response.status_code >= 400:
+            said = response.json().get("message", "") if response.content else ""
+            raise APIError(said, response=response, explanation=said or f"status {response.status_code}")
+        for line in response.iter_lines():
+            if line:
+                put(json.loads(line))
+
+    def cancel(self) -> None:
+        """Hangs up, upon which the engine ends the build and removes its container."""
+        from docker.types import CancellableStream
+
+        self._is_cancelled = True
+        if self._response is not None:
+            CancellableStream(iter(()), self._response).close()
+
+    def _context(self) -> Iterator[bytes]:
+        order, stage = self._order, self._order.stage
+        for piece in context(stage.text(order.base), stage.archive(), order.files, self._ctx.progress):
+            if self._is_cancelled:
+                raise ConnectionAbortedError("cancelled")
+            yield piece
+
+
+class _Told:
+    """What the engine has said of a build so far."""
+
+    def __init__(self, order: Order, ctx: RunContext) -> None:
+        self.image = ""
+        self._order, self._ctx = order, ctx
+        self._commands = iter(order.stage.commands)
+        self._command = ""  # that runs
+        self._below = ""  # the last image that was made
+        self._tail: deque[str] = deque(maxlen=_TAIL)
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Logs what a command prints. Raises StepError when the build has failed."""
+        if "error" in message:
+            raise self._failure(str(message["error"]))
+        if "aux" in message:
+            self.image = message["aux"].get("ID", self.image)
+        text = str(message.get("stream", ""))
+        if step := _STEP.match(text):
+            is_run = step[2].startswith("RUN ")
+            self._command = next(self._commands, ("", ""))[1] if is_run else ""
+            if self._command:
+                self._ctx.log(f"$ {building.first_line(self._command)}")
+        elif image := _IMAGE.match(text):
+            self._below = image[1]
+        if text.strip() and not text.startswith(_CHATTER):
+            self._tail.extend(text.rstrip("\n").splitlines())
+            self._ctx.log(text.rstrip("\n"))
+
+    def _failure(self, error: str) -> Exception:
+        code = _CODE.search(error)
+        how = f"exited with code {code[1]}" if code and self._command else error.strip()
+        return building.failure(self._order, self._command, how, tuple(self._tail), self._below)
+
+
+def _parameters(order: Order, setup: Setup) -> dict[str, Any]:
+    """The query of POST /build."""
+    found: dict[str, Any] = {"rm": "1", "forcerm": "1", "networkmode": setup.network, "version": "1"}
+    if order.anew:
+        found["nocache"] = "1"
+    if order.arguments:
+        found["buildargs"] = json.dumps(order.arguments)
+    if order.platform:
+        found["platform"] = order.platform
+    if setup.memory is not None:
+        found |= {"memory": setup.memory, "memswap": setup.memory}
+    if setup.cpus is not None:
+        found |= {"cpuperiod": _PERIOD, "cpuquota": round(setup.cpus * _PERIOD)}
+    return found

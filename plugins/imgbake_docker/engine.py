@@ -1,0 +1,108 @@
+"""The docker engine: where it is, and what it says when it refuses.
+
+Found as docker's own command line finds it: DOCKER_HOST, else DOCKER_CONTEXT or the context that is in
+use, else the socket in its usual place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from imgbake.api import BakeError
+
+Client = Any
+"""The docker SDK's low-level client, which comes without types."""
+
+_SECONDS = 60  # for an answer to begin, where nothing is built meanwhile
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[Client]:
+    """A client of the engine. What the engine refuses inside of the block becomes a BakeError."""
+    docker = _sdk()
+    import requests
+
+    where = "the docker engine"
+    client = None
+    try:
+        with warnings_off():
+            settings = _settings(docker)
+            where = f"the docker engine at {_shown(settings.get('base_url'))}"
+            client = docker.APIClient(version="auto", timeout=_SECONDS, **settings)
+        yield client
+    except docker.errors.APIError as error:
+        raise BakeError(f"{where} refused: {_first_line(error.explanation or error)}") from None
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        hint = "is it running, and may you use it? DOCKER_HOST or `docker context use` say where it is"
+        raise BakeError(f"{where} can't be reached: {_reason(error)}", hint=hint) from None
+    finally:
+        if client is not None:
+            client.close()
+
+
+@contextlib.contextmanager
+def warnings_off() -> Iterator[None]:
+    """What the SDK deprecates is no business of those who bake."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def image(client: Client, name: str) -> dict[str, Any] | None:
+    """What the engine says of an image, None when it has none of this name or id."""
+    from docker.errors import ImageNotFound, NotFound
+
+    try:
+        found: dict[str, Any] = client.inspect_image(name)
+    except (ImageNotFound, NotFound):
+        return None
+    return found
+
+
+def _sdk() -> Any:
+    try:
+        import docker
+        import docker.errors
+    except ImportError:
+        hint = "`pip install docker`, beside imgbake"
+        raise BakeError("the target 'docker' needs the docker SDK for Python", hint=hint) from None
+    return docker
+
+
+def _settings(docker: Any) -> dict[str, Any]:
+    """Arguments for a client."""
+    if os.environ.get("DOCKER_HOST"):
+        found: dict[str, Any] = docker.utils.kwargs_from_env()
+    else:
+        name = os.environ.get("DOCKER_CONTEXT") or None
+        context = docker.ContextAPI.get_context(name)
+        if context is None:
+            raise BakeError(f"there is no docker context '{name}'", hint="`docker context ls` lists them")
+        found = {"base_url": context.Host, "tls": context.TLSConfig or False}
+    if str(found.get("base_url")).startswith("ssh://"):
+        found["use_ssh_client"] = True
+    return found
+
+
+def _shown(host: Any) -> str:
+    return str(host or "its usual place").replace("http+docker", "unix")
+
+
+def _first_line(error: object) -> str:
+    return (str(error).strip().splitlines() or ["it says nothing"])[0]
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost reason, which is the one that tells something."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    text = _first_line(error)
+    return text if len(text) < 200 else text[:200] + "…"

@@ -1,0 +1,153 @@
+"""Images that leave the engine: as files, into the store, and to registries."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from imgbake.api import Artifact, BakeError, Blobs, Part, RunContext, UsageError
+from imgbake_docker import engine
+from imgbake_docker.engine import Client
+from imgbake_oci import layouts, media_types
+from imgbake_oci.compression import Format
+from imgbake_oci.descriptor import Descriptor
+from imgbake_oci.docker_archive import DockerArchive
+from imgbake_oci.documents import descriptor_document, encoded
+from imgbake_oci.reference import parse
+from imgbake_oci.scratch import unfinished
+
+_FORMAT = Format("gzip", 1)
+_PIECE = 1 << 20
+
+
+def export(artifact: Artifact, blobs: Blobs, to: Path, form: str, name: str) -> None:
+    """Writes an image to a path as "docker-archive", "oci" or "oci-archive". Raises BakeError."""
+    tag = str(artifact.facts["tags"][0])
+    if form == "docker-archive":
+        if to.is_dir():
+            raise UsageError(f"{to} is a folder", hint="an archive is a file: choose another path")
+        with engine.connected() as client:
+            _save(client, tag, to, lambda: None)
+        return
+    with tempfile.TemporaryDirectory(dir=blobs.scratch()) as work:
+        saved = Path(work) / "saved.tar"
+        with engine.connected() as client:
+            _save(client, tag, saved, lambda: None)
+        root, needed = _as_oci(saved, blobs, Path(work), name)
+    write = layouts.export_folder if form == "oci" else layouts.export_archive
+    write(to, root, "latest", needed, blobs)
+
+
+def kept(client: Client, tag: str, ctx: RunContext) -> str:
+    """Keeps an image in the store and returns the digest of its archive."""
+    with unfinished(ctx.blobs, "docker-archive") as path:
+        digest = _save(client, tag, path, ctx.check)
+        return ctx.blobs.adopt(path, digest)
+
+
+def load(client: Client, archive: str, ctx: RunContext) -> None:
+    """Gives the engine an archive of the store, if that is still there. Raises BakeError."""
+    try:
+        path = ctx.blobs.path(archive)
+    except KeyError:
+        return
+    for line in client.load_image(_pieces(path, ctx)):
+        if "error" in line:
+            raise BakeError(f"the engine can't load its own archive: {line['error']}", hint="build again")
+
+
+def push(artifact: Artifact, ctx: RunContext) -> tuple[str, ...]:
+    """Pushes each of the image's names, with the credentials of docker's own configuration.
+
+    Returns the references with the digest that the registry gave. Raises BakeError.
+    """
+    with engine.connected() as client:
+        return tuple(_push(client, tag, ctx) for tag in artifact.facts["tags"])
+
+
+def _push(client: Client, tag: str, ctx: RunContext) -> str:
+    from docker.errors import APIError
+
+    repository, _, name = tag.rpartition(":")
+    digest = ""
+    try:
+        for message in client.push(repository, tag=name, stream=True, decode=True):
+            ctx.check()
+            if "error" in message:
+                raise BakeError(
+                    f"{tag} can't be pushed: {message['error']}", hint=_login(message["error"], tag)
+                )
+            digest = (message.get("aux") or {}).get("Digest", digest)
+            detail = message.get("progressDetail") or {}
+            if detail.get("total"):
+                ctx.progress(detail.get("current", 0), detail["total"])
+    except APIError as error:
+        raise BakeError(f"{tag} can't be pushed: {error.explanation}") from None
+    ctx.log(f"pushed {tag}")
+    return f"{tag}@{digest}" if digest else tag
+
+
+def _login(error: str, tag: str) -> str:
+    denied = ("denied", "unauthorized", "authentication", "no basic auth")
+    return f"`docker login {parse(tag).registry}`" if any(word in error for word in denied) else ""
+
+
+def _save(client: Client, name: str, to: Path, check: Callable[[], None]) -> str:
+    """Writes what `docker save` gives, whole or not at all, and returns its digest."""
+    hashed = hashlib.sha256()
+    beside = to.with_name(f".{to.name}.{secrets.token_hex(4)}")
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("xb") as out:
+            for piece in client.get_image(name):
+                check()
+                hashed.update(piece)
+                out.write(piece)
+        beside.replace(to)
+    finally:
+        beside.unlink(missing_ok=True)
+    return f"sha256:{hashed.hexdigest()}"
+
+
+def _pieces(path: Path, ctx: RunContext) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            ctx.check()
+            yield piece
+
+
+def _as_oci(saved: Path, blobs: Blobs, work: Path, name: str) -> tuple[Descriptor, list[str]]:
+    """The manifest of a saved image, and every blob that belongs to it, all in the store."""
+    config, layers = DockerArchive(saved, "", name).fetch(_FORMAT, _Alone(blobs, work))  # type: ignore[arg-type]  # all of a RunContext that it needs
+    data = encoded(config.whole)
+    digest = blobs.add_bytes(data)
+    document: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": media_types.MANIFEST,
+        "config": descriptor_document(Descriptor(media_types.CONFIG, digest, len(data))),
+        "layers": [descriptor_document(layer) for layer in layers],
+    }
+    manifest = encoded(document)
+    root = Descriptor(
+        media_types.MANIFEST, blobs.add_bytes(manifest), len(manifest), platform=config.platform
+    )
+    return root, list(dict.fromkeys([root.digest, digest, *(layer.digest for layer in layers)]))
+
+
+class _Alone:
+    """What reading an archive needs of a context, where no build is going on."""
+
+    def __init__(self, blobs: Blobs, work: Path) -> None:
+        self.blobs = blobs
+        self.work = work
+
+    def memo(self, parts: Sequence[Part], make: Callable[[], Artifact], *, anew: bool = False) -> Artifact:
+        """Makes it: there is nobody to remember."""
+        return make()
+
+    def check(self) -> None:
+        """Nobody stops us but Ctrl-C, which Python sees to."""

@@ -1,0 +1,126 @@
+"""The target `docker`: an image baked by a docker engine, and kept there.
+
+    base ── pulled, loaded, or there ──┐
+    component ── ADD, ENV, RUN ────────┼── one stage after the other ── the image, by its id, tagged
+    configuration ─────────────────────┘
+
+The engine holds the image; the project holds nothing of it. So it counts only while the engine still
+has it, which is asked in every build. What is lost is loaded again from the store if it was kept there
+(`keep`), and otherwise baked again: with most of it in the engine's own cache that is as fast, and a copy
+of each image in the store would double what it takes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from imgbake.api import Artifact, BakeError, Blobs, Blueprint, Lowered, ResolveContext, RunContext
+from imgbake_docker import lowering, naming
+from imgbake_docker.options import Options
+
+
+class Docker:
+    """Bakes images on a docker engine, by BuildKit or by the engine's classic builder."""
+
+    kind: ClassVar[str] = "docker"
+    version: ClassVar[int] = 1
+    artifact: ClassVar[str] = "container"
+    phases: ClassVar[frozenset[str]] = frozenset({"build", "validate", "test"})
+    volatile: ClassVar[bool] = True
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def lower(self, blueprint: Blueprint) -> Lowered:
+        """A Dockerfile, and what is in the archives that it adds."""
+        if self._options.builder != "auto":
+            from imgbake_docker import choosing
+
+            choosing.check(blueprint, self._options.builder)
+        return lowering.lower(blueprint, self._options)
+
+    def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
+        from imgbake_docker.baking import Baking
+        from imgbake_docker.engine import connected
+
+        tags = naming.tags_of(blueprint.image, self._options.tags)
+        with connected() as client:
+            baking = Baking(client, blueprint, self._options, ctx)
+            made = baking.bake()
+            _tag(client, made["Id"], tags)
+            facts: dict[str, Any] = {
+                naming.ID: made["Id"],
+                "tags": list(tags),
+                "platform": f"{made['Os']}/{made['Architecture']}",
+                "size": made["Size"],
+                "builder": baking.builder,
+            }
+            if self._options.keep:
+                from imgbake_docker import exporting
+
+                facts["archive"] = exporting.kept(client, tags[0], ctx)
+        return Artifact("container", made["Id"], f"docker:{tags[0]}", facts)
+
+    def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
+        """Runs the commands of each component in a container of the finished image."""
+        from imgbake_docker import containers
+        from imgbake_docker.engine import connected
+
+        with connected() as client:
+            for layer in blueprint.layers:
+                if layer.test:
+                    image = naming.image_id(artifact)
+                    containers.run(client, image, "test", layer.component, layer.test, layer.setup, ctx)
+
+    def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
+        """Does the engine still have the image, by its id and all of its names?"""
+        from imgbake_docker import engine
+
+        with engine.connected() as client:
+            found = engine.image(client, naming.image_id(artifact))
+        return found is not None and set(artifact.facts["tags"]) <= set(found.get("RepoTags") or ())
+
+    def restorable(self, artifact: Artifact, ctx: ResolveContext) -> bool:
+        """Has the engine the image by its id, or the store an archive of it?"""
+        from imgbake_docker import engine
+
+        archive = artifact.facts.get("archive")
+        if archive is not None and ctx.blobs.has(archive):
+            return True
+        with engine.connected() as client:
+            return engine.image(client, naming.image_id(artifact)) is not None
+
+    def restore(self, artifact: Artifact, ctx: RunContext) -> bool:
+        """Loads the archive if the engine lacks the image, and gives it back its names."""
+        from imgbake_docker import engine, exporting
+
+        with engine.connected() as client:
+            if engine.image(client, naming.image_id(artifact)) is None:
+                exporting.load(client, str(artifact.facts.get("archive")), ctx)
+                if engine.image(client, naming.image_id(artifact)) is None:
+                    return False
+            _tag(client, naming.image_id(artifact), artifact.facts["tags"])
+        return True
+
+    def formats(self) -> tuple[str, ...]:
+        return ("docker-archive", "oci", "oci-archive")
+
+    def export(self, artifact: Artifact, blobs: Blobs, to: Path, form: str, name: str) -> None:
+        from imgbake_docker import exporting
+
+        exporting.export(artifact, blobs, to, form, name)
+
+    def push(self, artifact: Artifact, ctx: RunContext) -> tuple[str, ...]:
+        from imgbake_docker import exporting
+
+        if not self._options.tags:
+            hint = 'write tags = ["registry.example.com/name:1"] on its target'
+            raise BakeError(f"{ctx.name} has no tags to push to", hint=hint)
+        return exporting.push(artifact, ctx)
+
+
+def _tag(client: Any, image: str, tags: Any) -> None:
+    for tag in tags:
+        repository, _, name = tag.rpartition(":")
+        client.tag(image, repository, name)
