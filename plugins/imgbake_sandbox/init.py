@@ -36,6 +36,7 @@ def main() -> NoReturn:
     """
     path, *descriptors = sys.argv[1:]
     report, parent, terminal = map(int, descriptors)
+    os.umask(launch.UMASK)  # what is made here must not depend on who bakes
     kernel.die_with_parent()
     kernel.hide_from_others()
     if _has_ended(parent):

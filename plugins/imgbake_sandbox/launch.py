@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imgbake_sandbox.users import User
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_UMASK = 0o022
+UMASK = 0o022
 _TRY_NEXT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 
 
@@ -59,7 +59,7 @@ def _prepare(spec: Records, user: User, terminal: str, tell: int) -> None:
         may_set_groups=spec.one("identity") != "single",
         kept=tell,
     )
-    os.umask(_UMASK)
+    os.umask(UMASK)
     folder = spec.one("cwd")
     try:
         os.chdir(folder)

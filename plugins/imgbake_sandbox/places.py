@@ -26,6 +26,7 @@ from imgbake_sandbox.locks import locked
 _LOCK = ".lock"
 _LOOK_AGAIN = 0.05  # seconds
 _FOR_EVERYBODY = 0o1777
+_OF_A_ROOT = 0o755
 
 
 class Place(NamedTuple):
@@ -52,6 +53,7 @@ def place(shelf: Path, chores: Chores) -> Iterator[Place]:
         made = Place(folder)
         try:
             made.upper.mkdir()
+            made.upper.chmod(_OF_A_ROOT)
             made.work.mkdir()
             yield made
         finally:

@@ -101,6 +101,22 @@ def test_the_same_recipe_gives_the_same_image_without_the_cache(
     assert len(phases(second)) == 6 and digest(second) == digest(first)
 
 
+def test_who_bakes_may_have_any_umask(app: OnBusybox) -> None:
+    text = """
+    [components.a]
+    user = "app"
+    workdir = "/srv/made"
+    caches = ["/home/app/cache"]
+    build = "stat -c %a / /srv/made /etc /tmp /dev; umask; echo x > /home/app/cache/x"
+    """
+    before = os.umask(0o077)
+    try:
+        ran = app.bake(text)
+    finally:
+        os.umask(before)
+    assert printed(ran) == ["755", "755", "755", "1777", "755", "0022"]
+
+
 def test_what_is_copied_decides(app: OnBusybox) -> None:
     app.write("in.txt", "1")
     text = '[components.a]\nfiles = [{ from = "in.txt", to = "/in.txt" }]\nbuild = "cp /in.txt /out"\n'
