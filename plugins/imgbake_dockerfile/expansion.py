@@ -51,7 +51,10 @@ class Style(NamedTuple):
     plain_quotes: bool = False  # quotes are characters like others
 
 
-def expand(word: str, variables: Mapping[str, str], style: Style = Style()) -> Expanded:
+_PLAIN = Style()
+
+
+def expand(word: str, variables: Mapping[str, str], style: Style = _PLAIN) -> Expanded:
     """Expands a word. Raises BadExpansion."""
     lexer = _Lexer(word, variables, style)
     text, words = lexer.until("", style.keep_escapes)

@@ -1,0 +1,71 @@
+"""What a build takes, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from imgbake_dockerfile.stages import Stage
+
+Role = Literal["base", "copy", "mount", "syntax"]
+
+
+class Base(msgspec.Struct, frozen=True):
+    """What an image's config says to the stages that are FROM it."""
+
+    env: dict[str, str] = {}
+    triggers: tuple[str, ...] = ()  # its ONBUILD
+
+
+Bases = Callable[[str, str], Base | None]
+"""Tells of an image, by reference and platform; None for one that isn't known."""
+
+
+class Image(msgspec.Struct, frozen=True):
+    """An image that the build takes from outside, as it is named, with variables replaced."""
+
+    reference: str
+    platform: str  # empty for the one of `# syntax=`, which runs where the build runs
+    role: Role
+    line: int  # 0 if an argument names it
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """Files of the context that an instruction can see."""
+
+    path: str  # from the context's root, without a first slash; empty for the root
+    line: int
+    is_pattern: bool = False  # `*`, `?` and `[…]` stand for others, as in Go's filepath.Match
+    include: str = ""  # of --parents: only what matches this below the path
+    exclude: tuple[str, ...] = ()
+
+
+class Remote(msgspec.Struct, frozen=True):
+    """A URL or a git repository that ADD fetches."""
+
+    url: str | None  # None if a variable decides it that can't be told
+    checksum: str | None
+    line: int
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """A secret, or the keys of an ssh agent, that a RUN mounts."""
+
+    kind: Literal["secret", "ssh"]
+    id: str
+    required: bool
+    line: int
+
+
+class Build(msgspec.Struct, frozen=True):
+    """What a build takes."""
+
+    stages: tuple[Stage, ...]  # those that the target needs, in order, with the triggers put in
+    images: tuple[Image, ...] = ()
+    seen: tuple[Seen, ...] = ()
+    everything: str = ""  # why the whole context counts as seen; empty when it doesn't
+    remotes: tuple[Remote, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    args: dict[str, str] = {}  # the given arguments that can change the result
