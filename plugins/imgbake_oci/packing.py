@@ -62,8 +62,7 @@ class Packer:
         self._writing = ThreadPoolExecutor(1, "write")
         self._written: Future[None] | None = None  # the last piece
         self._free: SimpleQueue[bytearray] = SimpleQueue()
-        for _ in range(workers + _AHEAD):
-            self._free.put(bytearray(PIECE))
+        self._more = workers + _AHEAD  # buffers that may still be made
         self._content = hashlib.sha256()
         self._checksum = 0  # only gzip has one
         self._digest = hashlib.sha256()  # what is not compressed has the digest of its content
@@ -141,9 +140,16 @@ class Packer:
             self._next_piece()
 
     def _next_piece(self) -> None:
-        self._buffer = self._free.get()
+        self._buffer = self._buffer_to_fill()
         self._piece = memoryview(self._buffer)
         self._at = 0
+
+    def _buffer_to_fill(self) -> bytearray:
+        """A buffer that nobody uses; most layers are small and need one."""
+        if self._more and self._free.empty():
+            self._more -= 1
+            return bytearray(PIECE)
+        return self._free.get()
 
     def _send(self, size: int) -> None:
         if self._written and self._written.done():

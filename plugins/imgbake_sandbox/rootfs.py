@@ -19,7 +19,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -86,7 +86,7 @@ class Rootfs:
         already, or being made.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = layer.removeprefix("sha256:") + self._users
+        name = self._name(layer)
         lock = locked(self._lock_path(name), fcntl.LOCK_EX)
         if lock is None:
             return
@@ -127,15 +127,24 @@ class Rootfs:
         self, layers: Sequence[str], blob: Callable[[str], Path], stack: contextlib.ExitStack
     ) -> list[_Held]:
         """Every layer, locked until the stack is closed."""
+        there = [self._use(self._name(layer)) for layer in layers]
+        for held in filter(None, there):
+            stack.callback(os.close, held.lock)
+        if all(there):
+            return [held for held in there if held]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            waiting = [pool.submit(self._hold, layer, blob) for layer in layers]
-        for done in waiting:
+            waiting = [
+                held or pool.submit(self._hold, layer, blob)
+                for layer, held in zip(layers, there, strict=True)
+            ]
+        made = [each for each in waiting if isinstance(each, Future)]
+        for done in made:
             if not done.exception():
                 stack.callback(os.close, done.result().lock)
-        return [done.result() for done in waiting]
+        return [each.result() if isinstance(each, Future) else each for each in waiting]
 
     def _hold(self, layer: str, blob: Callable[[str], Path]) -> _Held:
-        name = layer.removeprefix("sha256:") + self._users
+        name = self._name(layer)
         while True:
             self._chores.check()
             if held := self._use(name):
@@ -224,6 +233,9 @@ class Rootfs:
         with contextlib.suppress(FileNotFoundError):
             folder.rename(part)
             self._cleaning.remove(part)
+
+    def _name(self, layer: str) -> str:
+        return layer.removeprefix("sha256:") + self._users
 
     def _names(self) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
