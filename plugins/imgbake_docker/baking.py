@@ -59,7 +59,7 @@ class Baking:
         files = self._files(stage, layer) if layer is not None and layer.files else None
         if layer is not None and layer.build:
             self._ctx.log(f"-- {layer.component}: build")
-        if stage.lines or self._builder.name != "classic":
+        if stage.lines:
             with _named(stage):
                 self._image = self._builder.build(self._order(stage, files), self._ctx) or self._image
         if layer is None:

@@ -1,96 +1,103 @@
 """BuildKit, through docker's command buildx. It has caches and secrets, and no limits.
 
-It is given the whole Dockerfile as far as it goes, and builds up to one stage after the other; what it
-has built it finds again.
+A stage is sent as a Dockerfile of its own, FROM the image that the stage before it became, under a name
+that it bears meanwhile: BuildKit finds images by name only. So each stage has the network of its
+component, which Dockerfiles have had no word for in all versions, and no file is sent twice.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import re
-from collections.abc import Sequence
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from imgbake.api import RunContext, StepError
+from imgbake.api import RunContext, Setup, StepError
 from imgbake_docker import building
 from imgbake_docker.building import Order
+from imgbake_docker.engine import Client
+from imgbake_docker.naming import SCRATCH
 
-_CODE = re.compile(r'process "(.*)" did not complete successfully: exit code: (\d+)')
+_CODE = re.compile(r"exit code: (\d+)")
+_FAILED = re.compile(r" > \[[^]]*\] (RUN .*):$")
 _SECRET = "IMGBAKE_SECRET_"
+_MEANWHILE = "imgbake-stage"
 
 
 class BuildKit:
-    """Builds by `docker buildx build`, and loads each stage into the engine."""
+    """Builds by `docker buildx build` in the engine, which has the bases."""
 
     name = "buildkit"
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = tuple(command)
-        self._done: list[str] = []  # the text of the stages that are built
-        self._archives: dict[str, Path] = {}
+    def __init__(self, command: Sequence[str], context: str, client: Client) -> None:
+        """`context` is docker's context for the engine; the builder in it bears the same name."""
+        self._command = (*command, "build", f"--builder={context}")
+        self._client = client
 
     def build(self, order: Order, ctx: RunContext) -> str:
-        stage = order.stage
-        self._done.append(stage.text())
-        if order.files is not None:
-            self._archives[stage.archive()] = order.files
-        folder = self._context(ctx)
-        said = folder.parent / "metadata.json"
-        setup = stage.layer.setup if stage.layer else None
-        secrets = setup.secrets if setup and stage.commands else ()
+        folder = ctx.work / secrets.token_hex(8)
+        told = folder.with_suffix(".id")
+        setup = order.stage.layer.setup if order.stage.layer and order.stage.commands else Setup()
+        with self._named(order.base) as base:
+            _write(folder, order, base)
+            try:
+                ctx.run(
+                    [*self._command, *_flags(order, setup), f"--iidfile={told}", str(folder)],
+                    env={_SECRET + name: f"{{{{ {name} }}}}" for name in setup.secrets},
+                    title="docker buildx build",
+                    timeout=setup.timeout,
+                )
+            except StepError as error:
+                raise _failure(order, error) from None
+        return told.read_text().strip()
+
+    @contextlib.contextmanager
+    def _named(self, image: str) -> Iterator[str]:
+        """A name for an image while the block runs."""
+        if image == SCRATCH:
+            yield image
+            return
+        name = f"{_MEANWHILE}:{secrets.token_hex(8)}"
+        self._client.tag(image, *name.split(":"))
         try:
-            ctx.run(
-                [*self._command, "build", *_flags(order, said), *_secret_flags(secrets), str(folder)],
-                env={"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-                | {_SECRET + name: f"{{{{ {name} }}}}" for name in secrets},
-                title="docker buildx build",
-                timeout=setup.timeout if setup and stage.commands else None,
-            )
-        except StepError as error:
-            raise _failure(order, error) from None
-        return str(json.loads(said.read_text())["containerimage.config.digest"])
-
-    def _context(self, ctx: RunContext) -> Path:
-        """The folder that is sent: the Dockerfile so far, and its archives."""
-        folder = ctx.work / "context"
-        folder.mkdir(exist_ok=True)
-        (folder / "Dockerfile").write_text("\n".join(self._done))
-        for name, blob in self._archives.items():
-            if not (folder / name).exists():
-                try:
-                    (folder / name).hardlink_to(blob)
-                except OSError:
-                    import shutil
-
-                    shutil.copyfile(blob, folder / name)
-        return folder
+            yield name
+        finally:
+            self._client.remove_image(name, noprune=True)
 
 
-def _flags(order: Order, said: Path) -> list[str]:
-    stage = order.stage
-    found = ["--load", "--progress=plain", f"--metadata-file={said}", "--provenance=false"]
-    found.append(f"--build-arg=SOURCE_DATE_EPOCH={order.epoch}")
-    found += [f"--build-arg={name}={value}" for name, value in order.arguments.items()]
-    if stage.layer and stage.commands:
-        found.append(f"--network={stage.layer.setup.network}")
-    if stage.name:
-        found.append(f"--target={stage.name}")
+def _write(folder: Path, order: Order, base: str) -> None:
+    """The context: the stage's Dockerfile, and the archive that it adds."""
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(order.stage.text(base))
+    if order.files is not None:
+        archive = folder / order.stage.archive()
+        try:
+            archive.hardlink_to(order.files)
+        except OSError:
+            shutil.copyfile(order.files, archive)
+
+
+def _flags(order: Order, setup: Setup) -> Iterator[str]:
+    yield from ("--load", "--progress=plain", "--provenance=false")
+    yield f"--build-arg=SOURCE_DATE_EPOCH={order.epoch}"
+    yield from (f"--build-arg={name}={value}" for name, value in order.arguments.items())
+    # Secrets go by the environment of the command, where `ctx.run` puts them.
+    yield from (f"--secret=id={name},env={_SECRET}{name}" for name in setup.secrets)
+    if order.stage.commands:
+        yield f"--network={setup.network}"
     if order.anew:
-        found.append(f"--no-cache-filter={stage.name}")
+        yield "--no-cache"
     if order.platform:
-        found.append(f"--platform={order.platform}")
-    return found
-
-
-def _secret_flags(names: Sequence[str]) -> list[str]:
-    """Secrets go by the environment of the command, where `ctx.run` puts them."""
-    return [f"--secret=id={name},env={_SECRET}{name}" for name in names]
+        yield f"--platform={order.platform}"
 
 
 def _failure(order: Order, error: StepError) -> StepError:
-    found = next((match for line in reversed(error.tail) if (match := _CODE.search(line))), None)
-    if found is None:
+    """Says which command failed, if BuildKit does."""
+    code = next((match for line in reversed(error.tail) if (match := _CODE.search(line))), None)
+    failed = next((match for line in error.tail if (match := _FAILED.search(line))), None)
+    command = next((text for line, text in order.stage.commands if failed and line == failed[1]), "")
+    if code is None or not command:
         return building.failure(order, "", error.message, error.tail)
-    ran = [command for _, command in order.stage.commands if building.first_line(command)[:20] in found[1]]
-    command = ran[0] if ran else found[1]
-    return building.failure(order, command, f"exited with code {found[2]}", error.tail)
+    return building.failure(order, command, f"exited with code {code[1]}", error.tail)

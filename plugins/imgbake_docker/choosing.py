@@ -8,6 +8,7 @@ import subprocess
 from functools import cache
 
 from imgbake.api import BakeError, Blueprint, Layer
+from imgbake_docker import engine
 from imgbake_docker.building import Builder
 from imgbake_docker.buildkit import BuildKit
 from imgbake_docker.classic import Classic
@@ -20,9 +21,9 @@ def builder(wanted: str, client: Client) -> Builder:
     """The builder that the option `builder` means. Raises BakeError when it isn't installed."""
     if wanted == "classic":
         return Classic(client)
-    command = _buildx(os.environ.get("PATH", ""), os.environ.get("DOCKER_CONFIG", ""))
+    command = _buildx_here()
     if command:
-        return BuildKit(command)
+        return BuildKit(command, engine.context(), client)
     if wanted == "buildkit":
         hint = 'install docker\'s buildx plugin, or write builder = "classic"'
         raise BakeError("`docker buildx` is not installed, and `builder` asks for BuildKit", hint=hint)
@@ -40,6 +41,11 @@ def check(blueprint: Blueprint, builder: str) -> None:
             )
 
 
+def has_buildx() -> bool:
+    """Is buildx installed?"""
+    return bool(_buildx_here())
+
+
 def _missing(layer: Layer, builder: str) -> tuple[str, str] | None:
     setup = layer.setup
     other = 'or bake the image with `uses = "oci"`'
@@ -52,6 +58,10 @@ def _missing(layer: Layer, builder: str) -> tuple[str, str] | None:
     limits = {"memory": setup.memory, "cpus": setup.cpus, "processes": setup.processes}
     key = next((f"limits.{name}" for name, value in limits.items() if value is not None), None)
     return (key, f"leave it out, {other}") if key else None
+
+
+def _buildx_here() -> tuple[str, ...]:
+    return _buildx(os.environ.get("PATH", ""), os.environ.get("DOCKER_CONFIG", ""))
 
 
 @cache

@@ -64,6 +64,15 @@ def image(client: Client, name: str) -> dict[str, Any] | None:
     return found
 
 
+def context() -> str:
+    """The name of docker's context for the engine."""
+    if os.environ.get("DOCKER_HOST"):
+        return "default"
+    from docker.context.config import get_current_context_name
+
+    return os.environ.get("DOCKER_CONTEXT") or str(get_current_context_name())
+
+
 def _sdk() -> Any:
     try:
         import docker
@@ -79,11 +88,11 @@ def _settings(docker: Any) -> dict[str, Any]:
     if os.environ.get("DOCKER_HOST"):
         found: dict[str, Any] = docker.utils.kwargs_from_env()
     else:
-        name = os.environ.get("DOCKER_CONTEXT") or None
-        context = docker.ContextAPI.get_context(name)
-        if context is None:
+        name = context()
+        there = docker.ContextAPI.get_context(name)
+        if there is None:
             raise BakeError(f"there is no docker context '{name}'", hint="`docker context ls` lists them")
-        found = {"base_url": context.Host, "tls": context.TLSConfig or False}
+        found = {"base_url": there.Host, "tls": there.TLSConfig or False}
     if str(found.get("base_url")).startswith("ssh://"):
         found["use_ssh_client"] = True
     return found

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from imgbake.api import BakeError, Blueprint, Copied, ImageConfig, Layer, Lowered
+from imgbake.api import BakeError, Blueprint, Copied, ImageConfig, Layer, Lowered, Setup
 from imgbake_docker import instructions
 from imgbake_docker.naming import base_name, stage_name
 from imgbake_docker.options import Options
@@ -85,8 +85,15 @@ def _commented(stage: Stage) -> str:
     notes = [f"# component {layer.component}"]
     if layer.build:
         notes[0] += f", network {layer.setup.network}"
+    if layer.validate and (decides := _deciding(layer.setup)) != Setup():
+        notes.append(f"# validate with {msgspec.json.encode(decides, order='sorted').decode()}")
     notes += [f"# validate, in a container: {instructions.listed([text])[1:-1]}" for text in layer.validate]
     return "\n".join([*notes, stage.text()])
+
+
+def _deciding(setup: Setup) -> Setup:
+    """Without how long commands may take and how much they may use."""
+    return msgspec.structs.replace(setup, timeout=None, memory=None, cpus=None, processes=None)
 
 
 def _component(layer: Layer, base: str) -> Stage:

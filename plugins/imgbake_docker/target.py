@@ -60,7 +60,7 @@ class Docker:
                 from imgbake_docker import exporting
 
                 facts["archive"] = exporting.kept(client, tags[0], ctx)
-        return Artifact("container", made["Id"], f"docker:{tags[0]}", facts)
+        return Artifact("container", made["Id"], f"docker-daemon:{tags[0]}", facts)
 
     def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
         """Runs the commands of each component in a container of the finished image."""

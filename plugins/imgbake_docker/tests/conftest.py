@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import socket
+import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from imgbake.testing import busybox
+from imgbake_docker import choosing
 from imgbake_docker.tests.projects import OnEngine
 
 _ENTRY_POINTS = "[imgbake]\ndocker = imgbake_docker\n"
@@ -42,10 +48,7 @@ def engine() -> Iterator[object]:
     try:
         client = docker.APIClient(version="auto", timeout=60, **docker.utils.kwargs_from_env())
     except docker.errors.DockerException as error:
-        missing = f"no docker engine: {error}"
-        if os.environ.get("IMGBAKE_REQUIRE_SERVICES"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+        _missing(f"no docker engine: {error}")
     with contextlib.closing(client):
         yield client
 
@@ -59,9 +62,67 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(str(error))
 
 
+@pytest.fixture(params=["classic", "buildkit"])
+def builder(request: pytest.FixtureRequest, engine: object) -> str:
+    """Each builder that is installed. The engine's own always is."""
+    if request.param == "buildkit" and not choosing.has_buildx():
+        pytest.skip("docker's buildx plugin is not installed")
+    return str(request.param)
+
+
 @pytest.fixture
-def project(tmp_path: Path, base: Path, engine: object) -> Iterator[OnEngine]:
+def project(tmp_path: Path, base: Path, engine: object, builder: str) -> Iterator[OnEngine]:
     """A project with one image that the engine bakes, and everything of it removed afterwards."""
-    made = OnEngine(tmp_path, base, engine)
+    made = OnEngine(tmp_path, base, engine, f'builder = "{builder}"')
     yield made
     made.clear()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, str, str], str]]:
+    """Puts a layout into a registry on this machine, and returns its reference there."""
+    for program in ("docker-registry", "skopeo"):
+        if shutil.which(program) is None:
+            _missing(f"{program} is not installed")
+    with _registry(tmp_path_factory.mktemp("registry")) as host:
+
+        def put(layout: Path, repository: str, tag: str) -> str:
+            reference = f"{host}/{repository}:{tag}"
+            source, target = f"oci:{layout}:latest", f"docker://{reference}"
+            subprocess.run(
+                ["skopeo", "copy", "--quiet", "--dest-tls-verify=false", source, target], check=True
+            )
+            return reference
+
+        yield put
+
+
+@contextlib.contextmanager
+def _registry(folder: Path) -> Iterator[str]:
+    """Debian's registry, on a free port of the loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = folder / "config.yml"
+    config.write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder / 'data'}}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+    )
+    process = subprocess.Popen(
+        ["docker-registry", "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _missing(what: str) -> NoReturn:
+    if os.environ.get("IMGBAKE_REQUIRE_SERVICES"):
+        pytest.fail(what)
+    pytest.skip(what)

@@ -18,11 +18,11 @@ _COMPONENT = re.compile(r"^\s*\[components\.([^\].]+)\]", re.MULTILINE)
 class OnEngine(Project):
     """A project with one image, `app`, of components on busybox, for the target `docker`."""
 
-    def __init__(self, root: Path, base: Path, client: Any) -> None:
+    def __init__(self, root: Path, base: Path, client: Any, options: str) -> None:
         super().__init__(root)
         self.base, self.client = base, client
         self.name = f"imgbake-test-{secrets.token_hex(4)}"
-        self.options = 'builder = "classic"'
+        self.options = options
 
     def image(self, components: str, keys: str = "", targets: str = '["docker"]') -> None:
         """Writes a recipe of these tables of components, and the image of all of them."""

@@ -1,0 +1,113 @@
+"""What users see when something goes wrong, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from imgbake_docker.tests.projects import OnEngine
+
+FAILING = """
+    [components.first]
+    build = "true"
+    network = "none"
+
+    [components.app]
+    build = ["echo fine", "echo about to fail; exit 3"]
+    network = "none"
+"""
+
+
+def test_a_failing_command_is_named_with_its_component(project: OnEngine):
+    ran = project.fail(FAILING)
+    assert "component 'app': `echo about to fail; exit 3` exited with code 3" in ran.stderr
+    assert "about to fail" in ran.stderr
+
+
+@pytest.mark.parametrize("phase", ["validate", "test"])
+def test_a_failing_check_is_named_with_its_component(project: OnEngine, phase: str):
+    ran = project.fail(f"""
+        [components.app]
+        build = "true"
+        {phase} = ["echo one > /one", "grep two /one", "echo never"]
+        network = "none"
+    """)
+    assert "component 'app': `grep two /one` exited with code 1" in ran.stderr
+    assert "never" not in ran.stderr.replace("never built", "")
+    assert leftovers(project) == []
+
+
+def test_a_phase_that_takes_too_long_is_ended(project: OnEngine):
+    before = time.monotonic()
+    ran = project.fail("""
+        [components.app]
+        build = "sleep 60"
+        timeout = 2
+        network = "none"
+    """)
+    assert "component 'app': " in ran.stderr and "timed out after 2 s" in ran.stderr
+    assert time.monotonic() - before < 30
+
+
+def test_an_engine_that_is_not_there_is_one_line(project: OnEngine):
+    ran = project.fail(FAILING, env={"DOCKER_HOST": "unix:///nowhere/docker.sock"})
+    error = next(line for line in ran.stderr.splitlines() if "can't be reached" in line)
+    assert "the docker engine at unix:///nowhere/docker.sock can't be reached: No such file" in error
+
+
+def test_an_unknown_context_is_named(project: OnEngine):
+    ran = project.fail(FAILING, env={"DOCKER_CONTEXT": "elsewhere", "DOCKER_HOST": ""})
+    assert "there is no docker context 'elsewhere'" in ran.stderr
+
+
+def test_ctrl_c_ends_the_build_on_the_engine(project: OnEngine):
+    project.image("""
+        [components.app]
+        build = "echo began; sleep 77"
+        network = "none"
+    """)
+    process = project.start("build", "--progress", "plain")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.endswith("began\n") and "$" not in line and "RUN" not in line:
+            break
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 10
+    for _ in range(50):
+        if not leftovers(project):
+            break
+        time.sleep(0.1)
+    assert leftovers(project) == []
+
+
+def test_secrets_are_files_in_checks_and_stay_nowhere(project: OnEngine):
+    project.image(
+        """
+        [components.app]
+        build = "true"
+        validate = 'test "$(cat /run/secrets/token)" = s3cr3t-value && cat /run/secrets/token'
+        secrets = ["token"]
+        network = "none"
+        """.replace('build = "true"', "")
+    )
+    text = project.read("imgbake.toml")
+    project.recipe(f"[args]\ntoken = {{ secret = true }}\n{text}")
+    ran = project.run("build", "--progress", "plain", "--arg", "token=s3cr3t-value")
+    assert ran.code == 0, ran.stderr
+    assert "s3cr3t-value" not in ran.stderr + ran.stdout
+    assert "s3cr3t-value" not in str(project.client.history(f"{project.name}:1")) + str(project.baked())
+
+
+def leftovers(project: OnEngine) -> list[str]:
+    """Containers that run what these tests run, or were made for it."""
+    wanted = ("sleep 77", "grep two")
+    return [
+        str(found["Command"])
+        for found in project.client.containers(all=True, trunc=False)
+        if any(text in found["Command"] for text in wanted)
+    ]

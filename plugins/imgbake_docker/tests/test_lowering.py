@@ -1,0 +1,149 @@
+"""What a blueprint is lowered to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from imgbake.api import Artifact, BakeError, CacheFolder, Healthcheck, ImageConfig, Layer, Setup
+from imgbake_docker.options import Options
+from imgbake_docker.target import Docker
+from imgbake_docker.tests.blueprints import DIGEST, blueprint, copied
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def lower(*layers: Layer, options: Options | None = None, **more: object) -> dict[str, str]:
+    return Docker(options or Options()).lower(blueprint(*layers, **more)).documents  # type: ignore[arg-type]
+
+
+def golden(name: str, documents: dict[str, str]) -> None:
+    """Compares with the golden files; GOLDEN_UPDATE=1 writes them anew."""
+    folder = GOLDEN / name
+    if os.environ.get("GOLDEN_UPDATE"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in documents.items():
+            (folder / file).write_text(text)
+    assert documents == {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_components_become_stages():
+    layers = (
+        Layer("runtime", build=("apt-get update", "apt-get install -y \\\n  libpq5")),
+        Layer(
+            "app",
+            files=(
+                copied("/opt/wheels/", "shop.whl"),
+                copied("/etc/shop.toml", "", mode=0o640, owner=(1000, 1000)),
+                copied("/srv/", "site.zip", unpack=True, exclude=("*.map",)),
+            ),
+            env={"MODE": "production"},
+            build=("pip install /opt/wheels/*.whl",),
+            validate=("shop --version",),
+            test=("shop selftest",),
+        ),
+    )
+    golden("components", lower(*layers, config=ImageConfig(entrypoint=("shop",))))
+
+
+def test_commands_run_where_and_as_whom_the_component_says():
+    setup = Setup(
+        user="app:app",
+        workdir="/srv/app",
+        shell=("/bin/bash", "-ec"),
+        network="none",
+        caches=(CacheFolder("/root/.cache"), CacheFolder("/var/cache/apt", shared=True)),
+        secrets=("token",),
+    )
+    golden("setup", lower(Layer("Build.Tools", build=('echo "$HOME"',), setup=setup)))
+
+
+def test_the_configuration_comes_last():
+    config = ImageConfig(
+        entrypoint=("/bin/sh", "-c", 'echo "$0"'),
+        cmd=(),
+        env={"PRICE": '5$ "or" \\more'},
+        user="app",
+        workdir="/srv/my app",
+        ports=("80/tcp", "53/udp"),
+        volumes=("/data", "/with $ign"),
+        labels={"org.example.title": "shop"},
+        stop_signal="SIGINT",
+        healthcheck=Healthcheck(
+            ("CMD", "shop", "ping"), interval=90, timeout=1.5, start_period=0.25, retries=3
+        ),
+    )
+    options = Options(labels={"team": "a b"}, platforms=("linux/arm64",))
+    golden("config", lower(config=config, options=options))
+
+
+@pytest.mark.parametrize(
+    ("base", "line"),
+    [
+        (Artifact("container", reference="scratch"), "FROM scratch"),
+        (Artifact("container", DIGEST, "python"), f"FROM python@{DIGEST}"),
+        (Artifact("container", DIGEST, f"quay.io/a/b:1@{DIGEST}"), f"FROM quay.io/a/b:1@{DIGEST}"),
+        (Artifact("container", DIGEST, "oci:base"), f"FROM imgbake-base:{'ab' * 16}"),
+        (Artifact("container", DIGEST, "docker-archive:b.tar"), f"FROM imgbake-base:{'ab' * 16}"),
+        (
+            Artifact("container", DIGEST, "docker-daemon:parent:latest", {"image_id": DIGEST}),
+            f"FROM imgbake-base/shop-container:{'ab' * 16}",
+        ),
+    ],
+)
+def test_a_base_is_one_exact_image(base: Artifact, line: str):
+    documents = lower(config=ImageConfig(cmd=("a",)), base=base)
+    assert line.replace("python@", "python:latest@") in documents["Dockerfile"].replace(
+        "python@", "python:latest@"
+    )
+
+
+def test_only_content_decides_what_is_copied():
+    assert "src/" not in "".join(lower(Layer("app", (copied("/a/", "b"),))).values())
+
+
+@pytest.mark.parametrize(
+    ("layers", "more", "message"),
+    [
+        ([], {"config": ImageConfig(annotations={"a": "b"})}, "no `annotations`"),
+        ([], {"config": ImageConfig(labels={"a": "b\nc"})}, "label a holds a line break"),
+        ([Layer("app", env={"A": "b\nc"})], {}, "component 'app': the variable A holds a line break"),
+        ([], {"config": ImageConfig(healthcheck=Healthcheck(("CMD-SHELL", "a\nb")))}, "healthcheck"),
+        ([], {"base": Artifact("container", reference="scratch")}, "image 'shop' is empty"),
+    ],
+)
+def test_what_a_dockerfile_cannot_say_is_refused(layers, more, message):
+    with pytest.raises(BakeError, match=message) as caught:
+        lower(*layers, **more)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("builder", "setup", "key"),
+    [
+        ("classic", Setup(caches=(CacheFolder("/c"),)), "caches"),
+        ("classic", Setup(secrets=("token",)), "secrets"),
+        ("classic", Setup(processes=5), "limits.processes"),
+        ("buildkit", Setup(memory=1 << 30), "limits.memory"),
+        ("buildkit", Setup(cpus=1.5), "limits.cpus"),
+    ],
+)
+def test_what_a_builder_has_not_is_refused(builder, setup, key):
+    with pytest.raises(BakeError, match=f"component 'app' asks for `{key}`") as caught:
+        lower(Layer("app", build=("true",), setup=setup), options=Options(builder=builder))
+    assert "oci" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"tags": ("a@b",)}, "tags"),
+        ({"platforms": ("linux",)}, "platforms"),
+        ({"platforms": ("linux/amd64", "linux/arm64")}, "platforms"),
+    ],
+)
+def test_wrong_options_are_refused(options, key):
+    with pytest.raises(ValueError, match=f"`{key}`"):
+        Options(**options)
