@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple, cast
@@ -31,6 +31,9 @@ from imgbake_sandbox.spec import Bind, Command, Limits, Secret, Spec
 from imgbake_sandbox.tars import Compression, Format
 
 _SIGNALED = 128  # and the signal's number, as shells have it
+_LAST_SIGNAL = 64
+_LONGEST = 128 * 1024  # bytes of one argument or variable, its end included (execve(2), MAX_ARG_STRLEN)
+_SHOWN = 120  # characters of a command
 _SHELLS = ("/bin/bash", "/bin/sh")
 _LOOK_AGAIN = 0.2  # seconds
 
@@ -138,6 +141,7 @@ class Sandbox:
     def _run(self, commands: Commands, lowers: tuple[Path, ...], place: Place, ctx: RunContext) -> None:
         """Runs the commands one after the other. Raises StepError for the first that fails."""
         setup = commands.setup
+        _require_short(commands, ctx)
         with self._caches(commands, ctx) as binds:
             spec = self._spec(commands, _wanted(commands, "$ "), lowers, place, binds)
             argv = spec.write(place.folder / "spec")
@@ -183,7 +187,7 @@ class Sandbox:
         with contextlib.ExitStack() as held:
             yield [
                 Bind(
-                    held.enter_context(places.cache(self._shelf, wanted[path], ctx.check)),
+                    held.enter_context(places.cache(self._shelf, wanted[path], _telling(path, ctx))),
                     path,
                     writable=True,
                 )
@@ -197,15 +201,28 @@ class Sandbox:
         if not report.ended or not report.ended[-1].code:
             return error
         code, command = report.ended[-1].code, _first_line(commands.commands[len(report.ended) - 1])
-        how = f"was killed by signal {code - _SIGNALED}" if code > _SIGNALED else f"exited with code {code}"
+        is_signal = _SIGNALED < code <= _SIGNALED + _LAST_SIGNAL
+        how = f"was killed by signal {code - _SIGNALED}" if is_signal else f"exited with code {code}"
         hint = refusals.advice_on(error.tail, self._identity)
         return StepError(f"`{command}` {how}", hint=hint, tail=error.tail)
+
+
+def _telling(cache: str, ctx: RunContext) -> Callable[[], None]:
+    """A check for who waits for a cache. Says so once."""
+    lines = iter((f"waiting for the cache {cache}, which another component uses",))
+
+    def check() -> None:
+        for line in lines:
+            ctx.log(line)
+        ctx.check()
+
+    return check
 
 
 def _variables(commands: Commands) -> Mapping[str, str]:
     """What the sandbox finds in its own environment: it must not lie on a disk."""
     found = {_of_command(number): text for number, text in enumerate(commands.commands)}
-    return found | {_of_secret(name): f"{{{{ {name} }}}}" for name in commands.setup.secrets}
+    return found | {_of_secret(name): _value_of(name) for name in commands.setup.secrets}
 
 
 def _of_command(number: int) -> str:
@@ -216,9 +233,32 @@ def _of_secret(name: str) -> str:
     return f"IMGBAKE_SECRET_{name}"
 
 
+def _value_of(secret: str) -> str:
+    """What is revealed as its value."""
+    return f"{{{{ {secret} }}}}"
+
+
 def _first_line(command: str) -> str:
     first, *more = command.strip().splitlines() or [""]
-    return f"{first} …" if more else first
+    return f"{first[:_SHOWN]} …" if more or len(first) > _SHOWN else first
+
+
+def _require_short(commands: Commands, ctx: RunContext) -> None:
+    """Raises StepError for what the kernel hands to no program."""
+    long = [
+        name
+        for name, text in _variables(commands).items()
+        if len(os.fsencode(f"{name}={ctx.reveal(text)}")) >= _LONGEST
+    ]
+    for number, text in enumerate(commands.commands):
+        if _of_command(number) in long:
+            hint = "put it into a file that the component copies, and run that"
+            raise StepError(f"`{_first_line(text)}` is longer than 128 KiB", hint=hint)
+    for name in commands.setup.secrets:
+        if _of_secret(name) in long:
+            raise StepError(
+                f"the secret '{name}' is longer than 128 KiB", hint="give a key to the rest of it"
+            )
 
 
 def _attended(argv: Sequence[str], env: Mapping[str, str], ctx: RunContext) -> int:

@@ -147,6 +147,15 @@ def test_a_secret_of_several_lines(app: OnBusybox, env: dict[str, str]) -> None:
     assert "abcdefgh" not in ran.stderr
 
 
+def test_a_secret_that_is_too_long_for_the_kernel(app: OnBusybox, env: dict[str, str]) -> None:
+    text = ARGS + '[components.a]\nsecrets = ["token"]\nbuild = "wc -c < /run/secrets/token"\n'
+    longest = 128 * 1024 - len("IMGBAKE_SECRET_token=") - 1
+    ran = app.fail(text, "", "--arg", f"token={'x' * (longest + 1)}", env=env)
+    assert "the secret 'token' is longer than 128 KiB" in ran.stderr
+    ran = app.bake(text, "", "--arg", f"token={'x' * longest}", env=env)
+    assert printed(ran) == [str(longest)]
+
+
 def test_a_secret_that_nobody_gave_is_asked_for_before_anything_runs(app: OnBusybox) -> None:
     app.image(ARGS + '[components.a]\nsecrets = ["token"]\nbuild = "true"\n')
     ran = app.run("build", "--no-input", "--progress", "plain")

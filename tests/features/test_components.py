@@ -255,6 +255,49 @@ def test_a_command_that_is_killed_says_so(app: OnBusybox) -> None:
     assert "component 'bad': `kill -KILL $$` was killed by signal 9" in ran.stderr
 
 
+@pytest.mark.parametrize("code", [1, 127, 128, 193, 255])
+def test_an_exit_code_is_told_as_it_is(app: OnBusybox, code: int) -> None:
+    ran = app.fail(f'[components.bad]\nbuild = "exit {code}"\n')
+    assert f"component 'bad': `exit {code}` exited with code {code}" in ran.stderr
+
+
+def test_a_long_command_is_shown_in_part(app: OnBusybox) -> None:
+    command = "exit 1; " + "x" * 5000
+    ran = app.fail(f'[components.bad]\nbuild = "{command}"\n')
+    assert max(len(line) for line in ran.stderr.splitlines()) < 300
+
+
+def test_a_command_that_is_too_long_for_the_kernel(app: OnBusybox) -> None:
+    longest = 128 * 1024 - len("IMGBAKE_COMMAND_0=") - 1
+    ran = app.bake(f'[components.a]\nbuild = ": {"x" * (longest - 2)}"\n')
+    assert ran.outcomes()["image:app@oci"] == "ran"
+    ran = app.fail(f'[components.a]\nbuild = ": {"x" * (longest - 1)}"\n')
+    assert "is longer than 128 KiB" in ran.stderr and "hint: put it into a file" in ran.stderr
+
+
+def test_a_work_folder_that_cannot_be(app: OnBusybox) -> None:
+    ran = app.fail('[components.a]\nworkdir = "/etc/passwd"\nbuild = "true"\n')
+    assert "component 'a': the working folder /etc/passwd can't be made: File exists" in ran.stderr
+
+
+def test_a_cache_that_cannot_be(app: OnBusybox) -> None:
+    ran = app.fail('[components.a]\ncaches = ["/etc/passwd"]\nbuild = "true"\n')
+    assert "component 'a': nothing can be mounted on /etc/passwd" in ran.stderr
+
+
+def test_a_name_that_means_deletion_is_refused(app: OnBusybox) -> None:
+    ran = app.fail('[components.a]\nbuild = "touch /.wh.x"\n')
+    assert "component 'a': /.wh.x can't be in an image" in ran.stderr
+
+
+def test_any_folder_will_do_for_the_cache(app: OnBusybox, tmp_path: Path) -> None:
+    env = {"IMGBAKE_CACHE_DIR": str(tmp_path / "a:b,c d\\e\n'\"ä")}
+    components = (
+        '[components.a]\ncaches = ["/c"]\nbuild = "echo x > /c/x; cat /c/x > /x"\nvalidate = "cat /x"\n'
+    )
+    assert printed(app.bake(components, env=env)) == ["x"]
+
+
 def test_a_program_that_is_not_there_is_the_shells_error(app: OnBusybox) -> None:
     ran = app.fail('[components.bad]\nbuild = "nosuchprogram --help"\n')
     assert "nosuchprogram: not found" in ran.stderr and "exited with code 127" in ran.stderr

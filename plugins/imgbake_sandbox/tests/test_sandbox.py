@@ -21,7 +21,7 @@ from imgbake_sandbox.tests.people import Baker
 
 OF_ROOT = """
 [components.new]
-files = [{ from = "conf", to = "/etc/app/" }]
+files = [{ from = "conf", to = "/etc/app/", owner = "33:34" }]
 build = "echo new > /new; mkdir -p /a/b; ln /new /a/b/linked; chmod 4755 /new; ln -s x /dangling"
 [components.changed]
 build = "echo more >> /home/app/notes; rm /etc/group; rm -r /a; mkdir /a; touch /etc/passwd"
@@ -104,6 +104,7 @@ def test_every_user_makes_the_same_of_what_root_alone_can_do(
     found = Baked(baker.folder / ".imgbake/images/app/oci")
     assert found.root["digest"] == by_root(base, tmp_path, recipe(base, OF_ROOT), {})
     assert found.members(-1)["home/app/notes"].uid == 1000
+    assert found.members(-2)["etc/app/a.toml"].gid == 34
 
 
 def test_who_has_other_ids_makes_the_same_of_what_users_do(
@@ -140,6 +141,18 @@ def test_who_has_no_other_ids_may_give_files_to_nobody(
     done = baker.run("build", "--progress", "plain")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "/etc/subuid sets aside no ids" in done.stderr, done.stderr
+
+
+def test_a_project_that_cannot_be_written_to_is_told_so(
+    places: Callable[[], Path], ordinary: pwd.struct_passwd, base: Path
+) -> None:
+    baker = Baker(places(), ordinary)
+    baker.recipe(recipe(base, '[components.a]\nbuild = "true"\n'))
+    os.chown(baker.folder, 0, 0)
+    done = baker.run("build", "--progress", "plain")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "can't write to" in done.stderr and "hint: " in done.stderr
+    assert [path.name for path in baker.folder.iterdir()] == ["imgbake.toml"]
 
 
 def test_what_a_user_leaves_can_be_removed_by_that_user(
