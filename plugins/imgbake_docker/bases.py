@@ -11,6 +11,7 @@ import msgspec
 from imgbake.api import BakeError, Blueprint, RunContext
 from imgbake_docker import engine
 from imgbake_docker.engine import Client
+from imgbake_docker.following import each
 from imgbake_docker.naming import SCRATCH, base_name, image_id, is_baked
 from imgbake_oci import bases, sources, ustar
 from imgbake_oci.bases import Base
@@ -75,11 +76,12 @@ def _pull(client: Client, reference: str, digest: str, platform: str, ctx: RunCo
     named = parse(reference)
     repository = msgspec.structs.replace(named, tag="", digest="").familiar
     ctx.log(f"-- pull {named.familiar}")
+
+    def pull() -> Any:
+        return client.pull(repository, tag=digest, stream=True, decode=True, platform=platform or None)
+
     try:
-        for message in client.pull(
-            repository, tag=digest, stream=True, decode=True, platform=platform or None
-        ):
-            ctx.check()
+        for message in each(pull, ctx):
             if "error" in message:
                 raise BakeError(f"the engine can't pull {named.familiar}: {message['error']}")
             detail = message.get("progressDetail") or {}
@@ -93,7 +95,7 @@ def _load(client: Client, blueprint: Blueprint, name: str, platform: str, ctx: R
     """Loads a layout or an archive, whose layers go through the store."""
     base = bases.fetch(blueprint.base, parsed(platform) if platform else None, _FORMAT, ctx)
     ctx.log(f"-- load {blueprint.base.reference}")
-    for line in client.load_image(_archive(base, name, ctx)):
+    for line in each(lambda: client.load_image(_archive(base, name, ctx)), ctx):
         if "error" in line:
             hint = "an older engine can't read zstd layers" if "tar" in str(line["error"]) else ""
             raise BakeError(f"the engine can't load {blueprint.base.reference}: {line['error']}", hint=hint)

@@ -21,15 +21,11 @@ from imgbake_docker.sending import context
 
 _TAIL = 20
 _PERIOD = 100_000  # microseconds, of which a quota of the processors' time is given
-_STEP = re.compile(r"Step (\d+)/\d+ : (.*)", re.DOTALL)
+_STEP = re.compile(r"Step \d+/\d+ : (.*)", re.DOTALL)
 _IMAGE = re.compile(r" ---> ([0-9a-f]{12})\b")
-_CHATTER = (
-    " ---> ",
-    "Step ",
-    "Removing intermediate container ",
-    "Successfully built ",
-    "Successfully tagged ",
-    "[Warning] One or more build-args ",
+_CHATTER = re.compile(
+    r"Step \d+/\d+ : | ---> (Running in |Using cache|[0-9a-f]{12})"
+    r"|Removing intermediate container [0-9a-f]{12}|Successfully (built|tagged) |\[Warning\] One or more build-args "
 )
 _CODE = re.compile(r"returned a non-zero code: (\d+)")
 
@@ -106,25 +102,37 @@ class _Told:
         self._commands = iter(order.stage.commands)
         self._command = ""  # that runs
         self._below = ""  # the last image that was made
+        self._line = ""  # what was printed since the last line break
         self._tail: deque[str] = deque(maxlen=_TAIL)
 
     def hear(self, message: dict[str, Any]) -> None:
         """Logs what a command prints. Raises StepError when the build has failed."""
         if "error" in message:
+            self._print("\n")
             raise self._failure(str(message["error"]))
         if "aux" in message:
             self.image = message["aux"].get("ID", self.image)
         text = str(message.get("stream", ""))
+        if not _CHATTER.match(text):
+            self._print(text)
+            return
+        self._print("\n" if self._line else "")
         if step := _STEP.match(text):
-            is_run = step[2].startswith("RUN ")
-            self._command = next(self._commands, ("", ""))[1] if is_run else ""
-            if self._command:
-                self._ctx.log(f"$ {building.first_line(self._command)}")
+            self._begin(step[1])
         elif image := _IMAGE.match(text):
             self._below = image[1]
-        if text.strip() and not text.startswith(_CHATTER):
-            self._tail.extend(text.rstrip("\n").splitlines())
-            self._ctx.log(text.rstrip("\n"))
+
+    def _begin(self, instruction: str) -> None:
+        self._command = next(self._commands, ("", ""))[1] if instruction.startswith("RUN ") else ""
+        if self._command:
+            self._ctx.log(f"$ {building.first_line(self._command)}")
+
+    def _print(self, text: str) -> None:
+        """Logs whole lines; the engine hands over what a command prints in pieces."""
+        *lines, self._line = (self._line + text).split("\n")
+        for line in filter(str.strip, lines):
+            self._tail.append(line)
+            self._ctx.log(line)
 
     def _failure(self, error: str) -> Exception:
         code = _CODE.search(error)

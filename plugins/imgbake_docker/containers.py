@@ -106,7 +106,6 @@ class _Run:
             memswap_limit=setup.memory,
             nano_cpus=None if setup.cpus is None else round(setup.cpus * 1_000_000_000),
             pids_limit=setup.processes,
-            init=True,
         )
         found: dict[str, Any] = {"host_config": host, "healthcheck": {"test": ["NONE"]}}
         if setup.user is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,8 @@ from imgbake.api import BakeError
 Client = Any
 """The docker SDK's low-level client, which comes without types."""
 
-_SECONDS = 60  # for an answer to begin, where nothing is built meanwhile
+_SECONDS = 60  # to answer at all
+_WORKING_SECONDS = 3600  # without a word while it saves, loads or pushes, which may be much to do
 
 
 @contextlib.contextmanager
@@ -31,16 +33,22 @@ def connected() -> Iterator[Client]:
         with warnings_off():
             settings = _settings(docker)
             where = f"the docker engine at {_shown(settings.get('base_url'))}"
+            _knock(str(settings.get("base_url") or ""))
             client = docker.APIClient(version="auto", timeout=_SECONDS, **settings)
+            client.timeout = _WORKING_SECONDS
         yield client
     except docker.errors.APIError as error:
         raise BakeError(f"{where} refused: {_first_line(error.explanation or error)}") from None
-    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+    except (docker.errors.DockerException, requests.exceptions.RequestException, _Silent) as error:
         hint = "is it running, and may you use it? DOCKER_HOST or `docker context use` say where it is"
         raise BakeError(f"{where} can't be reached: {_reason(error)}", hint=hint) from None
     finally:
         if client is not None:
             client.close()
+
+
+class _Silent(Exception):
+    """Nobody answers."""
 
 
 @contextlib.contextmanager
@@ -96,6 +104,17 @@ def _settings(docker: Any) -> dict[str, Any]:
     if str(found.get("base_url")).startswith("ssh://"):
         found["use_ssh_client"] = True
     return found
+
+
+def _knock(host: str) -> None:
+    """Raises _Silent when nobody listens at a socket: the SDK would hide why, and leave one open."""
+    if not host.startswith("unix://"):
+        return
+    with socket.socket(socket.AF_UNIX) as door:
+        try:
+            door.connect(host.removeprefix("unix://"))
+        except OSError as error:
+            raise _Silent from error
 
 
 def _shown(host: Any) -> str:

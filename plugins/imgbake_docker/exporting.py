@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from imgbake.api import Artifact, BakeError, Blobs, Part, RunContext, UsageError
 from imgbake_docker import engine
 from imgbake_docker.engine import Client
+from imgbake_docker.following import each
 from imgbake_oci import layouts, media_types
 from imgbake_oci.compression import Format
 from imgbake_oci.descriptor import Descriptor
@@ -31,12 +32,12 @@ def export(artifact: Artifact, blobs: Blobs, to: Path, form: str, name: str) -> 
         if to.is_dir():
             raise UsageError(f"{to} is a folder", hint="an archive is a file: choose another path")
         with engine.connected() as client:
-            _save(client, tag, to, lambda: None)
+            _save(client.get_image(tag), to)
         return
     with tempfile.TemporaryDirectory(dir=blobs.scratch()) as work:
         saved = Path(work) / "saved.tar"
         with engine.connected() as client:
-            _save(client, tag, saved, lambda: None)
+            _save(client.get_image(tag), saved)
         root, needed = _as_oci(saved, blobs, Path(work), name)
     write = layouts.export_folder if form == "oci" else layouts.export_archive
     write(to, root, "latest", needed, blobs)
@@ -45,7 +46,7 @@ def export(artifact: Artifact, blobs: Blobs, to: Path, form: str, name: str) -> 
 def kept(client: Client, tag: str, ctx: RunContext) -> str:
     """Keeps an image in the store and returns the digest of its archive."""
     with unfinished(ctx.blobs, "docker-archive") as path:
-        digest = _save(client, tag, path, ctx.check)
+        digest = _save(each(lambda: client.get_image(tag), ctx), path)
         return ctx.blobs.adopt(path, digest)
 
 
@@ -55,7 +56,7 @@ def load(client: Client, archive: str, ctx: RunContext) -> None:
         path = ctx.blobs.path(archive)
     except KeyError:
         return
-    for line in client.load_image(_pieces(path, ctx)):
+    for line in each(lambda: client.load_image(_pieces(path, ctx)), ctx):
         if "error" in line:
             raise BakeError(f"the engine can't load its own archive: {line['error']}", hint="build again")
 
@@ -75,8 +76,7 @@ def _push(client: Client, tag: str, ctx: RunContext) -> str:
     repository, _, name = tag.rpartition(":")
     digest = ""
     try:
-        for message in client.push(repository, tag=name, stream=True, decode=True):
-            ctx.check()
+        for message in each(lambda: client.push(repository, tag=name, stream=True, decode=True), ctx):
             if "error" in message:
                 raise BakeError(
                     f"{tag} can't be pushed: {message['error']}", hint=_login(message["error"], tag)
@@ -96,15 +96,14 @@ def _login(error: str, tag: str) -> str:
     return f"`docker login {parse(tag).registry}`" if any(word in error for word in denied) else ""
 
 
-def _save(client: Client, name: str, to: Path, check: Callable[[], None]) -> str:
+def _save(archive: Iterable[bytes], to: Path) -> str:
     """Writes what `docker save` gives, whole or not at all, and returns its digest."""
     hashed = hashlib.sha256()
     beside = to.with_name(f".{to.name}.{secrets.token_hex(4)}")
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("xb") as out:
-            for piece in client.get_image(name):
-                check()
+            for piece in archive:
                 hashed.update(piece)
                 out.write(piece)
         beside.replace(to)

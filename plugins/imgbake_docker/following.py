@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Iterable, Iterator
+from queue import Empty, Queue
 from typing import TypeVar
 
 from imgbake.api import RunContext, TimedOut
@@ -17,6 +17,7 @@ from imgbake.api import RunContext, TimedOut
 T = TypeVar("T")
 
 _LOOK_EVERY = 0.1  # seconds
+_AHEAD = 16  # items that wait; some are megabytes
 
 
 class _End:
@@ -35,7 +36,7 @@ def follow(
     Raises what `produce` raised, what `ctx.check` raises, and TimedOut after `timeout` seconds; in the
     last two cases, and when the caller stops reading, `cancel` is called.
     """
-    queue: SimpleQueue[T | _End] = SimpleQueue()
+    queue: Queue[T | _End] = Queue(_AHEAD)
 
     def work() -> None:
         try:
@@ -67,3 +68,16 @@ def follow(
     finally:
         if not is_over:
             cancel()
+
+
+def each(start: Callable[[], Iterable[T]], ctx: RunContext) -> Iterator[T]:
+    """What an iterable of the SDK gives, which is read by a thread as in `follow`.
+
+    A stop does not wait for the engine, which may go on for a while.
+    """
+
+    def produce(put: Callable[[T], None]) -> None:
+        for item in start():
+            put(item)
+
+    return follow(produce, lambda: None, ctx)

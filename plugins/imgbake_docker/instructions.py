@@ -39,7 +39,7 @@ def listed(words: Sequence[str]) -> str:
 def run(command: str, setup: Setup) -> str:
     """RUN, with the mounts of caches and secrets."""
     mounts = [
-        f"--mount=type=cache,target={cache.path},mode=1777,sharing={'shared' if cache.shared else 'locked'}"
+        f"--mount=type=cache,target={cache.path},mode=0777,sharing={'shared' if cache.shared else 'locked'}"
         for cache in setup.caches
     ]
     mounts += [f"--mount=type=secret,id={name},required=true,mode=0444" for name in setup.secrets]

@@ -13,6 +13,7 @@ import msgspec
 
 from imgbake.api import Artifact, Part, RunContext
 from imgbake_docker.engine import Client
+from imgbake_docker.following import each
 from imgbake_oci import tarfiles
 from imgbake_oci.folders import Added, Folders, added_by
 from imgbake_oci.layers import Made
@@ -59,17 +60,10 @@ def _exported(client: Client, image: str, ctx: RunContext) -> Added:
     """By a container that is never started."""
     container = client.create_container(image, command=["-"], entrypoint=["-"])["Id"]
     try:
-        pieces = client.export(container)
-        return added_by(_checking(tarfiles.members(tarfiles.Forward(_Pieces(pieces))), ctx))
+        pieces = each(lambda: client.export(container), ctx)
+        return added_by(tarfiles.members(tarfiles.Forward(_Pieces(pieces))))
     finally:
         client.remove_container(container, force=True, v=True)
-
-
-def _checking(members: Iterator[tarfiles.Head], ctx: RunContext) -> Iterator[tarfiles.Head]:
-    for number, member in enumerate(members):
-        if number % 256 == 0:
-            ctx.check()
-        yield member
 
 
 class _Pieces:

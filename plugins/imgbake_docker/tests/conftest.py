@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,7 +17,7 @@ import pytest
 
 from imgbake.testing import busybox
 from imgbake_docker import choosing
-from imgbake_docker.tests.projects import OnEngine
+from imgbake_docker.tests.projects import OnEngine, Put
 
 _ENTRY_POINTS = "[imgbake]\ndocker = imgbake_docker\n"
 
@@ -79,7 +79,7 @@ def project(tmp_path: Path, base: Path, engine: object, builder: str) -> Iterato
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, str, str], str]]:
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Put]:
     """Puts a layout into a registry on this machine, and returns its reference there."""
     for program in ("docker-registry", "skopeo"):
         if shutil.which(program) is None:

@@ -6,11 +6,14 @@ import contextlib
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from imgbake.testing.project import Project, Ran
+
+Put = Callable[[Path, str, str], str]
+"""Puts a layout into a registry as a repository and a tag, and returns its reference there."""
 
 _COMPONENT = re.compile(r"^\s*\[components\.([^\].]+)\]", re.MULTILINE)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from imgbake.testing.busybox import phases, printed
 from imgbake_docker.tests.projects import OnEngine, outcome
 
@@ -16,7 +18,7 @@ HELLO = """
 """
 
 
-def test_an_image_is_baked_tested_and_tagged(project: OnEngine):
+def test_an_image_is_baked_tested_and_tagged(project: OnEngine) -> None:
     project.write("greeting", "hello")
     ran = project.bake(HELLO, 'cmd = ["cat", "/etc/motd"]')
     assert outcome(ran) == "ran"
@@ -28,10 +30,79 @@ def test_an_image_is_baked_tested_and_tagged(project: OnEngine):
     assert "WHOM=world" in baked["Config"]["Env"]
 
 
-def test_an_image_counts_only_while_the_engine_has_it(project: OnEngine):
+def test_an_image_counts_only_while_the_engine_has_it(project: OnEngine) -> None:
     project.write("greeting", "hello")
     project.bake(HELLO)
     assert outcome(project.build()) == "cached"
     project.clear()
     assert outcome(project.build()) == "ran"
     project.baked()
+
+
+def test_what_commands_print_is_logged_by_lines(project: OnEngine) -> None:
+    ran = project.bake("""
+        [components.app]
+        build = "printf one; sleep 0.3; echo ' line'; echo ' ---> an arrow'; echo Step one; printf end"
+        network = "none"
+    """)
+    text = "\n".join(printed(ran))
+    assert all(line in text for line in ("one line", " ---> an arrow", "Step one", "end"))
+
+
+def test_forced_builds_run_commands_again(project: OnEngine) -> None:
+    clock = """
+        [components.app]
+        build = "cat /proc/uptime > /when"
+        network = "none"
+    """
+    first = project.bake(clock).json["nodes"][-1]["artifact"]["digest"]
+    assert project.build().json["nodes"][-1]["artifact"]["digest"] == first
+    assert project.build("--force").json["nodes"][-1]["artifact"]["digest"] != first
+
+
+def test_what_a_builder_lacks_is_refused_with_a_way_out(project: OnEngine, builder: str) -> None:
+    asked = "caches = ['/cache']" if builder == "classic" else "limits = { memory = '64M' }"
+    ran = project.fail(f"""
+        [components.app]
+        build = "true"
+        {asked}
+    """)
+    assert "component 'app' asks for `" in ran.stderr and 'uses = "oci"' in ran.stderr
+
+
+def test_buildkit_has_caches_and_secrets(project: OnEngine, builder: str) -> None:
+    if builder != "buildkit":
+        pytest.skip("the classic builder has neither")
+    tables = f"""
+        [components.app]
+        build = [
+          "cat /cache/{project.name} 2>/dev/null; echo $(id -u) > /cache/{project.name}",
+          "grep -c s3cr3t /run/secrets/token > /tmp/found",
+        ]
+        caches = [{{ path = "/cache", shared = true }}]
+        secrets = ["token"]
+        user = "app"
+        network = "none"
+    """
+    project.write("tmp/tmp/.keep")
+    (project.root / "tmp/tmp").chmod(0o1777)
+    project.image('[components.tmp]\nfiles = [{ from = "tmp", to = "/" }]\n' + tables)
+    project.recipe("[args]\ntoken = { secret = true }\n" + project.read("imgbake.toml"))
+    for force in ((), ("--force",)):
+        ran = project.run("build", "--progress", "plain", "--arg", "token=s3cr3t-value", *force)
+        assert ran.code == 0, ran.stderr
+        assert "s3cr3t-value" not in ran.stderr
+    assert "1000" in "\n".join(printed(ran))
+    assert "s3cr3t-value" not in str(project.client.history(f"{project.name}:1"))
+
+
+def test_limits_reach_the_engine(project: OnEngine, builder: str) -> None:
+    if builder != "classic":
+        pytest.skip("BuildKit has no limits")
+    ran = project.fail("""
+        [components.app]
+        build = "head -c 200000000 /dev/zero | tail -c 190000000 > /dev/null"
+        limits = { memory = "20M", cpus = 1.5 }
+        network = "none"
+    """)
+    assert "component 'app': " in ran.stderr

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from imgbake_docker.tests.projects import OnEngine
+import subprocess
+
+import pytest
+
+from imgbake_docker.tests.projects import OnEngine, Put
 
 LABELED = 'labels = { a = "b" }'
 
 
-def test_scratch_is_a_base(project: OnEngine):
+def test_scratch_is_a_base(project: OnEngine) -> None:
     project.write("file", "content")
     project.image(f"""
         [components.app]
@@ -24,7 +28,7 @@ def test_scratch_is_a_base(project: OnEngine):
     assert project.baked()["Config"]["Labels"] == {"a": "b"}
 
 
-def test_an_image_can_stand_on_another_that_the_engine_baked(project: OnEngine):
+def test_an_image_can_stand_on_another_that_the_engine_baked(project: OnEngine) -> None:
     project.image(
         """
         [components.parent]
@@ -58,7 +62,7 @@ def test_an_image_can_stand_on_another_that_the_engine_baked(project: OnEngine):
         project.client.remove_image(f"{project.name}-child:1", force=True)
 
 
-def test_a_base_is_pulled_by_its_digest(project: OnEngine, registry):
+def test_a_base_is_pulled_by_its_digest(project: OnEngine, registry: Put) -> None:
     project.image("", LABELED)
     reference = registry(project.base, "team/busybox", "1")
     text = project.read("imgbake.toml").replace(f"oci:{project.base}", reference)
@@ -67,3 +71,52 @@ def test_a_base_is_pulled_by_its_digest(project: OnEngine, registry):
     assert project.baked()["Config"]["Labels"] == {"a": "b"}
     assert "FROM " + reference + "@sha256:" in project.run("lower", "app@docker").stdout
     assert ran.outcomes()["image:app@docker"] == "ran"
+
+
+@pytest.mark.parametrize("form", ["oci-archive", "docker-archive"])
+def test_an_archive_is_a_base(project: OnEngine, form: str) -> None:
+    archive = project.root / "base.tar"
+    source = f"oci:{project.base}:latest"
+    subprocess.run(["skopeo", "copy", "--quiet", source, f"{form}:{archive}:base:1"], check=True)
+    project.image("", LABELED)
+    project.recipe(project.read("imgbake.toml").replace(f"oci:{project.base}", f"{form}:base.tar"))
+    project.build()
+    assert project.baked()["Config"]["Env"][0] == "GREETING=hello"
+
+
+def test_an_image_can_stand_on_one_that_was_assembled_without_an_engine(project: OnEngine) -> None:
+    project.write("file", "content")
+    project.image(
+        """
+        [components.child]
+        build = "cat /srv/file > /child"
+        network = "none"
+        """,
+        f"""
+        [components.parent]
+        files = [{{ from = "file", to = "/srv/file" }}]
+
+        [images.parent]
+        base = "oci:{project.base}"
+        components = ["parent"]
+        targets = ["oci"]
+        """,
+    )
+    text = project.read("imgbake.toml")
+    project.recipe(text.replace(f'base = "oci:{project.base}"', 'base = "image:parent"', 1))
+    assert project.build().outcomes()["image:app@docker"] == "ran"
+
+
+def test_what_only_the_engine_has_is_no_base_without_one(project: OnEngine) -> None:
+    project.image(
+        "",
+        f"""
+        {LABELED}
+
+        [images.child]
+        base = "image:app"
+        targets = ["oci"]
+        """,
+    )
+    ran = project.run("build", "--progress", "plain")
+    assert ran.code == 1 and "docker-daemon:" in ran.stderr

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from imgbake_docker.tests.projects import OnEngine, outcome
+from imgbake_docker.tests.projects import OnEngine, Put, outcome
 
 APP = """
     [components.app]
@@ -15,7 +15,7 @@ APP = """
 
 
 @pytest.mark.parametrize("form", ["oci", "oci-archive", "docker-archive"])
-def test_an_image_is_exported(project: OnEngine, form: str):
+def test_an_image_is_exported(project: OnEngine, form: str) -> None:
     project.write("file", "content")
     project.bake(APP)
     to = project.root / "exported"
@@ -31,7 +31,7 @@ def test_an_image_is_exported(project: OnEngine, form: str):
         assert project.client.load_image(to.read_bytes())
 
 
-def test_a_kept_image_is_loaded_again(project: OnEngine):
+def test_a_kept_image_is_loaded_again(project: OnEngine) -> None:
     project.options += "\nkeep = true"
     project.write("file", "content")
     first = project.bake(APP)
@@ -44,7 +44,7 @@ def test_a_kept_image_is_loaded_again(project: OnEngine):
     assert project.baked()["Id"] == second.json["nodes"][-1]["artifact"]["digest"]
 
 
-def test_a_lost_name_is_given_back(project: OnEngine):
+def test_a_lost_name_is_given_back(project: OnEngine) -> None:
     project.write("file", "content")
     project.bake(APP)
     image = project.baked()["Id"]
@@ -57,7 +57,7 @@ def test_a_lost_name_is_given_back(project: OnEngine):
         project.client.remove_image(f"{project.name}:other", force=True)
 
 
-def test_an_image_is_pushed(project: OnEngine, registry):
+def test_an_image_is_pushed(project: OnEngine, registry: Put) -> None:
     host = registry(project.base, "team/other", "1").partition("/")[0]
     project.name = f"{host}/team/{project.name}"
     project.write("file", "content")

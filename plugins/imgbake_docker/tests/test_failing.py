@@ -20,14 +20,14 @@ FAILING = """
 """
 
 
-def test_a_failing_command_is_named_with_its_component(project: OnEngine):
+def test_a_failing_command_is_named_with_its_component(project: OnEngine) -> None:
     ran = project.fail(FAILING)
     assert "component 'app': `echo about to fail; exit 3` exited with code 3" in ran.stderr
     assert "about to fail" in ran.stderr
 
 
 @pytest.mark.parametrize("phase", ["validate", "test"])
-def test_a_failing_check_is_named_with_its_component(project: OnEngine, phase: str):
+def test_a_failing_check_is_named_with_its_component(project: OnEngine, phase: str) -> None:
     ran = project.fail(f"""
         [components.app]
         build = "true"
@@ -39,7 +39,7 @@ def test_a_failing_check_is_named_with_its_component(project: OnEngine, phase: s
     assert leftovers(project) == []
 
 
-def test_a_phase_that_takes_too_long_is_ended(project: OnEngine):
+def test_a_phase_that_takes_too_long_is_ended(project: OnEngine) -> None:
     before = time.monotonic()
     ran = project.fail("""
         [components.app]
@@ -51,18 +51,18 @@ def test_a_phase_that_takes_too_long_is_ended(project: OnEngine):
     assert time.monotonic() - before < 30
 
 
-def test_an_engine_that_is_not_there_is_one_line(project: OnEngine):
+def test_an_engine_that_is_not_there_is_one_line(project: OnEngine) -> None:
     ran = project.fail(FAILING, env={"DOCKER_HOST": "unix:///nowhere/docker.sock"})
     error = next(line for line in ran.stderr.splitlines() if "can't be reached" in line)
     assert "the docker engine at unix:///nowhere/docker.sock can't be reached: No such file" in error
 
 
-def test_an_unknown_context_is_named(project: OnEngine):
+def test_an_unknown_context_is_named(project: OnEngine) -> None:
     ran = project.fail(FAILING, env={"DOCKER_CONTEXT": "elsewhere", "DOCKER_HOST": ""})
     assert "there is no docker context 'elsewhere'" in ran.stderr
 
 
-def test_ctrl_c_ends_the_build_on_the_engine(project: OnEngine):
+def test_ctrl_c_ends_the_build_on_the_engine(project: OnEngine) -> None:
     project.image("""
         [components.app]
         build = "echo began; sleep 77"
@@ -85,7 +85,7 @@ def test_ctrl_c_ends_the_build_on_the_engine(project: OnEngine):
     assert leftovers(project) == []
 
 
-def test_secrets_are_files_in_checks_and_stay_nowhere(project: OnEngine):
+def test_secrets_are_files_in_checks_and_stay_nowhere(project: OnEngine) -> None:
     project.image(
         """
         [components.app]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imgbake.api import Artifact, BakeError, CacheFolder, Healthcheck, ImageConfig, Layer, Setup
-from imgbake_docker.options import Options
+from imgbake_docker.options import Builder, Options
 from imgbake_docker.target import Docker
 from imgbake_docker.tests.blueprints import DIGEST, blueprint, copied
 
@@ -29,7 +29,7 @@ def golden(name: str, documents: dict[str, str]) -> None:
     assert documents == {path.name: path.read_text() for path in folder.iterdir()}
 
 
-def test_components_become_stages():
+def test_components_become_stages() -> None:
     layers = (
         Layer("runtime", build=("apt-get update", "apt-get install -y \\\n  libpq5")),
         Layer(
@@ -48,7 +48,7 @@ def test_components_become_stages():
     golden("components", lower(*layers, config=ImageConfig(entrypoint=("shop",))))
 
 
-def test_commands_run_where_and_as_whom_the_component_says():
+def test_commands_run_where_and_as_whom_the_component_says() -> None:
     setup = Setup(
         user="app:app",
         workdir="/srv/app",
@@ -60,7 +60,7 @@ def test_commands_run_where_and_as_whom_the_component_says():
     golden("setup", lower(Layer("Build.Tools", build=('echo "$HOME"',), setup=setup)))
 
 
-def test_the_configuration_comes_last():
+def test_the_configuration_comes_last() -> None:
     config = ImageConfig(
         entrypoint=("/bin/sh", "-c", 'echo "$0"'),
         cmd=(),
@@ -93,14 +93,14 @@ def test_the_configuration_comes_last():
         ),
     ],
 )
-def test_a_base_is_one_exact_image(base: Artifact, line: str):
+def test_a_base_is_one_exact_image(base: Artifact, line: str) -> None:
     documents = lower(config=ImageConfig(cmd=("a",)), base=base)
     assert line.replace("python@", "python:latest@") in documents["Dockerfile"].replace(
         "python@", "python:latest@"
     )
 
 
-def test_only_content_decides_what_is_copied():
+def test_only_content_decides_what_is_copied() -> None:
     assert "src/" not in "".join(lower(Layer("app", (copied("/a/", "b"),))).values())
 
 
@@ -114,7 +114,9 @@ def test_only_content_decides_what_is_copied():
         ([], {"base": Artifact("container", reference="scratch")}, "image 'shop' is empty"),
     ],
 )
-def test_what_a_dockerfile_cannot_say_is_refused(layers, more, message):
+def test_what_a_dockerfile_cannot_say_is_refused(
+    layers: list[Layer], more: dict[str, object], message: str
+) -> None:
     with pytest.raises(BakeError, match=message) as caught:
         lower(*layers, **more)
     assert caught.value.hint
@@ -130,7 +132,7 @@ def test_what_a_dockerfile_cannot_say_is_refused(layers, more, message):
         ("buildkit", Setup(cpus=1.5), "limits.cpus"),
     ],
 )
-def test_what_a_builder_has_not_is_refused(builder, setup, key):
+def test_what_a_builder_has_not_is_refused(builder: Builder, setup: Setup, key: str) -> None:
     with pytest.raises(BakeError, match=f"component 'app' asks for `{key}`") as caught:
         lower(Layer("app", build=("true",), setup=setup), options=Options(builder=builder))
     assert "oci" in caught.value.hint
@@ -144,6 +146,6 @@ def test_what_a_builder_has_not_is_refused(builder, setup, key):
         ({"platforms": ("linux/amd64", "linux/arm64")}, "platforms"),
     ],
 )
-def test_wrong_options_are_refused(options, key):
+def test_wrong_options_are_refused(options: dict[str, tuple[str, ...]], key: str) -> None:
     with pytest.raises(ValueError, match=f"`{key}`"):
-        Options(**options)
+        Options(**options)  # type: ignore[arg-type]  # tuples all of them

@@ -80,7 +80,7 @@ CONFIG_KEYS = """
     [(FILES, ""), (COMMANDS, ""), (CONFIG, CONFIG_KEYS)],
     ids=["files", "commands", "config"],
 )
-def test_docker_and_oci_bake_the_same(project: OnEngine, components: str, keys: str):
+def test_docker_and_oci_bake_the_same(project: OnEngine, components: str, keys: str) -> None:
     furnish(project)
     project.image(components, keys, '["docker", "oci"]')
     project.build()
