@@ -25,7 +25,8 @@ _STEP = re.compile(r"Step \d+/\d+ : (.*)", re.DOTALL)
 _IMAGE = re.compile(r" ---> ([0-9a-f]{12})\b")
 _CHATTER = re.compile(
     r"Step \d+/\d+ : | ---> (Running in |Using cache|[0-9a-f]{12})"
-    r"|Removing intermediate container [0-9a-f]{12}|Successfully (built|tagged) |\[Warning\] One or more build-args "
+    r"|Removing intermediate container [0-9a-f]{12}|Successfully (built|tagged) "
+    r"|\[Warning\] One or more build-args "
 )
 _CODE = re.compile(r"returned a non-zero code: (\d+)")
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -50,7 +50,17 @@ def engine() -> Iterator[object]:
     except docker.errors.DockerException as error:
         _missing(f"no docker engine: {error}")
     with contextlib.closing(client):
+        before = _bases(client)
         yield client
+        for name in _bases(client) - before:
+            with contextlib.suppress(docker.errors.APIError):
+                client.remove_image(name)
+
+
+def _bases(client: Any) -> set[str]:
+    """The names that bases from files have on the engine."""
+    names = {name for each in client.images() for name in each["RepoTags"] or ()}
+    return {name for name in names if name.startswith("imgbake-base:")}
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_only_content_decides_what_is_copied() -> None:
     ],
 )
 def test_what_a_dockerfile_cannot_say_is_refused(
-    layers: list[Layer], more: dict[str, object], message: str
+    layers: list[Layer], more: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(BakeError, match=message) as caught:
         lower(*layers, **more)
