@@ -52,7 +52,7 @@ accepted() {
 loaded() {
     local archive=$work/${1//[^a-z0-9-]/-}.tar
     imgbake export "$1" -o "$archive" --format docker-archive >/dev/null
-    image=$(docker load --quiet --input "$archive" | sed 's/^Loaded image\( ID\)\?: //')
+    image=$(docker load --quiet --input "$archive" | sed -n 's/^Loaded image\( ID\)\?: //p')
     say "docker loads $1 as $image"
 }
 

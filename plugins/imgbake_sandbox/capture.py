@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
@@ -63,9 +62,9 @@ class Changes(msgspec.Struct, frozen=True):
 def changes(upper: int, lowers: Lowers, left_out: Collection[str] = NEVER_CAPTURED) -> Changes:
     """The changes in an open upper folder, on which nothing works any more.
 
-    Nothing at the paths of `left_out` and below counts, nor does a new folder that holds nothing else:
-    it was made to mount something in it. Raises StepError for what can't be in a layer, BakeError for an
-    upper folder that our mounts don't make, and OSError.
+    Nothing below the paths of `left_out` counts, nor what is at them unless it is a folder, which an image
+    may well have to mount something on. Raises StepError for what can't be in a layer, BakeError for an upper
+    folder that our mounts don't make, and OSError.
     """
     return _Capture(upper, lowers, frozenset(left_out)).changes()
 
@@ -90,8 +89,6 @@ class _Capture:
         self._left_out = left_out
         self._changed: dict[str, Change] = {}
         self._folders: dict[str, Change] = {}  # every folder of the upper, changed or not
-        self._new_folders: set[str] = set()
-        self._mounted_in: set[str] = set()  # folders with something in them that is left out
         self._linked: dict[int, list[tuple[Change, Found | None]]] = {}  # by inode
         self._devices: list[str] = []
 
@@ -102,7 +99,6 @@ class _Capture:
             waiting += self._look_through(waiting.pop())
         for names in self._linked.values():
             self._add_linked(sorted(names, key=lambda each: each[0].path))
-        self._drop_mount_points()
         for path in list(self._changed):
             self._add_parents(path)
         members = tuple(self._changed[path] for path in sorted(self._changed))
@@ -132,10 +128,11 @@ class _Capture:
     ) -> Iterator[_Folder]:
         for name, status in found.items():
             path = _joined(folder.path, name)
-            if path in self._left_out:
-                self._mounted_in.add(folder.path)
-                continue
             below = self._lowers.find(path, folder.layers)
+            if path in self._left_out:
+                if stat.S_ISDIR(status.st_mode):
+                    self._add_left_out(_Folder(path, below, replaced))
+                continue
             if overlay.is_whiteout(status):
                 if below:
                     self._add_gone(path)
@@ -147,10 +144,16 @@ class _Capture:
             else:
                 self._add(path, status, below)
 
+    def _add_left_out(self, folder: _Folder) -> None:
+        opened = os.open(folder.path, _OPEN_FOLDER, dir_fd=self._upper)
+        try:
+            described = _described(opened, folder.path, os.fstat(opened), xattrs.names(opened))
+        finally:
+            os.close(opened)
+        self._add_folder(folder, described)
+
     def _add_folder(self, folder: _Folder, change: Change) -> None:
         self._folders[change.path] = change
-        if not folder.layers:
-            self._new_folders.add(change.path)
         if not self._is_same(change, folder.below):
             self._changed[change.path] = change
 
@@ -206,19 +209,6 @@ class _Capture:
         layer = self._lowers.root(below.layers[0])
         before = _looked_at(layer, change.path, below.stat)
         return change == before and (change.kind != "file" or _is_same_file(self._upper, layer, change.path))
-
-    def _drop_mount_points(self) -> None:
-        """Drops new folders with nothing in them but what is left out."""
-        inside = Counter(path.rpartition("/")[0] for path in self._changed)
-        waiting = list(self._mounted_in)
-        while waiting:
-            path = waiting.pop()
-            if path in self._new_folders and not inside[path]:
-                parent = path.rpartition("/")[0]
-                self._new_folders.remove(path)
-                del self._changed[path]
-                inside[parent] -= 1
-                waiting.append(parent)
 
     def _add_parents(self, path: str) -> None:
         parent = path.rpartition("/")[0]

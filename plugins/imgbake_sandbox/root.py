@@ -7,6 +7,10 @@ Mount points that the image lacks are in a folder of ours below its layers, so t
 nothing in the upper folder. Where a layer hides that folder (a whiteout, a dangling symlink), they are
 made in the image and removed after the last command.
 
+Where there already are files in the upper folder at the path of a tmpfs, as a component may copy them to
+/tmp, there is none: commands have to find them. Owner and permissions that commands give to a folder with a
+tmpfs on it are the image's too; what they put there isn't.
+
 /etc/resolv.conf and /etc/hosts are copies of the host's, which a command may change and nobody keeps.
 """
 
@@ -36,6 +40,7 @@ _SYSTEM = ("/proc", "/sys", "/dev")
 _RESOLVER = "/etc/resolv.conf"
 _HOSTS = "/etc/hosts"
 _LOOPBACK = b"127.0.0.1\tlocalhost\n::1\tlocalhost\n"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _FOLDER_MODE = 0o755
 _SHARED_MODE = 0o1777
@@ -55,7 +60,9 @@ class Root:
         self._scratch = scratch
         self._incoming: list[tuple[str, int, bool]] = []  # target, mount, is it a folder?
         self._secrets: list[int] = []
+        self._covered: list[_Covered] = []
         self._union = Union(spec)
+        self._in_memory = [path for (path,) in spec.all("tmpfs") if not self._union.has_files(path)]
         for source, target, access in spec.all("bind"):
             self._bring(source, target, _NARROW if access == "write" else _NARROW | kernel.MOUNT_RDONLY)
         texts = self._texts()
@@ -84,8 +91,9 @@ class Root:
         for path in _SYSTEM:
             require_folder(path)
         self._system.furnish(points)
-        for (path,) in self._spec.all("tmpfs"):
-            _put_tmpfs(path, points)
+        for path in self._in_memory:
+            if covered := _put_tmpfs(path, points):
+                self._covered.append(covered)
         for target, mounted, is_folder in self._incoming:
             points.attach(mounted, target, is_folder=is_folder)
 
@@ -101,6 +109,8 @@ class Root:
 
     def clear(self, points: Points) -> None:
         """Leaves in the upper folder only what commands put there. Nothing may run any more."""
+        for covered in self._covered:
+            covered.uncover()
         points.clear()
         self._union.clear()
 
@@ -131,7 +141,7 @@ class Root:
         return path
 
     def _make_points(self, name: str) -> None:
-        folders = [*_SYSTEM, *(path for (path,) in self._spec.all("tmpfs"))]
+        folders = [*_SYSTEM, *self._in_memory]
         files: list[str] = []
         for target, _, is_folder in self._incoming:
             (folders if is_folder else files).append(target)
@@ -143,9 +153,30 @@ class Root:
             os.close(os.open(name + os.path.normpath(path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
 
 
-def _put_tmpfs(path: str, points: Points) -> None:
+class _Covered:
+    """A folder of the image with a tmpfs on it."""
+
+    def __init__(self, below: int, path: str) -> None:
+        """`below` is the open folder, `path` leads to the tmpfs."""
+        self._below = below
+        self._above = os.open(path, _FOLDER)
+        self._before = os.fstat(self._above)
+
+    def uncover(self) -> None:
+        """Gives the folder the owner and the permissions that the tmpfs has been given."""
+        before, after = self._before, os.fstat(self._above)
+        if (before.st_uid, before.st_gid) != (after.st_uid, after.st_gid):
+            os.fchown(self._below, after.st_uid, after.st_gid)
+        if before.st_mode != after.st_mode:
+            os.fchmod(self._below, stat.S_IMODE(after.st_mode))
+
+
+def _put_tmpfs(path: str, points: Points) -> _Covered | None:
     """An empty file system in memory, with the folders that the image has there (such as /run/lock)."""
-    kept = list(_folders(path)) if os.path.isdir(path) else []
+    if not os.path.isdir(path):
+        points.mount("tmpfs", path, _MS_NARROW)
+        return None
+    below, kept = os.open(path, _FOLDER), list(_folders(path))
     points.mount("tmpfs", path, _MS_NARROW)
     for relative, found in kept:
         inner = os.path.join(path, relative)
@@ -153,6 +184,7 @@ def _put_tmpfs(path: str, points: Points) -> None:
             os.mkdir(inner)
         _give(inner, found)
         os.chmod(inner, stat.S_IMODE(found.st_mode))
+    return _Covered(below, path)
 
 
 def _folders(path: str) -> Iterable[tuple[str, os.stat_result]]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from imgbake_sandbox.records import Records
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_WALKED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o755
 _OPTIONS = "userxattr,index=off,volatile,upperdir=upper,workdir=work,lowerdir="
 _CHANGING = ("upper", "work")
@@ -33,6 +34,20 @@ class Union:
         self._has_upper = bool(spec.one("upper"))
         self._on_disk = -1  # a folder with an upper folder to be thrown away
         self._remove: Callable[[str, int], None] | None = None
+
+    def has_files(self, path: str) -> bool:
+        """Is there anything but folders below this path of the upper folder? Before it is mounted."""
+        if not self._has_upper:
+            return False
+        upper, _ = self._changing
+        try:
+            folder = os.open(path.lstrip("/"), _WALKED, dir_fd=upper)
+        except OSError:
+            return False
+        try:
+            return any(files for _, _, files, _ in os.fwalk(dir_fd=folder))
+        finally:
+            os.close(folder)
 
     def mount(self, point: str, below: str) -> None:
         """Mounts it at a folder of the working folder, which is in memory and empty but for it and `below`.

@@ -33,6 +33,7 @@ ON_BUSYBOX = (
             "echo new > /home/app/new; ln /home/app/new /opt/linked; chown 1000:2000 /opt/linked",
             "ln -s ../nowhere /opt/dangling; ln -s /etc/passwd /opt/absolute; chown -h 33:33 /opt/dangling",
             "mkfifo -m 620 /srv/pipe; chmod 4711 /srv/a; mkdir -m 3770 /srv/shared; chmod 0 /etc/app/empty",
+            "chmod 711 /run; chown 1000 /tmp; chmod 1777 /tmp; echo x > /tmp/x; mkdir /run/x",
         ),
     ),
     Component(

@@ -92,6 +92,16 @@ def test_what_is_there_while_commands_run_is_not_in_the_image(app: OnBusybox) ->
     assert baked(app).members() == {}
 
 
+def test_what_is_copied_to_tmp_is_there_for_commands_and_not_in_the_image(app: OnBusybox) -> None:
+    app.write("tmp/installer", "echo installed > /made")
+    app.write("tmp/data", "x")
+    files = 'files = [{ from = "tmp", to = "/tmp" }, { from = "tmp/data", to = "/run/app/data" }]\n'
+    ran = app.bake(f'[components.a]\n{files}build = "sh /tmp/installer; cat /run/app/data"\n')
+    assert printed(ran) == ["x"]
+    assert baked(app).files() == {"made": "installed\n"}
+    assert set(baked(app).members()) == {"made", "run", "tmp"}
+
+
 def test_a_command_of_several_lines(app: OnBusybox) -> None:
     components = '[components.a]\nbuild = """\nset -e\nfor i in 1 2; do\n  echo line $i\ndone > /lines\n"""\n'
     ran = app.bake(components)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 import tarfile
@@ -29,7 +30,7 @@ import msgspec
 
 from imgbake_oci.tests.baked import docker, program
 
-_OF_A_SYSTEM = ("dev", "proc", "run", "sys", "tmp")
+_OF_A_SYSTEM = re.compile(r"(dev|proc|sys)(/|$)|(run|tmp)/")
 _STUBS = frozenset({".dockerenv", "etc/hosts", "etc/hostname", "etc/mtab", "etc/resolv.conf"})
 _CAPABILITY = "security.capability"
 _KINDS = {
@@ -98,7 +99,7 @@ def differences(
         one, other = ours.get(path), theirs.get(path)
         if path in contents and one and other:
             one, other = (msgspec.structs.replace(each, content="") for each in (one, other))
-        if one != other and path not in _STUBS and path.partition("/")[0] not in _OF_A_SYSTEM:
+        if one != other and path not in _STUBS and not _OF_A_SYSTEM.match(path):
             found[path] = (one, other)
     return found
 

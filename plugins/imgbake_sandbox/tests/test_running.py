@@ -116,6 +116,30 @@ def test_run_has_the_folders_that_the_base_has_there(sandbox: Sandbox) -> None:
     assert outcome.out.splitlines() == ["/run", "/run/lock", "/run/lock/deep", "1777"]
 
 
+def test_what_tmp_itself_becomes_is_a_change(sandbox: Sandbox) -> None:
+    (sandbox.lower / "tmp").mkdir(mode=0o755)
+    sandbox.own()
+    outcome = sandbox.run("chmod 1777 /tmp; echo x > /tmp/x; chmod 755 /run", "test -e /tmp/x")
+    assert (outcome.code, sandbox.changes()) == (0, {"tmp"})
+    assert (sandbox.upper / "tmp").stat().st_mode == 0o41777
+    sandbox.run("chmod 700 /run; chown 1000:1000 /run || true")
+    assert sandbox.changes() == {"tmp", "run"}
+    assert (sandbox.upper / "run").stat().st_mode == 0o40700
+    is_anothers = (sandbox.upper / "run").stat().st_uid != sandbox.upper.stat().st_uid
+    assert is_anothers == sandbox.has_users
+
+
+def test_files_that_are_copied_to_tmp_are_there(sandbox: Sandbox) -> None:
+    (sandbox.upper / "tmp/deep").mkdir(parents=True)
+    (sandbox.upper / "tmp/deep/installer").write_text("#!/bin/sh\necho installed\n")
+    (sandbox.upper / "tmp/deep/installer").chmod(0o755)
+    (sandbox.upper / "run/empty").mkdir(parents=True)
+    sandbox.own()
+    outcome = sandbox.run("/tmp/deep/installer; rm -r /tmp/deep; echo x > /run/empty/x; find /run")
+    assert outcome.out.split() == ["installed", "/run", "/run/empty", "/run/empty/x"]
+    assert sandbox.changes() == {"tmp", "run", "run/empty"}
+
+
 def test_devices_work_and_nothing_else_is_there(sandbox: Sandbox) -> None:
     outcome = sandbox.run(
         "ls /dev | tr '\\n' ' '; echo",
