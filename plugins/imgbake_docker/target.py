@@ -8,6 +8,10 @@ The engine holds the image; the project holds nothing of it. So it counts only w
 has it, which is asked in every build. What is lost is loaded again from the store if it was kept there
 (`keep`), and otherwise baked again: with most of it in the engine's own cache that is as fast, and a copy
 of each image in the store would double what it takes.
+
+The files and the configuration are those that the target `oci` gives the image, but for what an engine
+does by itself: commands leave what they write to /tmp and /run; `workdir` makes its folder; an image
+whose base sets no PATH gets docker's; BuildKit makes /dev, /proc and /sys where a base lacks them.
 """
 
 from __future__ import annotations
