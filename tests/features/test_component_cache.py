@@ -101,6 +101,7 @@ def test_the_same_recipe_gives_the_same_image_without_the_cache(
     assert len(phases(second)) == 6 and digest(second) == digest(first)
 
 
+@pytest.mark.usefixtures("other_users")
 def test_who_bakes_may_have_any_umask(app: OnBusybox) -> None:
     text = """
     [components.a]
@@ -126,6 +127,7 @@ def test_what_is_copied_decides(app: OnBusybox) -> None:
     assert baked(app).files() == {"in.txt": "2", "out": "2"}
 
 
+@pytest.mark.usefixtures("other_users")
 @pytest.mark.parametrize(
     "line",
     [
@@ -242,6 +244,7 @@ def test_a_cache_hides_what_the_image_has_there(app: OnBusybox) -> None:
     assert baked(app).members(-2) == {}
 
 
+@pytest.mark.usefixtures("other_users")
 def test_a_cache_can_be_written_by_the_components_user(app: OnBusybox) -> None:
     text = """
     [components.a]
@@ -307,7 +310,7 @@ def test_a_shared_cache_is_used_by_several_at_once(app: OnBusybox) -> None:
 def test_the_cache_may_be_deleted_at_any_time(app: OnBusybox, tmp_path: Path) -> None:
     env = {"IMGBAKE_CACHE_DIR": str(tmp_path / "c")}
     first = app.bake(FOUR, env=env)
-    shutil.rmtree(tmp_path / "c")
+    (tmp_path / "c").rename(tmp_path / "gone")
     assert app.bake(FOUR, env=env).outcomes()["image:app@oci"] in ("cached", "restored")
     again = app.bake(FOUR.replace("cat /1", "cat /1 /1"), env=env)
     assert len(phases(again)) == 5
@@ -318,7 +321,7 @@ def test_the_cache_may_be_deleted_at_any_time(app: OnBusybox, tmp_path: Path) ->
 def test_extracted_layers_may_be_deleted_at_any_time(app: OnBusybox, tmp_path: Path) -> None:
     env = {"IMGBAKE_CACHE_DIR": str(tmp_path / "c")}
     app.bake(FOUR, env=env)
-    shutil.rmtree(tmp_path / "c/runners")
+    (tmp_path / "c/runners").rename(tmp_path / "gone")
     again = app.bake(FOUR.replace("cat /1", "cat /1 /1"), env=env)
     assert phases(again) == ["four: build", "four: validate"]
     assert baked(app).files()["4"] == "1\n1\n2\n3\n"

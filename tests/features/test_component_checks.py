@@ -32,6 +32,7 @@ def test_a_check_sees_the_component_and_leaves_nothing(app: OnBusybox) -> None:
     assert baked(app).files(-2) == {"a": "a\n"} and baked(app).members(-1) == {}
 
 
+@pytest.mark.usefixtures("other_users")
 def test_a_component_may_only_check(app: OnBusybox) -> None:
     ran = app.bake('[components.a]\nenv = { X = "1" }\nvalidate = "echo $X; id -un"\nuser = "app"\n')
     assert printed(ran) == ["1", "app"]
@@ -61,6 +62,7 @@ def test_the_same_check_on_other_content_is_asked(app: OnBusybox) -> None:
     assert printed(app.bake(text)) == ["2"]
 
 
+@pytest.mark.usefixtures("other_users")
 def test_a_test_runs_in_a_fresh_copy_of_the_finished_image(app: OnBusybox) -> None:
     text = """
     [components.a]

@@ -36,6 +36,7 @@ def assert_nowhere(app: OnBusybox, ran: Ran) -> None:
     assert SECRET not in ran.stdout + ran.stderr
 
 
+@pytest.mark.usefixtures("other_users")
 def test_a_secret_is_a_file_of_the_commands_user(app: OnBusybox, env: dict[str, str]) -> None:
     ran = app.bake(
         ARGS
