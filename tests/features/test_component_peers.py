@@ -25,6 +25,7 @@ from imgbake_sandbox.tests import bases, debian, peer_images, people
 from imgbake_sandbox.tests.peer_images import Component, Tree, differences
 from imgbake_sandbox.tests.people import Baker
 
+EXAMPLE = Path(__file__).parents[2] / "examples/debian-packages"
 ON_BUSYBOX = (
     Component(
         "new",
@@ -294,6 +295,21 @@ def test_on_debian(on_debian: Subject, baker: Baker) -> None:
         assert differences(ours.loaded, on_debian.tree, LOGS) == {}
         assert differences(ours.unpacked, on_debian.tree, LOGS) == {}
         assert printed(ours.image, "/usr/games/hello; getcap -r /usr; id app") == WHAT_IS_THERE
+
+
+@pytest.mark.slow
+def test_a_debian_of_packages_comes_out_the_same_for_everybody(
+    folders: Callable[[], Path], ordinary: pwd.struct_passwd
+) -> None:
+    debian.archive()
+    digests = []
+    for user in (None, ordinary):
+        baker = Baker(folders() / "project", user)
+        shutil.copytree(EXAMPLE, baker.folder, ignore=shutil.ignore_patterns("build", ".imgbake"))
+        baker.recipe((EXAMPLE / "imgbake.toml").read_text())
+        digests.append(baker.good("build"))
+    assert digests[0] == digests[1]
+    assert digests[0].count("sha256:") == 2
 
 
 @contextlib.contextmanager
