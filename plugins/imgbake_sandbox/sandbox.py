@@ -146,7 +146,7 @@ class Sandbox:
             spec = self._spec(commands, _wanted(commands, "$ "), lowers, place, binds)
             argv = spec.write(place.folder / "spec")
             try:
-                ctx.run(argv, env=_variables(commands), timeout=setup.timeout, title="its commands")
+                ctx.run(argv, env=_variables(commands), timeout=setup.timeout, title="its sandbox")
             except TimedOut:
                 raise
             except StepError as error:
@@ -199,7 +199,8 @@ class Sandbox:
             hint = refusals.advice(report.failed, self._identity)
             return StepError(report.failed.message, hint=hint, tail=error.tail)
         if not report.ended or not report.ended[-1].code:
-            return error
+            hint = error.hint or "did somebody end it, or was there too little memory?"
+            return StepError(error.message, hint=hint, tail=error.tail)
         code, command = report.ended[-1].code, _first_line(commands.commands[len(report.ended) - 1])
         is_signal = _SIGNALED < code <= _SIGNALED + _LAST_SIGNAL
         how = f"was killed by signal {code - _SIGNALED}" if is_signal else f"exited with code {code}"

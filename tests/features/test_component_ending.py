@@ -56,6 +56,13 @@ def sleepers(mark: str) -> int:
     return found
 
 
+def words(process: Path) -> str:
+    """The command line of a process."""
+    with contextlib.suppress(OSError):
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return ""
+
+
 def until(condition: Callable[[], object], seconds: float = 20) -> bool:
     """Waits for something to become true."""
     end = time.monotonic() + seconds
@@ -190,6 +197,19 @@ def test_killing_it_at_any_moment_does_no_harm(app: OnBusybox, env: dict[str, st
     assert phases(ran) == ["a: build", "b: build", "b: validate"]
     assert baked(app).files() == {"b": "a\n"} and baked(app).files(-2) == {"a": "a\n"}
     assert not left(cache)
+
+
+def test_a_sandbox_that_is_killed_is_a_failure(
+    app: OnBusybox, env: dict[str, str], cache: Path, mark: str
+) -> None:
+    process = started(app, env, mark)
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and str(cache / "runners") in words(folder) and "init" not in words(folder):
+            os.kill(int(folder.name), signal.SIGKILL)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1 and "component 'slow': its sandbox was killed by signal 9" in said, said
+    assert until(lambda: sleepers(mark) == 0) and not left(cache)
+    next_build_is_right(app, env, cache)
 
 
 def test_two_builds_of_one_component_at_once(app: OnBusybox, env: dict[str, str], cache: Path) -> None:

@@ -139,6 +139,7 @@ def test_nothing_of_our_own_environment_is_there(app: OnBusybox, monkeypatch: py
     assert set(printed(ran)) <= {"GREETING", "HOME", "PATH", "PWD", "SHLVL", "_"}
 
 
+@pytest.mark.usefixtures("other_users")
 @pytest.mark.parametrize(
     ("user", "shown"),
     [
@@ -155,11 +156,13 @@ def test_commands_run_as_the_user_that_is_named(app: OnBusybox, user: str, shown
     assert printed(ran) == [shown]
 
 
+@pytest.mark.usefixtures("other_users")
 def test_a_user_is_in_all_groups_that_list_it(app: OnBusybox) -> None:
     ran = app.bake('[components.a]\nuser = "app"\nbuild = "id -G"\n')
     assert "2000" in printed(ran)[0].split()
 
 
+@pytest.mark.usefixtures("other_users")
 def test_files_belong_to_the_user_who_made_them(app: OnBusybox) -> None:
     app.bake('[components.a]\nuser = "app"\nworkdir = "/home/app"\nbuild = "echo > mine"\n')
     member = baked(app).members()["home/app/mine"]
@@ -171,6 +174,7 @@ def test_a_user_that_the_image_lacks_is_named(app: OnBusybox) -> None:
     assert "component 'a': the image has no user 'postgres' in /etc/passwd" in ran.stderr
 
 
+@pytest.mark.usefixtures("other_users")
 def test_a_user_that_an_earlier_component_made(app: OnBusybox) -> None:
     ran = app.bake(
         '[components.a]\nbuild = "echo web:x:1234:1234::/:/bin/sh >> /etc/passwd"\n'
@@ -185,6 +189,7 @@ def test_the_work_folder_is_made(app: OnBusybox) -> None:
     assert set(baked(app).members()) == {"srv", "srv/app", "srv/app/file"}
 
 
+@pytest.mark.usefixtures("other_users")
 def test_user_and_work_folder_are_those_of_the_base(app: OnBusybox) -> None:
     app.recipe(
         f"""
