@@ -143,8 +143,8 @@ def as_ordinary(wanted: str, place: Path, user: pwd.struct_passwd) -> Sandbox:
     own = ((0, who[0], 1),), ((0, who[1], 1),)
     identity = Identity("single", *own, why="there are no subordinate ids")
     if wanted == "subordinate":
-        first, count = _range(user.pw_name)
-        identity = Identity("subordinate", (*own[0], (1, first, count)), (*own[1], (1, first, count)))
+        uids, gids = (_range(path, user.pw_name) for path in ("/etc/subuid", "/etc/subgid"))
+        identity = Identity("subordinate", (*own[0], (1, *uids)), (*own[1], (1, *gids)))
     for python in (sys.executable, "/usr/bin/python3"):
         code = f"import sys; assert sys.version_info >= (3, 11); open({str(PACKAGE / 'enter.py')!r})"
         tried = [python, "-I", "-S", "-c", code]
@@ -154,7 +154,7 @@ def as_ordinary(wanted: str, place: Path, user: pwd.struct_passwd) -> Sandbox:
     pytest.skip("an ordinary user can't reach this package, or no Python that can run it")
 
 
-def _range(name: str) -> tuple[int, int]:
-    lines = Path("/etc/subuid").read_text(encoding="utf-8").splitlines()
+def _range(path: str, name: str) -> tuple[int, int]:
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
     first, count = next(line.split(":")[1:] for line in lines if line.startswith(f"{name}:"))
     return int(first), int(count)

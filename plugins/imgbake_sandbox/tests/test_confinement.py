@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from imgbake_sandbox.spec import Bind, Command
-from imgbake_sandbox.tests.sandboxes import Sandbox
+from imgbake_sandbox.tests.sandboxes import PASSWD, Sandbox
 
 CAPABILITIES = "00000000a00425fb"  # docker's default set without MKNOD
 
@@ -49,6 +49,7 @@ def test_no_device_node_can_be_made(sandbox: Sandbox) -> None:
     nodes = ("b 254 0", "b 8 0", "c 1 1", "c 1 3", "c 10 237")
     places = ("/dev/made", "/made", "/tmp/made")
     refused(sandbox, *(f"mknod {place} {node}" for node in nodes for place in places))
+    refused(sandbox, "mknod /gone c 0 0")  # which means to overlayfs that a file was removed
     assert sandbox.changes() == set()
 
 
@@ -187,6 +188,60 @@ def python_inside(sandbox: Sandbox, code: str, *argv: str, **changes: object) ->
     binds = tuple(Bind(folder.resolve(), str(folder)) for folder in folders if folder.exists())
     command = Command((*(argv or (os.path.realpath(sys.executable),)), "-I", "-S", "-c", code))
     return sandbox.run(commands=(command,), binds=binds, **changes).out
+
+
+_CALLS = """
+sethostname(b"evil", 4)
+swapon(b"/etc/passwd", 0)
+acct(b"/etc/passwd")
+settimeofday(bytes(16), None)
+klogctl(5, None, 0)
+unshare(0x20000)
+unshare(0x4000000)
+unshare(0x40000000)
+setns(os.open("/proc/self/ns/mnt", 0), 0)
+setns(os.open("/proc/self/ns/net", 0), 0)
+setns(pidfd, 0x20000)
+syscall(438, pidfd, 0, 0)
+syscall(428, -100, b"/etc", 1)
+syscall(430, b"tmpfs", 0)
+syscall(433, -100, b"/proc", 0)
+syscall(442, -100, b"/proc/sys", 0, struct.pack("4Q", 0, 1, 0, 0), 32)
+open_by_handle_at(os.open("/", 0), struct.pack("IiQ", 8, 1, 2), 0)
+"""
+
+
+def test_system_calls_that_reach_further_are_refused(sandbox: Sandbox) -> None:
+    if not sandbox.identity.user_namespace or "root" not in sandbox.identity.kind:
+        pytest.skip(
+            "the interpreter of these tests is root's, and the clock of a machine is not to be risked"
+        )
+    code = (
+        "import ctypes, errno, os, struct\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "pidfd = os.pidfd_open(1)\n"
+        f"for call in {_CALLS.split(chr(10))[1:-1]!r}:\n"
+        "    done = eval('libc.' + call) != -1\n"
+        "    if done or ctypes.get_errno() not in (errno.EPERM, errno.ENOSYS): print(done, call)\n"
+        "print('tried')"
+    )
+    assert python_inside(sandbox, code) == "tried\n"
+
+
+def test_marks_of_the_overlay_hide_and_show_nothing(sandbox: Sandbox) -> None:
+    if "root" not in sandbox.identity.kind:
+        pytest.skip("the interpreter of these tests is root's")
+    code = (
+        "import contextlib, os\n"
+        "marks = {'opaque': b'y', 'redirect': b'/bin', 'metacopy': b'', 'whiteout': b'y'}\n"
+        "for name, value in marks.items():\n"
+        "    for path in ('/etc', '/etc/passwd'):\n"
+        "        with contextlib.suppress(OSError): os.setxattr(path, 'user.overlay.' + name, value)\n"
+    )
+    python_inside(sandbox, code)
+    above = sandbox.folder("above")
+    outcome = sandbox.run("ls /etc; wc -c < /etc/passwd", lowers=(sandbox.lower, sandbox.upper), upper=above)
+    assert outcome.out.split() == ["group", "hosts", "passwd", "resolv.conf", str(len(PASSWD))]
 
 
 def test_the_first_process_cannot_be_traced(sandbox: Sandbox) -> None:
