@@ -23,17 +23,16 @@ from imgbake.api import (
 from imgbake_sandbox import places, refusals
 from imgbake_sandbox.capture import NEVER_CAPTURED
 from imgbake_sandbox.chores import Chores
+from imgbake_sandbox.commands import commands_of, first_line, require_short, secrets_of, variables
 from imgbake_sandbox.identity import Identity
 from imgbake_sandbox.places import Place
 from imgbake_sandbox.report import Report
 from imgbake_sandbox.rootfs import Rootfs
-from imgbake_sandbox.spec import Bind, Command, Limits, Secret, Spec
+from imgbake_sandbox.spec import Bind, Command, Limits, Spec
 from imgbake_sandbox.tars import Compression, Format
 
 _SIGNALED = 128  # and the signal's number, as shells have it
 _LAST_SIGNAL = 64
-_LONGEST = 128 * 1024  # bytes of one argument or variable, its end included (execve(2), MAX_ARG_STRLEN)
-_SHOWN = 120  # characters of a command
 _SHELLS = ("/bin/bash", "/bin/sh")
 _LOOK_AGAIN = 0.2  # seconds
 
@@ -92,11 +91,11 @@ class Sandbox:
     def shell(self, stack: Sequence[StackLayer], commands: Commands, ctx: RunContext) -> int:
         """Runs commands on our own streams, or a shell on the terminal. What they change is thrown away."""
         with self._on(stack, Chores(self._identity, ctx), ctx) as (lowers, place):
-            wanted = _wanted(commands) if commands.commands else (Command((_shell(lowers),)),)
+            wanted = commands_of(commands) if commands.commands else (Command((_shell(lowers),)),)
             with self._caches(commands, ctx) as binds:
                 is_terminal = os.isatty(0) and os.isatty(1)
                 spec = self._spec(commands, wanted, lowers, place, binds, tty=is_terminal)
-                added = {name: ctx.reveal(value) for name, value in _variables(commands).items()}
+                added = {name: ctx.reveal(value) for name, value in variables(commands).items()}
                 argv = spec.write(place.folder / "spec")
                 code = _attended(argv, {**os.environ, **added}, ctx)
             report = Report.read(place.folder / "report")
@@ -141,12 +140,12 @@ class Sandbox:
     def _run(self, commands: Commands, lowers: tuple[Path, ...], place: Place, ctx: RunContext) -> None:
         """Runs the commands one after the other. Raises StepError for the first that fails."""
         setup = commands.setup
-        _require_short(commands, ctx)
+        require_short(commands, ctx)
         with self._caches(commands, ctx) as binds:
-            spec = self._spec(commands, _wanted(commands, "$ "), lowers, place, binds)
+            spec = self._spec(commands, commands_of(commands, "$ "), lowers, place, binds)
             argv = spec.write(place.folder / "spec")
             try:
-                ctx.run(argv, env=_variables(commands), timeout=setup.timeout, title="its sandbox")
+                ctx.run(argv, env=variables(commands), timeout=setup.timeout, title="its sandbox")
             except TimedOut:
                 raise
             except StepError as error:
@@ -174,7 +173,7 @@ class Sandbox:
             user=commands.user,
             network="none" if setup.network == "none" else "host",
             binds=tuple(binds),
-            secrets=tuple(Secret(f"/run/secrets/{name}", _of_secret(name)) for name in setup.secrets),
+            secrets=secrets_of(commands),
             limits=Limits(setup.memory, setup.cpus, setup.processes),
             tty=tty,
             report=place.folder / "report",
@@ -201,7 +200,7 @@ class Sandbox:
         if not report.ended or not report.ended[-1].code:
             hint = error.hint or "did somebody end it, or was there too little memory?"
             return StepError(error.message, hint=hint, tail=error.tail)
-        code, command = report.ended[-1].code, _first_line(commands.commands[len(report.ended) - 1])
+        code, command = report.ended[-1].code, first_line(commands.commands[len(report.ended) - 1])
         is_signal = _SIGNALED < code <= _SIGNALED + _LAST_SIGNAL
         how = f"was killed by signal {code - _SIGNALED}" if is_signal else f"exited with code {code}"
         hint = refusals.advice_on(error.tail, self._identity)
@@ -220,48 +219,6 @@ def _telling(cache: str, ctx: RunContext) -> Callable[[], None]:
     return check
 
 
-def _variables(commands: Commands) -> Mapping[str, str]:
-    """What the sandbox finds in its own environment: it must not lie on a disk."""
-    found = {_of_command(number): text for number, text in enumerate(commands.commands)}
-    return found | {_of_secret(name): _value_of(name) for name in commands.setup.secrets}
-
-
-def _of_command(number: int) -> str:
-    return f"IMGBAKE_COMMAND_{number}"
-
-
-def _of_secret(name: str) -> str:
-    return f"IMGBAKE_SECRET_{name}"
-
-
-def _value_of(secret: str) -> str:
-    """What is revealed as its value."""
-    return f"{{{{ {secret} }}}}"
-
-
-def _first_line(command: str) -> str:
-    first, *more = command.strip().splitlines() or [""]
-    return f"{first[:_SHOWN]} …" if more or len(first) > _SHOWN else first
-
-
-def _require_short(commands: Commands, ctx: RunContext) -> None:
-    """Raises StepError for what the kernel hands to no program."""
-    long = [
-        name
-        for name, text in _variables(commands).items()
-        if len(os.fsencode(f"{name}={ctx.reveal(text)}")) >= _LONGEST
-    ]
-    for number, text in enumerate(commands.commands):
-        if _of_command(number) in long:
-            hint = "put it into a file that the component copies, and run that"
-            raise StepError(f"`{_first_line(text)}` is longer than 128 KiB", hint=hint)
-    for name in commands.setup.secrets:
-        if _of_secret(name) in long:
-            raise StepError(
-                f"the secret '{name}' is longer than 128 KiB", hint="give a key to the rest of it"
-            )
-
-
 def _attended(argv: Sequence[str], env: Mapping[str, str], ctx: RunContext) -> int:
     """Runs a program on our streams until it has ended or the step must. Returns its exit code."""
     with subprocess.Popen(argv, env=env) as process:
@@ -273,18 +230,6 @@ def _attended(argv: Sequence[str], env: Mapping[str, str], ctx: RunContext) -> i
             except BaseException:
                 process.terminate()
                 raise
-
-
-def _wanted(commands: Commands, prompt: str = "") -> tuple[Command, ...]:
-    """The commands as a spec has them; with a prompt, their first lines are printed before they run."""
-    return tuple(
-        Command(
-            commands.setup.shell,
-            title=prompt and f"{prompt}{_first_line(text)}",
-            variable=_of_command(number),
-        )
-        for number, text in enumerate(commands.commands)
-    )
 
 
 def _shell(lowers: Sequence[Path]) -> str:

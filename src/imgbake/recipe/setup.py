@@ -16,12 +16,14 @@ _BELOW_THE_SYSTEM = tuple(f"{path}/" for path in _OF_THE_SYSTEM)
 def read_setup(table: ComponentTable, at: At, reading: Reading) -> Setup:
     """The setup that a component's table describes. Its faults are added."""
     limits = table.limits or LimitsTable()
+    caches = _caches(table.caches, at / "caches", reading)
     _check_said(table, at, reading)
+    _check_copies(table, caches, at, reading)
     return Setup(
         user=table.user,
         workdir=_folder(table.workdir, at / "workdir", reading) if table.workdir is not None else None,
         shell=table.shell,
-        caches=_caches(table.caches, at / "caches", reading),
+        caches=caches,
         secrets=_secrets(table.secrets, at / "secrets", reading),
         network=table.network,
         timeout=None
@@ -40,6 +42,16 @@ def _check_said(table: ComponentTable, at: At, reading: Reading) -> None:
         reading.fault(at / "user", "the user has no name", hint)
     if not table.shell[0]:
         reading.fault(at / "shell" / 0, "the shell is no program", 'such as ["/bin/bash", "-c"]')
+
+
+def _check_copies(table: ComponentTable, caches: tuple[CacheFolder, ...], at: At, reading: Reading) -> None:
+    """Adds faults for files that are copied to where nobody would see them."""
+    for index, file in enumerate(table.files):
+        for cache in caches:
+            if table.build and f"{file.to}/".startswith(f"{cache.path}/"):
+                message = f"'{file.to}' is in the cache '{cache.path}', which is never part of the image"
+                hint = "copy it in another component, or to another folder"
+                reading.fault(at / "files" / index / "to", message, hint)
 
 
 def _caches(caches: tuple[str | CacheTable, ...], at: At, reading: Reading) -> tuple[CacheFolder, ...]:

@@ -156,6 +156,15 @@ def test_a_secret_is_nothing_that_is_kept(recipes: Recipes, key: str) -> None:
     assert "token" in text.splitlines()[0], text
 
 
+@pytest.mark.parametrize("to", ["/c", "/c/", "/c/a/b"])
+def test_nothing_is_copied_to_where_a_cache_hides_it(recipes: Recipes, to: str) -> None:
+    recipes.write("f", "x")
+    line = f'files = [{{ from = "f", to = "{to}" }}]\ncaches = ["/c"]'
+    text = mistake(recipes, f'{line}\nbuild = "true"')
+    assert text.startswith("imgbake.toml:2:29: ") and f"'{to}' is in the cache '/c'" in text
+    assert setup(recipes, line).caches == (CacheFolder("/c"),)  # nothing hides it where nothing runs
+
+
 def test_several_mistakes_are_told_at_once(recipes: Recipes) -> None:
     text = recipes.errors(f'[components.a]\ncaches = ["x"]\nworkdir = "y"\nsecrets = ["z"]\n{IMAGE}')
     assert text.endswith("3 errors in the recipe")
