@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -52,16 +52,16 @@ def links(dockerfile: Dockerfile, stages: Stages, stage: int, body: Iterable[Ins
 
 
 def needed(
-    target: int, parents: Sequence[int | None], linked: Mapping[int, Iterable[int | None]]
+    target: int, parents: Sequence[int | None], linked: Callable[[int], Iterable[Link]]
 ) -> tuple[int, ...]:
-    """The stages that a target needs, itself included, in order."""
+    """The stages that a target needs, itself included, in order. Only these are asked what they link to."""
     found: set[int] = set()
     pending: list[int | None] = [target]
     while pending:
         stage = pending.pop()
         if stage is not None and stage not in found:
             found.add(stage)
-            pending += [parents[stage], *linked.get(stage, ())]
+            pending += [parents[stage], *(link.stage for link in linked(stage))]
     return tuple(sorted(found))
 
 

@@ -45,8 +45,8 @@ def plan(
     With `all_stages`, those before the target count that it doesn't need: the classic builder makes
     them all the same.
     """
-    here = _platform(build_platform) if build_platform else platforms.host()
-    asked = _platform(platform) if platform else here
+    here = asked_platform(build_platform)
+    asked = asked_platform(platform) if platform else here
     planner = _Planner(dockerfile, dict(args or {}), target, asked, bases)
     planner.set_globals(here)
     return planner.plan(all_stages)
@@ -61,6 +61,14 @@ def target_stage(stages: Stages, target: str) -> Stage:
         hint = did_you_mean(target, [stage.name for stage in stages.stages if stage.name])
         raise DockerfileError(f"there is no stage '{target}'", hint=hint or "no stage has a name here")
     return found
+
+
+def asked_platform(text: str) -> Platform:
+    """The platform that a text names, this machine's when it is empty. Raises DockerfileError."""
+    try:
+        return platforms.normal(platforms.platform(text)) if text else platforms.host()
+    except BadPlatform as error:
+        raise DockerfileError(str(error)) from None
 
 
 class _Planner:
@@ -102,9 +110,13 @@ class _Planner:
 
     def plan(self, all_stages: bool) -> Build:
         """All of it."""
-        found = self._needed(all_stages)
+        found = needed(self._target.index, self._parents, self._link)
+        if all_stages:
+            found = tuple(range(self._target.index + 1))
         self._take_syntax()
         for index in found:
+            if index not in self._links:
+                self._link(index)
             self._go_through(self._stages.stages[index])
         taking = self._taking
         return Build(
@@ -134,24 +146,13 @@ class _Planner:
             raise DockerfileError(f"'{word}' is empty", where=where, hint=_hint_of_unset(word))
         return found
 
-    def _needed(self, all_stages: bool) -> tuple[int, ...]:
-        """The stages that are needed. Afterwards their bodies are whole, and their links checked."""
-        target = self._target.index
-        found: tuple[int, ...] = tuple(range(target + 1)) if all_stages else (target,)
-        while True:
-            for index in found:
-                if index not in self._links:
-                    self._link(self._stages.stages[index])
-            linked = {index: [link.stage for link in of] for index, of in self._links.items()}
-            before, found = found, needed(target, self._parents, linked)
-            if all_stages or found == before:
-                return before
-
-    def _link(self, stage: Stage) -> None:
-        self._platforms[stage.index] = self._platform_of(stage)
-        body = (*self._triggered(stage), *stage.instructions)
-        self._bodies[stage.index] = body
-        self._links[stage.index] = list(links(self._file, self._stages, stage.index, body))
+    def _link(self, index: int) -> list[Link]:
+        """What a stage links to. Its platform and its body with all triggers are known from then on."""
+        stage = self._stages.stages[index]
+        self._platforms[index] = self._platform_of(stage)
+        self._bodies[index] = (*self._triggered(stage), *stage.instructions)
+        self._links[index] = list(links(self._file, self._stages, index, self._bodies[index]))
+        return self._links[index]
 
     def _platform_of(self, stage: Stage) -> str:
         text = stage.start.flag("platform")
@@ -249,10 +250,3 @@ def _hint_of_unset(word: str) -> str:
 def _trigger_text(instruction: Instruction) -> str:
     text = _ONBUILD.sub("", instruction.text, count=1)
     return "".join([text, *(f"\n{heredoc.content}{heredoc.name}" for heredoc in instruction.heredocs)])
-
-
-def _platform(text: str) -> Platform:
-    try:
-        return platforms.normal(platforms.platform(text))
-    except BadPlatform as error:
-        raise DockerfileError(str(error)) from None
