@@ -10,13 +10,14 @@
                                      │
      the context's folder ──▶ Context ──reached──▶ Found: the files, links and folders that it can see
 
-    parsing      lines to instructions: directives, words, heredocs      expansion  $name and its forms
-    checking     instructions and flags that exist                       scope      which variables are seen
-    stages       what is between one FROM and the next                   links      what stages take from others
-    planning     from the target back to the images, and each stage      taking     what one instruction takes
-    arguments    what must be given                                      predefined what needs no ARG
-    ignoring     ignore files      patterns   as moby matches them       wildcards  as Go matches them
-    context      the folder without what is ignored                      reach      what of it the build can see
+    parsing       lines to instructions: directives, words, heredocs
+    expansion     `$name` and its forms; scope: which variables an instruction sees
+    checking      which instructions and flags there are
+    stages        what is between one FROM and the next; links: what they take from each other
+    planning      from the target back to the images, then each stage; taking: each instruction of it
+    arguments     what must be given; predefined: what can be given without an ARG
+    ignoring      ignore files; patterns: as moby matches them; wildcards: as Go does
+    context       the folder without what is ignored; reach: what of it the build can see
 
 Everything but `Context`, `read_ignore` and `reached` is pure. A Dockerfile and its context are strangers'
 text: whatever is wrong with them is a `DockerfileError` that points at the line.
@@ -24,12 +25,12 @@ text: whatever is wrong with them is a `DockerfileError` that points at the line
 
 from imgbake_dockerfile.arguments import Argument, listed, missing, undeclared
 from imgbake_dockerfile.build import Base, Bases, Build, Image, Remote, Secret, Seen
-from imgbake_dockerfile.context import Context, Found
+from imgbake_dockerfile.context import Context
 from imgbake_dockerfile.ignoring import Ignore, parse_ignore, read_ignore
 from imgbake_dockerfile.located import DockerfileError
 from imgbake_dockerfile.parsing import parse
 from imgbake_dockerfile.planning import plan
-from imgbake_dockerfile.reach import reached
+from imgbake_dockerfile.reach import Found, reached
 from imgbake_dockerfile.stages import Stage
 from imgbake_dockerfile.syntax import Dockerfile, Heredoc, Instruction
 

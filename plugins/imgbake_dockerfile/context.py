@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -20,13 +19,6 @@ from imgbake_dockerfile.patterns import Matcher
 Kind = Literal["file", "symlink", "folder", "special"]
 
 _LINKS = 255  # that are followed before it is a loop
-
-
-class Found(NamedTuple):
-    """Something in the context."""
-
-    path: str
-    kind: Kind
 
 
 class Filter(NamedTuple):
@@ -46,14 +38,9 @@ class Context:
         self._root = str(root)
         self._ignored = ignore.matcher()
 
-    def all(self) -> Iterator[Found]:
-        """Everything that isn't ignored."""
-        return self.below("")
-
-    def below(self, folder: str, filtered: Filter = _ALL) -> Iterator[Found]:
-        """What is below a folder. A folder that doesn't count itself comes before the first that does."""
-        walk = _Walk(self._root, folder, self._ignored, filtered)
-        return walk.run(self._state(folder))
+    def below(self, folder: str, filtered: Filter = _ALL) -> dict[str, Kind]:
+        """What is below a folder; folders that don't count themselves are there if something in them does."""
+        return _Walk(self._root, folder, self._ignored, filtered).run(self._state(folder))
 
     def kind(self, path: str) -> Kind | None:
         """What stands at a path; None when nothing does, or it is ignored. Links are not followed."""
@@ -67,18 +54,18 @@ class Context:
             raise _unreadable(path, error) from None
         if not self._ignored.matches(path):
             return kind
-        return "folder" if kind == "folder" and next(self.below(path), None) else None
+        return "folder" if kind == "folder" and self.below(path) else None
 
     def names(self, folder: str) -> list[str]:
         """What is in a folder, ignored or not."""
         return [entry.name for entry in _entries(self._root, folder)]
 
-    def resolved(self, path: str) -> tuple[str, list[Found]]:
+    def resolved(self, path: str) -> tuple[str, list[str]]:
         """Where a path leads when links are followed, and the links on the way.
 
         A link can't lead out of the context: `/` and `..` stop at its root.
         """
-        links: list[Found] = []
+        links: list[str] = []
         done, rest = "", [name for name in path.split("/") if name]
         while rest:
             name = rest.pop(0)
@@ -87,7 +74,7 @@ class Context:
                 continue
             place = f"{done}/{name}" if done else name
             if self._is_link(place):
-                links.append(Found(place, "symlink"))
+                links.append(place)
                 if len(links) > _LINKS:
                     raise BakeError(f"{path}: its symlinks lead in a circle")
                 target = self._target(place)
@@ -123,10 +110,10 @@ class _Visit(NamedTuple):
     """A folder that is to be listed, and what the three matchers remember of it."""
 
     path: str
-    ignored: tuple[bool, ...]
-    included: tuple[bool, ...]
-    excluded: tuple[bool, ...]
-    unseen: tuple[str, ...]  # the folders above it, and it, that nothing has been found for yet
+    ignored: tuple[bool, ...] = ()
+    included: tuple[bool, ...] = ()
+    excluded: tuple[bool, ...] = ()
+    leads: tuple[str, ...] = ()  # it and those above it, if they only count for what is below them
 
 
 class _Walk:
@@ -136,63 +123,66 @@ class _Walk:
         self._root = root
         self._top = top
         self._ignored = ignored
-        self._filtered = filtered
-        self._announced: set[str] = set()
-        self._filters = filtered.include is not None or filtered.exclude is not None
-        self._plain = not ignored.patterns and not self._filters
+        self._include, self._exclude = filtered
+        self._is_filtered = filtered != _ALL
 
-    def run(self, ignored: tuple[bool, ...]) -> Iterator[Found]:
-        """Everything below the top that counts, each folder before what is in it."""
-        pending = [_Visit(self._top, ignored, Matcher.TOP, Matcher.TOP, ())]
+    def run(self, ignored: tuple[bool, ...]) -> dict[str, Kind]:
+        """Everything below the top that counts."""
+        found: dict[str, Kind] = {}
+        pending = [_Visit(self._top, ignored)]
+        list_folder = self._list if self._ignored.patterns or self._is_filtered else self._list_all
         while pending:
-            visit = pending.pop()
-            for entry in _entries(self._root, visit.path):
-                path = f"{visit.path}/{entry.name}" if visit.path else entry.name
-                kind = _kind(entry)
-                if self._plain:
-                    yield Found(path, kind)
-                    if kind == "folder":
-                        pending.append(_Visit(path, (), (), (), ()))
-                    continue
-                counts, below = self._judge(visit, path, kind)
-                if counts:
-                    for folder in visit.unseen:
-                        if folder not in self._announced:
-                            self._announced.add(folder)
-                            yield Found(folder, "folder")
-                    yield Found(path, kind)
-                if below:
-                    pending.append(below)
+            list_folder(pending.pop(), found, pending)
+        return found
 
-    def _judge(self, visit: _Visit, path: str, kind: Kind) -> tuple[bool, _Visit | None]:
-        """Does it count? And if something below it may, that folder."""
-        is_ignored, ignored = self._ignored.match(path, visit.ignored)
-        is_folder = kind == "folder"
-        if is_ignored and not (is_folder and self._ignored.may_except_below(path)):
-            return False, None
-        included, excluded = visit.included, visit.excluded
-        counts, enters = True, is_folder
-        if self._filters:
+    def _list_all(self, visit: _Visit, found: dict[str, Kind], pending: list[_Visit]) -> None:
+        prefix = visit.path + "/" if visit.path else ""
+        for entry in _entries(self._root, visit.path):
+            path = prefix + entry.name
+            found[path] = kind = _kind(entry)
+            if kind == "folder":
+                pending.append(_Visit(path))
+
+    def _list(self, visit: _Visit, found: dict[str, Kind], pending: list[_Visit]) -> None:
+        prefix = visit.path + "/" if visit.path else ""
+        for entry in _entries(self._root, visit.path):
+            path = prefix + entry.name
+            is_ignored, ignored = self._ignored.match(path, visit.ignored)
+            if entry.is_dir(follow_symlinks=False):
+                counts = self._enter(visit, path, is_ignored, ignored, pending)
+            else:
+                counts = not is_ignored and (not self._is_filtered or self._filter(visit, path)[0])
+            if counts:
+                found.update(dict.fromkeys(visit.leads, "folder"))
+                found[path] = _kind(entry)
+
+    def _enter(
+        self, visit: _Visit, path: str, is_ignored: bool, ignored: tuple[bool, ...], pending: list[_Visit]
+    ) -> bool:
+        """Does a folder count? It will be listed if something below it may."""
+        if is_ignored and not self._ignored.may_except_below(path):
+            return False
+        counts, enters, included, excluded = True, True, visit.included, visit.excluded
+        if self._is_filtered:
             counts, enters, included, excluded = self._filter(visit, path)
         counts = counts and not is_ignored
-        if not (is_folder and enters):
-            return counts, None
-        unseen = () if counts else (*visit.unseen, path)
-        return counts, _Visit(path, ignored, included, excluded, unseen if not counts else ())
+        if enters:
+            leads = () if counts else (*visit.leads, path)
+            pending.append(_Visit(path, ignored, included, excluded, leads))
+        return counts
 
     def _filter(self, visit: _Visit, path: str) -> tuple[bool, bool, tuple[bool, ...], tuple[bool, ...]]:
-        """Does it count, may something below it, and what to remember."""
+        """Does a path count, may something below it, and what is there to remember of it?"""
         below_top = path[len(self._top) + 1 :] if self._top else path
         counts = enters = True
         included, excluded = visit.included, visit.excluded
-        include, exclude = self._filtered
-        if include is not None:
-            counts, included = include.match(below_top, visit.included)
-            enters = counts or include.may_match_below(below_top)
-        if exclude is not None:
-            out, excluded = exclude.match(below_top, visit.excluded)
-            counts = counts and not out
-            enters = enters and (not out or exclude.may_except_below(below_top))
+        if self._include is not None:
+            counts, included = self._include.match(below_top, included)
+            enters = counts or self._include.may_match_below(below_top)
+        if self._exclude is not None:
+            is_out, excluded = self._exclude.match(below_top, excluded)
+            counts = counts and not is_out
+            enters = enters and (not is_out or self._exclude.may_except_below(below_top))
         return counts, enters, included, excluded
 
 
@@ -207,11 +197,11 @@ def _entries(root: str, folder: str) -> list[os.DirEntry[str]]:
 
 
 def _kind(entry: os.DirEntry[str]) -> Kind:
-    if entry.is_symlink():
-        return "symlink"
+    if entry.is_file(follow_symlinks=False):
+        return "file"
     if entry.is_dir(follow_symlinks=False):
         return "folder"
-    return "file" if entry.is_file(follow_symlinks=False) else "special"
+    return "symlink" if entry.is_symlink() else "special"
 
 
 def _kind_of_mode(mode: int) -> Kind:

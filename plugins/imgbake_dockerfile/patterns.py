@@ -11,7 +11,7 @@ is not looked at for a folder that doesn't match, and so says nothing of what is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from imgbake_dockerfile import wildcards
@@ -115,19 +115,22 @@ class _Group:
 
     def __init__(self, is_exception: bool, patterns: Sequence[Pattern]) -> None:
         self.is_exception = is_exception
-        self._exact = frozenset(pattern.exact for pattern in patterns if pattern.exact is not None)
-        self._prefixes = tuple(pattern.prefix for pattern in patterns if pattern.prefix is not None)
-        self._suffixes = tuple(pattern.suffix for pattern in patterns if pattern.suffix is not None)
-        self._regexes = tuple(pattern.regex.search for pattern in patterns if pattern.regex is not None)
+        exact = frozenset(pattern.exact for pattern in patterns if pattern.exact is not None)
+        prefixes = tuple(pattern.prefix for pattern in patterns if pattern.prefix is not None)
+        suffixes = tuple(pattern.suffix for pattern in patterns if pattern.suffix is not None)
+        regexes = tuple(pattern.regex for pattern in patterns if pattern.regex is not None)
+        self._tests: list[Callable[[str], object]] = []
+        if exact:
+            self._tests.append(exact.__contains__)
+        if prefixes:
+            self._tests.append(lambda path: path.startswith(prefixes))
+        if suffixes:
+            self._tests.append(lambda path: ("/" + path).endswith(suffixes))
+        self._tests += [regex.search for regex in regexes]
 
     def matches(self, path: str) -> bool:
         """Does one of them match this very path?"""
-        return (
-            path in self._exact
-            or path.startswith(self._prefixes)
-            or ("/" + path).endswith(self._suffixes)
-            or any(matches(path) for matches in self._regexes)
-        )
+        return any(test(path) for test in self._tests)
 
 
 def _go_regex(text: str) -> tuple[str, str]:

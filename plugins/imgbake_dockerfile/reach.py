@@ -7,12 +7,20 @@ below it are taken as they are; `--exclude` counts for what is below a source, n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from imgbake_dockerfile import wildcards
 from imgbake_dockerfile.build import Build, Seen
-from imgbake_dockerfile.context import Context, Filter, Found
+from imgbake_dockerfile.context import Context, Filter, Kind
 from imgbake_dockerfile.located import DockerfileError
 from imgbake_dockerfile.patterns import BadPattern, Matcher
+
+
+class Found(NamedTuple):
+    """Something in the context that a build can see."""
+
+    path: str  # relative to the context, with forward slashes
+    kind: Kind
 
 
 def reached(build: Build, context: Context) -> tuple[Found, ...]:
@@ -22,28 +30,28 @@ def reached(build: Build, context: Context) -> tuple[Found, ...]:
     they may be empty. Raises DockerfileError for a malformed pattern, and BakeError for a folder that
     can't be read.
     """
-    found: set[Found] = set()
+    found: dict[str, Kind] = {}
     if build.everything or any(_is_everything(seen) for seen in build.seen):
-        found.update(context.all())
+        found = context.below("")
     else:
         for seen in build.seen:
-            found.update(_of_source(seen, context))
-    return tuple(sorted(found))
+            _add_source(seen, context, found)
+    return tuple(map(Found._make, sorted(found.items())))
 
 
 def _is_everything(seen: Seen) -> bool:
     return not (seen.path or seen.include or seen.exclude)
 
 
-def _of_source(seen: Seen, context: Context) -> Iterator[Found]:
+def _add_source(seen: Seen, context: Context, found: dict[str, Kind]) -> None:
     filtered = Filter(
         _matcher(seen, (seen.include,)) if seen.include else None,
         _matcher(seen, seen.exclude) if seen.exclude else None,
     )
     paths, links = _paths(seen, context)
-    yield from links
+    found.update(dict.fromkeys(links, "symlink"))
     for path in paths:
-        yield from _at(path, context, filtered)
+        _add_path(path, context, filtered, found)
 
 
 def _matcher(seen: Seen, patterns: tuple[str, ...]) -> Matcher:
@@ -53,7 +61,7 @@ def _matcher(seen: Seen, patterns: tuple[str, ...]) -> Matcher:
         raise DockerfileError(f"line {seen.line}: {error}") from None
 
 
-def _paths(seen: Seen, context: Context) -> tuple[list[str], list[Found]]:
+def _paths(seen: Seen, context: Context) -> tuple[list[str], list[str]]:
     """The paths that a source names, and the links that lead to where its wildcards begin."""
     names = seen.path.split("/")
     fixed = next((count for count, name in enumerate(names) if wildcards.is_wild(name)), len(names))
@@ -63,23 +71,22 @@ def _paths(seen: Seen, context: Context) -> tuple[list[str], list[Found]]:
     return list(_matching(top, names[fixed:], context)), links
 
 
-def _at(path: str, context: Context, filtered: Filter) -> Iterator[Found]:
-    """What a source is that a path names: a file, or a folder with what is below it."""
+def _add_path(path: str, context: Context, filtered: Filter, found: dict[str, Kind]) -> None:
+    """Adds what a source is that a path names: a file, or a folder with what is below it."""
     target, links = context.resolved(path)
-    yield from links
+    found.update(dict.fromkeys(links, "symlink"))
     kind = context.kind(target)
     if kind is not None and target:
-        yield Found(target, kind)
+        found[target] = kind
     if kind == "folder":
-        yield from context.below(target, filtered)
+        found.update(context.below(target, filtered))
 
 
 def _matching(top: str, pattern: list[str], context: Context) -> Iterator[str]:
     if any("[" in name for name in pattern):
         # A set can hold a slash, so the names of the pattern need not be those of a path.
         start = len(top) + 1 if top else 0
-        paths = (found.path for found in context.below(top))
-        yield from (path for path in paths if wildcards.matches("/".join(pattern), path[start:]))
+        yield from (path for path in context.below(top) if wildcards.matches("/".join(pattern), path[start:]))
         return
     for name in context.names(top):
         path = f"{top}/{name}" if top else name
