@@ -155,17 +155,20 @@ class _Planner:
         return self._links[index]
 
     def _platform_of(self, stage: Stage) -> str:
+        """That of the image that it comes from in the end, whatever its own --platform says."""
+        found = self._platform_of_from(stage)
+        while (parent := self._parents[stage.index]) is not None:
+            stage = self._stages.stages[parent]
+            found = self._platform_of_from(stage)
+        return str(self._platform if self._names[stage.index] == SCRATCH else found)
+
+    def _platform_of_from(self, stage: Stage) -> Platform:
         text = stage.start.flag("platform")
-        own = self._platform
         try:
-            own = platforms.platform(self._of_from(stage, text)) if text else own
+            return platforms.platform(self._of_from(stage, text)) if text else self._platform
         except BadPlatform as error:
             where = self._file.where(stage.start, text)
             raise DockerfileError(str(error), where=where, hint=_hint_of_unset(text)) from None
-        parent = self._parents[stage.index]
-        if parent is not None:  # it is what it is FROM, whatever --platform says
-            return self._platform_of(self._stages.stages[parent])
-        return str(self._platform if self._names[stage.index] == SCRATCH else own)
 
     def _triggered(self, stage: Stage) -> tuple[Instruction, ...]:
         """The instructions that the base's ONBUILD puts before the stage's own."""

@@ -45,11 +45,14 @@ def refuse_malformed(pattern: str, path: str) -> None:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str] | None:
+    """The pattern; as in Go, the first place where something fits behind a star is never left again."""
     try:
-        regex = "".join("[^/]*" * starred + _regex(chunk) for starred, chunk in _chunks(pattern))
+        pieces = [(starred, _regex(chunk)) for starred, chunk in _chunks(pattern)]
     except BadPattern:
         return None
-    return re.compile(regex, re.DOTALL)
+    first = [f"(?>[^/]*?{regex})" if starred else regex for starred, regex in pieces[:-1]]
+    last = ["[^/]*" * starred + regex for starred, regex in pieces[-1:]]
+    return re.compile("".join(first + last), re.DOTALL)
 
 
 def _chunks(pattern: str) -> list[tuple[bool, str]]:

@@ -20,10 +20,10 @@ import pytest
 from imgbake_dockerfile import Context, parse, plan, reached, read_ignore
 
 _TREE = ("a", "a.md", "b/c", "b/c.md", "b/d/e", "b/d/e.md", "f/g/h", "f/g.md", "i j", "x*", "é.md")
+_FIRST = "**/*.md\n!b/d/e.md\n"
 _IGNORED = (
     "",
     "*.md\n",
-    "**/*.md\n!b/d/e.md\n",
     "*\n!b\nb/d\n!**/e\n",
     "# all\n/b/\n!/b/c \nf/**/h\n",
     "**\n!?\n!b/*\n!i*\n",
@@ -59,7 +59,9 @@ def built(request: pytest.FixtureRequest) -> Built:
     return found
 
 
-@pytest.mark.parametrize("ignored", _IGNORED)
+@pytest.mark.parametrize(
+    "ignored", [_FIRST, *(pytest.param(text, marks=pytest.mark.slow) for text in _IGNORED)]
+)
 def test_what_is_copied_is_what_is_seen(built: Built, tmp_path: Path, ignored: str) -> None:
     root = tmp_path / "context"
     for path in _TREE:
@@ -75,7 +77,10 @@ def test_what_is_copied_is_what_is_seen(built: Built, tmp_path: Path, ignored: s
         seen = {(root / one.path).read_text() for one in found if one.kind == "file"}
         copied = built(root, dockerfile)
         assert copied is not None or line != "COPY . /"
-        if copied is not None:
+        if copied is not None and "!**" in ignored:
+            # docker's own client looks into no ignored folder for an exception that starts with a wildcard.
+            assert (line, copied - seen) == (line, set())
+        elif copied is not None:
             assert (line, copied) == (line, seen)
 
 

@@ -92,7 +92,7 @@ def test_the_escape_can_be_another() -> None:
 
 def test_what_was_used_is_told() -> None:
     found = expand("$A ${NONE:-$EMPTY} '$TWO'", _SET)
-    assert (found.used, found.unset) == ({"A", "EMPTY"}, {"NONE"})
+    assert (sorted(found.used), sorted(found.unset)) == (["A", "EMPTY"], ["NONE"])
 
 
 def test_words_are_split_where_no_quotes_are() -> None:

@@ -119,6 +119,11 @@ def test_stages_by_name_and_number() -> None:
     assert (len(build.stages), _images(build)) == (3, [("a", _PLATFORM, "base")])
 
 
+def test_very_many_stages() -> None:
+    chain = "".join(f"FROM s{number} AS s{number + 1}\n" for number in range(2000))
+    assert len(_plan(f"FROM --platform=linux/arm64 debian AS s0\n{chain}").stages) == 2001
+
+
 def test_a_stage_can_be_called_as_its_base() -> None:
     assert _images(_plan("FROM debian AS debian\nFROM debian\n")) == [("debian", _PLATFORM, "base")]
 

@@ -137,9 +137,12 @@ def test_folders_are_only_entered_where_something_can_be_seen(
 ) -> None:
     entered: list[str] = []
     listing = context._entries
-    monkeypatch.setattr(
-        context, "_entries", lambda root, folder: entered.append(folder) or listing(root, folder)
-    )
+
+    def entries(root: str, folder: str) -> list[os.DirEntry[str]]:
+        entered.append(folder)
+        return listing(root, folder)
+
+    monkeypatch.setattr(context, "_entries", entries)
     _files(root, "COPY . /", "app\ndocs\n!docs/img/*.png\n!conf/**\n")
     assert sorted(entered) == ["", "conf", "docs", "docs/img"]
     entered.clear()
