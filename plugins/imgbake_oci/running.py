@@ -31,7 +31,7 @@ from imgbake_oci.configuring import merged_env
 from imgbake_oci.layers import Made
 
 RUNNER = "sandbox"
-_FORMAT = 1  # moved when the same commands come to give another layer
+_FORMAT = 2  # moved when the same commands come to give another layer
 
 
 def changed(
