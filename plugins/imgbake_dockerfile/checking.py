@@ -75,6 +75,16 @@ def check_instruction(dockerfile: Dockerfile, instruction: Instruction) -> None:
         raise DockerfileError(str(error), where=where, hint=error.hint) from None
 
 
+def unknown_in(instruction: Instruction) -> str:
+    """The instruction's name, or a flag of it, if nobody here knows what that does; otherwise nothing."""
+    if instruction.name not in _ARGUMENTS:
+        return instruction.name
+    if instruction.name in _UNCHECKED_FLAGS:
+        return ""
+    names = (text.partition("=")[0] for text in instruction.flags)
+    return next((name for name in names if name[2:] not in _FLAGS.get(instruction.name, {})), "")
+
+
 def _check(instruction: Instruction, lenient: bool) -> None:
     arguments = _ARGUMENTS.get(instruction.name)
     if arguments is None:
@@ -207,6 +217,3 @@ _ARGUMENTS: dict[str, Callable[[Instruction], None]] = {
     "VOLUME": _volumes,
     "WORKDIR": _one,
 }
-
-INSTRUCTIONS = frozenset(_ARGUMENTS)
-"""All that are known here."""

@@ -42,7 +42,7 @@ def parse(data: bytes | str, file: str = "Dockerfile") -> Dockerfile:
         instructions.append(_instruction(line, reader))
     if not instructions:
         hint = "a Dockerfile starts with FROM"
-        raise DockerfileError(f"{file}: there is no instruction in it", where=where.where(0), hint=hint)
+        raise DockerfileError("there is no instruction in it", where=where.where(0), hint=hint)
     image, number = syntax(where)
     return Dockerfile(where, tuple(instructions), escape, image, number)
 

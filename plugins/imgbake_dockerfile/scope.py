@@ -57,6 +57,11 @@ class Scope:
         """
         self._set(name, value if self._from_env.get(name, value) == value else None)
 
+    def forget(self) -> None:
+        """From now on no value can be told: something was set, and nobody knows what."""
+        self._unknown |= self._values.keys()
+        self._is_open = True
+
     def _set(self, name: str, value: str | None) -> None:
         if value is None:
             self._unknown.add(name)

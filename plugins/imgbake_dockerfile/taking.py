@@ -8,7 +8,7 @@ from typing import Literal
 
 from imgbake_dockerfile import mounts
 from imgbake_dockerfile.build import Image, Remote, Role, Secret, Seen
-from imgbake_dockerfile.checking import INSTRUCTIONS
+from imgbake_dockerfile.checking import unknown_in
 from imgbake_dockerfile.expansion import BadExpansion
 from imgbake_dockerfile.go import below_root
 from imgbake_dockerfile.heredocs import is_heredoc
@@ -48,8 +48,8 @@ class Taking:
                 self._take_sources(instruction, scope)
             case "RUN":
                 self._take_mounts(instruction, scope)
-            case name if name not in INSTRUCTIONS:
-                self._see_everything(instruction, f"nobody here knows what {name} does")
+        if unknown := unknown_in(instruction):
+            self._see_everything(instruction, f"nobody here knows what {unknown} does")
 
     def _set_args(self, instruction: Instruction, scope: Scope, globals_: Scope) -> None:
         for name, default in arguments(instruction):
@@ -70,7 +70,9 @@ class Taking:
             for pair in instruction.pairs
         ]
         for name, value in found:
-            if name is not None:
+            if name is None:
+                scope.forget()
+            else:
                 scope.set_env(name, value)
 
     def _take_sources(self, instruction: Instruction, scope: Scope) -> None:
