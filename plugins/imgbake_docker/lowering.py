@@ -13,14 +13,14 @@ finds before it writes the archive of its files, and run `validate` in a contain
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
-from imgbake.api import BakeError, Blueprint, Copied, ImageConfig, Layer, Lowered, Setup
+from imgbake.api import BakeError, Blueprint, ImageConfig, Layer, Lowered, Setup
 from imgbake_docker import instructions
 from imgbake_docker.naming import base_name, stage_name
 from imgbake_docker.options import Options
+from imgbake_oci.target import copy_document
 
 BASE_USER = "IMGBAKE_BASE_USER"
 BASE_WORKDIR = "IMGBAKE_BASE_WORKDIR"
@@ -52,7 +52,7 @@ def lower(blueprint: Blueprint, options: Options) -> Lowered:
     title = f"# image {blueprint.image}, baked by the target {blueprint.target}\n\n"
     documents = {"Dockerfile": title + "\n".join(_commented(stage) for stage in found)}
     context = {
-        stage.archive(): [_copy_document(copied) for copied in stage.layer.files]
+        stage.archive(): [copy_document(copied) for copied in stage.layer.files]
         for stage in found
         if stage.layer is not None and stage.archive()
     }
@@ -146,21 +146,3 @@ def _configuration(said: ImageConfig, options: Options) -> Iterator[str]:
         yield f"ENTRYPOINT {instructions.listed(said.entrypoint)}"
     if said.cmd is not None:
         yield f"CMD {instructions.listed(said.cmd)}"
-
-
-def _copy_document(copied: Copied) -> dict[str, Any]:
-    """A copy by content: neither where it came from nor when."""
-    document: dict[str, Any] = {
-        "to": copied.to,
-        "entries": len(copied.tree.entries),
-        "tree": copied.tree.digest,
-    }
-    if copied.mode is not None:
-        document["mode"] = f"{copied.mode:04o}"
-    if copied.owner != (0, 0):
-        document["owner"] = "{}:{}".format(*copied.owner)
-    if copied.unpack:
-        document["unpack"] = True
-    if copied.exclude:
-        document["exclude"] = list(copied.exclude)
-    return document

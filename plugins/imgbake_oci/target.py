@@ -287,13 +287,14 @@ def _layer_document(layer: Layer) -> dict[str, Any]:
     if layer.setup != Setup():
         document["setup"] = msgspec.to_builtins(layer.setup)
     if layer.files:
-        document["files"] = [_copy_document(copied) for copied in layer.files]
+        document["files"] = [copy_document(copied) for copied in layer.files]
     if layer.env:
         document["env"] = layer.env
     return document
 
 
-def _copy_document(copied: Copied) -> dict[str, Any]:
+def copy_document(copied: Copied) -> dict[str, Any]:
+    """A copy by content: neither where it came from nor when."""
     document: dict[str, Any] = {
         "to": copied.to,
         "entries": len(copied.tree.entries),
