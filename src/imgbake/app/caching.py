@@ -18,7 +18,7 @@ def held_by_runners(store: Store) -> int:
 
 def gc(store: Store, limit: int, older_than: float | None) -> tuple[int, int]:
     """Removes what was not used for `older_than` seconds, then what was used least recently until no more
-    than `limit` bytes are left; what runners keep comes first, it is made again from the store.
+    than `limit` bytes are left. Runners may keep what the store leaves room for.
 
     Returns how many things were removed, and how many bytes they held.
     """
