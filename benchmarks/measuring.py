@@ -140,8 +140,10 @@ def imgbake() -> str:
 
 
 def environ(added: Mapping[str, str]) -> dict[str, str]:
-    """Our environment with some variables added."""
-    return {**os.environ, **added}
+    """Our environment with some variables added, and none that keep Python from using what it compiled:
+    what pip installs is compiled, and a checkout is when it first runs."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, **added}
 
 
 def apart(work: Callable[[], object]) -> None:
