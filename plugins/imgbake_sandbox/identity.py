@@ -41,6 +41,12 @@ class Identity(msgspec.Struct, frozen=True):
     user_namespace: bool = True
     why: str = ""  # there is no better one, in words for the user
 
+    def records(self) -> Iterator[tuple[str, ...]]:
+        """What the programs of the sandbox are told of it."""
+        yield "identity", self.kind if self.user_namespace else "none"
+        yield from (("uid", *map(str, line)) for line in self.uids)
+        yield from (("gid", *map(str, line)) for line in self.gids)
+
     def command(self, argv: list[str]) -> list[str]:
         """The command that runs a program of the host as root inside, and changes nothing else.
 

@@ -1,7 +1,7 @@
 """The first process of a sandbox: furnishes it, runs the commands, and ends with everything in it.
 
-It is started by `enter` with the standard library alone on its path. As soon as the image is its root it
-imports nothing: that would be code of the image, run with all rights over the sandbox.
+It is forked by `supervise`, which has the standard library alone on its path. As soon as the image is its
+root it imports nothing: that would be code of the image, run with all rights over the sandbox.
 """
 
 from __future__ import annotations
@@ -12,38 +12,34 @@ import time
 
 from imgbake_sandbox import kernel, launch, users
 from imgbake_sandbox.failure import NOT_MADE, Failure
-from imgbake_sandbox.records import Records
 from imgbake_sandbox.root import Root
-from imgbake_sandbox.writer import Writer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from imgbake_sandbox.records import Records
     from imgbake_sandbox.users import User
+    from imgbake_sandbox.writer import Writer
 
 _SIGNALED = 128  # and the signal's number, as shells have it
-_STOPPING = (kernel.SIGTERM, kernel.SIGINT, kernel.SIGHUP, kernel.SIGQUIT)
-_FORWARDED = (*_STOPPING, kernel.SIGUSR1, kernel.SIGUSR2)
 _NESTED_NAMESPACES = "/proc/sys/user/max_user_namespaces"
 
 
-def main() -> NoReturn:
+def run(spec: Records, scratch: str, writer: Writer, parent: int, terminal: int) -> NoReturn:
     """Runs the commands of a spec, and exits with the code of the last one that ran.
 
-    Arguments: the path of the spec; the descriptors of the report, of a pipe that the parent holds open,
-    and of a socket for a terminal. A descriptor that there isn't is -1.
+    `scratch` is any existing folder, `parent` a pipe that the parent holds open, `terminal` a socket for
+    one or -1.
     """
-    path, *descriptors = sys.argv[1:]
-    report, parent, terminal = map(int, descriptors)
     os.umask(launch.UMASK)  # what is made here must not depend on who bakes
+    kernel.name_process("sandbox-init")
     kernel.die_with_parent()
     kernel.hide_from_others()
     if _has_ended(parent):
         os._exit(NOT_MADE)
-    writer = Writer(report)
     try:
-        code = _run(path, writer, terminal)
+        code = _run(spec, scratch, writer, terminal)
     except Failure as failure:
         writer.failed(failure)
         code = failure.code
@@ -63,15 +59,13 @@ def _has_ended(process: int) -> bool:
     return True
 
 
-def _run(path: str, writer: Writer, terminal: int) -> int:
-    signals = kernel.signal_descriptor(kernel.SIGCHLD, *_FORWARDED)
-    with open(path, "rb") as file:
-        spec = Records(file.read())
+def _run(spec: Records, scratch: str, writer: Writer, terminal: int) -> int:
+    signals = kernel.signal_descriptor(kernel.SIGCHLD, *kernel.TO_FORWARD)
     if spec.one("identity") != "none":
         _forbid_nested_namespaces()
     if terminal >= 0:
         from imgbake_sandbox import terminal as terminals
-    root = Root(spec, os.path.dirname(os.path.abspath(path)))
+    root = Root(spec, scratch)
     for note in root.notes:
         writer.note(note)
     sys.meta_path.clear()  # nothing is imported from here on
@@ -150,7 +144,7 @@ class _Commands:
                 if code is not None:
                     return code
             elif not sender:  # commands have nothing to tell us
-                if number in _STOPPING:
+                if number in kernel.TO_END:
                     self._stopped_by = number
                 _signal_group(child, number)
 

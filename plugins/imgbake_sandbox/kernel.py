@@ -12,6 +12,7 @@ import errno
 import os
 import sys
 
+CLONE_PARENT = 0x00008000
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
@@ -25,6 +26,7 @@ MS_NODEV = 4
 MS_NOEXEC = 8
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
+MS_SLAVE = 0x80000
 
 MOUNT_RDONLY = 1  # MOUNT_ATTR_*, which are not MS_*
 MOUNT_NOSUID = 2
@@ -35,8 +37,13 @@ MOUNT_NOEXEC = 8
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGUSR1, SIGUSR2 = 1, 2, 3, 9, 10, 12
 SIGPIPE, SIGTERM, SIGCHLD, SIGXFSZ, SIGWINCH = 13, 15, 17, 25, 28
 
+TO_END = (SIGTERM, SIGINT, SIGHUP, SIGQUIT)
+TO_FORWARD = (*TO_END, SIGUSR1, SIGUSR2)
+"""The signals that a sandbox passes on to its command; after the first of them it runs no further one."""
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_PR_SET_NAME = 15
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT = 47
@@ -44,6 +51,7 @@ _PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
+_SYS_CLONE3 = 435
 _SYS_MOUNT_SETATTR = 442
 _SYS_LANDLOCK_CREATE_RULESET = 444
 _SYS_LANDLOCK_RESTRICT_SELF = 446
@@ -83,11 +91,24 @@ _libc.syscall.restype = ctypes.c_long
 _libc.signal.restype = ctypes.c_void_p
 _libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
 _libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+_at_once = ctypes.PyDLL(None, use_errno=True)  # calls that Python's lock is kept in
+_at_once.syscall.restype = ctypes.c_long
 
 
 def unshare(flags: int) -> None:
     """Leaves the namespaces that CLONE_NEW* flags name for new ones."""
     _checked(_libc.unshare(ctypes.c_int(flags)))
+
+
+def fork_for_parent() -> int:
+    """Forks, as os.fork does, but the child is one of our parent's: who waits for us waits for it.
+
+    For a process without threads.
+    """
+    # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls
+    arguments = (ctypes.c_uint64 * 8)(CLONE_PARENT)
+    size = ctypes.c_size_t(ctypes.sizeof(arguments))
+    return _checked(_at_once.syscall(ctypes.c_long(_SYS_CLONE3), arguments, size))
 
 
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
@@ -107,6 +128,11 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
 def make_private(path: str) -> None:
     """No mount below this path is seen elsewhere from now on, nor any from elsewhere here."""
     _checked(_libc.mount(None, os.fsencode(path), None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None), path)
+
+
+def make_dependent(path: str) -> None:
+    """No mount below this path is seen elsewhere from now on, but those made elsewhere are seen here."""
+    _checked(_libc.mount(None, os.fsencode(path), None, ctypes.c_ulong(MS_REC | MS_SLAVE), None), path)
 
 
 def detach(target: str) -> None:
@@ -169,6 +195,13 @@ def hide_from_others() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
+def name_process(name: str) -> None:
+    """Gives this process a name of at most 15 letters that `ps` and `top` show."""
+    _checked(
+        _libc.prctl(_PR_SET_NAME, ctypes.cast(ctypes.c_char_p(name.encode()), ctypes.c_void_p).value, 0, 0, 0)
+    )
+
+
 def keep_capabilities(kept: int) -> None:
     """Gives up all capabilities but these (a set of bits), for good and for programs to come."""
     number = 0
@@ -223,9 +256,15 @@ def signal_descriptor(*signals: int) -> int:
 
     Blocked signals wait, also for the first process of a namespace, which would miss them otherwise.
     """
+    blocked = block_signals(*signals)
+    return _checked(_libc.signalfd(-1, blocked, _SFD_CLOEXEC))
+
+
+def block_signals(*signals: int) -> ctypes.Array[ctypes.c_char]:
+    """Blocks signals, for this process and the programs that it becomes. Returns them as a set."""
     blocked = _signal_set(signals)
     _checked(_libc.sigprocmask(_SIG_BLOCK, blocked, None))
-    return _checked(_libc.signalfd(-1, blocked, _SFD_CLOEXEC))
+    return blocked
 
 
 def next_signal(descriptor: int) -> tuple[int, int]:

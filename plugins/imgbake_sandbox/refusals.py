@@ -11,21 +11,20 @@ import errno
 import functools
 import os
 import platform
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from imgbake.api import BakeError
-from imgbake_sandbox import places, removal
+from imgbake_sandbox import places, removal, serving
 from imgbake_sandbox.identity import Identity, candidates
 from imgbake_sandbox.report import Failed, Report
 from imgbake_sandbox.spec import Spec
 
 _INSTEAD = 'or bake it with a target whose commands run elsewhere, such as uses = "docker"'
 _DENIED = (errno.EPERM, errno.EACCES)
-_PATIENCE = 60  # seconds
+_DIED = Failed("unshare", 0, "the sandbox died")
 
 _MOST_NAMESPACES = "user/max_user_namespaces"
 _DEBIAN_SWITCH = "kernel/unprivileged_userns_clone"
@@ -100,25 +99,27 @@ def _tried(folder: str) -> Identity | Refusal:
 
 def _try(candidate: Identity, folder: str) -> Failed | None:
     """Makes a sandbox in which nothing is run."""
-    with contextlib.ExitStack() as leaving:
-        place = leaving.enter_context(places.claimed(Path(folder)))
-        leaving.callback(removal.remove_path, place)
-        for name in ("lower", "upper", "work"):
-            (place / name).mkdir()
-        report = place / "report"
-        spec = Spec(
-            identity=candidate,
-            lowers=(place / "lower",),
-            upper=place / "upper",
-            work=place / "work",
-            report=report,
-        )
-        command = spec.write(place / "spec")
-        ended = subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=False)
-        if ended.returncode == 0:
-            return None
-        said = ended.stderr.decode(errors="replace").strip()
-        return Report.read(report).failed or Failed("unshare", 0, said or "the sandbox died")
+    try:
+        server = serving.server(candidate)
+        if failed := server.failed():
+            return failed
+        with contextlib.ExitStack() as leaving:
+            place = leaving.enter_context(places.claimed(Path(folder)))
+            leaving.callback(removal.remove_path, place)
+            for name in ("lower", "upper", "work"):
+                (place / name).mkdir()
+            report = place / "report"
+            spec = Spec(
+                identity=candidate,
+                lowers=(place / "lower",),
+                upper=place / "upper",
+                work=place / "work",
+                report=report,
+            )
+            code = server.run(spec.write(place / "spec"))
+            return None if code == 0 else Report.read(report).failed or _DIED
+    except OSError as error:
+        return Failed("unshare", error.errno or 0, f"no process can be started: {error.strerror or error}")
 
 
 def _explained(failed: Failed, folder: str) -> Refusal:

@@ -20,7 +20,7 @@ from imgbake.api import (
     StepError,
     TimedOut,
 )
-from imgbake_sandbox import places, refusals
+from imgbake_sandbox import places, refusals, serving
 from imgbake_sandbox.capture import NEVER_CAPTURED
 from imgbake_sandbox.chores import Chores
 from imgbake_sandbox.commands import commands_of, first_line, require_short, secrets_of, variables
@@ -96,7 +96,7 @@ class Sandbox:
                 is_terminal = os.isatty(0) and os.isatty(1)
                 spec = self._spec(commands, wanted, lowers, place, binds, tty=is_terminal)
                 added = {name: ctx.reveal(value) for name, value in variables(commands).items()}
-                argv = spec.write(place.folder / "spec")
+                argv = spec.command(place.folder / "spec")
                 code = _attended(argv, {**os.environ, **added}, ctx)
             report = Report.read(place.folder / "report")
             if report.failed:
@@ -143,9 +143,12 @@ class Sandbox:
         require_short(commands, ctx)
         with self._caches(commands, ctx) as binds:
             spec = self._spec(commands, commands_of(commands, "$ "), lowers, place, binds)
-            argv = spec.write(place.folder / "spec")
+            path = spec.write(place.folder / "spec")
+            start = serving.server(self._identity).start
             try:
-                ctx.run(argv, env=variables(commands), timeout=setup.timeout, title="its sandbox")
+                ctx.run(
+                    [path], env=variables(commands), timeout=setup.timeout, title="its sandbox", start=start
+                )
             except TimedOut:
                 raise
             except StepError as error:

@@ -1,7 +1,7 @@
 """What is to be run in a sandbox: a value, and the command that runs it.
 
 spec = Spec(identity, lowers=[...], upper=..., work=..., commands=[Command(["make"])])
-ctx.run(spec.write(ctx.work / "spec"), check=False)
+ctx.run([spec.write(ctx.work / "spec")], start=serving.server(identity).start, check=False)
 report = Report.read(...)
 """
 
@@ -80,20 +80,24 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     tty: bool = False  # for a person: standard input and output are a terminal
     report: Path | None = None  # a file that is added to, see `Report`
 
-    def write(self, path: Path, python: str = "") -> list[str]:
-        """Writes the spec and returns the command that runs it, to be started by this very process.
+    def write(self, path: Path) -> str:
+        """Writes the spec and returns its absolute path. Its folder must be there while the sandbox is.
 
-        The folder of `path` must be there while the command runs. `python` is the interpreter to use,
-        ours by default. Raises ValueError for what no sandbox can have, and OSError.
+        Raises ValueError for what no sandbox can have, and OSError.
         """
         _check(self)
         path.write_bytes(records.encode(self._records()))
-        return starting.arguments("enter", str(path.absolute()), str(os.getpid()), python=python)
+        return str(path.absolute())
+
+    def command(self, path: Path, python: str = "") -> list[str]:
+        """Writes the spec, as `write` does, and returns the command that runs it.
+
+        It is to be started by this very process. `python` is the interpreter to use, ours by default.
+        """
+        return starting.arguments("enter", self.write(path), str(os.getpid()), python=python)
 
     def _records(self) -> Iterator[tuple[str, ...]]:
-        yield "identity", self.identity.kind if self.identity.user_namespace else "none"
-        yield from (("uid", *map(str, line)) for line in self.identity.uids)
-        yield from (("gid", *map(str, line)) for line in self.identity.gids)
+        yield from self.identity.records()
         yield from (("lower", str(path.absolute())) for path in self.lowers)
         for name, path in (("upper", self.upper), ("work", self.work), ("report", self.report)):
             if path:

@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from imgbake_sandbox.failure import Failure
 
+_APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
 
 class Writer:
     """Appends to a report, a record at a time, so that half of one is never taken for a whole.
@@ -22,6 +24,11 @@ class Writer:
     def __init__(self, file: int) -> None:
         """`file` is an open descriptor, or -1 when nobody wants to know."""
         self.file = file
+
+    @classmethod
+    def to(cls, path: str) -> Writer:
+        """A writer to the file at a path, or to nobody where there is no path."""
+        return cls(os.open(path, _APPENDING, 0o600) if path else -1)
 
     def ended(self, number: int, code: int, seconds: float) -> None:
         """A command has ended."""

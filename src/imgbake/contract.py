@@ -216,6 +216,19 @@ class PartsContext(Protocol):
         """The text with secrets put in. The result must not be kept or printed."""
 
 
+class Starter(Protocol):
+    """Starts what `RunContext.run` then attends to: moves its output, waits for it, ends it."""
+
+    def __call__(
+        self, argv: Sequence[str], env: Mapping[bytes, bytes], cwd: Path, *, stdout: int, stderr: int
+    ) -> int:
+        """Returns the process that was started. Raises OSError.
+
+        It must be a child of this process and lead a process group of its own; `stdout` and `stderr` are
+        descriptors for it, and of no use to the caller afterwards.
+        """
+
+
 class RunContext(Protocol):
     """What a step may do while it runs. Everything that it starts ends with it."""
 
@@ -254,13 +267,15 @@ class RunContext(Protocol):
         shell: Sequence[str] = ("/bin/sh", "-c"),
         timeout: float | None = None,
         title: str = "",
+        start: Starter | None = None,
     ) -> Completed:
         """Runs a command in a process group of its own with stdin closed; its output goes to the log.
 
         A string is given to the shell, a sequence is run as it is. `env` is added to our environment.
         With `capture`, stdout is returned instead of logged. With `check`, an exit code other than 0
         raises StepError with the last lines of output. Ends with the build, at the node's timeout, or
-        after `timeout` seconds of its own. Messages name it by `title`, if there is one.
+        after `timeout` seconds of its own. Messages name it by `title`, if there is one. With `start`
+        it is started in another way than as a program of this machine.
         Secrets that `command` and `env` name are put in here.
         """
 

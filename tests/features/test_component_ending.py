@@ -56,11 +56,14 @@ def sleepers(mark: str) -> int:
     return found
 
 
-def words(process: Path) -> str:
-    """The command line of a process."""
-    with contextlib.suppress(OSError):
-        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    return ""
+def children(process: int, name: str) -> list[int]:
+    """The processes of this name that a process has started."""
+    lists = [task.joinpath("children").read_text() for task in Path(f"/proc/{process}/task").iterdir()]
+    return [
+        int(child)
+        for child in " ".join(lists).split()
+        if Path(f"/proc/{child}/comm").read_text().strip() == name
+    ]
 
 
 def until(condition: Callable[[], object], seconds: float = 20) -> bool:
@@ -203,13 +206,25 @@ def test_a_sandbox_that_is_killed_is_a_failure(
     app: OnBusybox, env: dict[str, str], cache: Path, mark: str
 ) -> None:
     process = started(app, env, mark)
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and str(cache / "runners") in words(folder) and "init" not in words(folder):
-            os.kill(int(folder.name), signal.SIGKILL)
+    for child in children(process.pid, "sandbox"):
+        os.kill(child, signal.SIGKILL)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 1 and "component 'slow': its sandbox was killed by signal 9" in said, said
     assert until(lambda: sleepers(mark) == 0) and not left(cache)
     next_build_is_right(app, env, cache)
+
+
+def test_the_server_of_sandboxes_may_be_killed(
+    app: OnBusybox, env: dict[str, str], cache: Path, mark: str
+) -> None:
+    app.image('[components.a]\nbuild = "sleep 1; echo a > /a"\n[components.b]\nbuild = "echo b > /b"\n')
+    process = app.start("build", "--progress", "plain", env=env)
+    assert until(lambda: children(process.pid, "sandbox"))
+    for child in children(process.pid, "sandboxes"):
+        os.kill(child, signal.SIGKILL)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    assert "-- b: build" in said
 
 
 def test_two_builds_of_one_component_at_once(app: OnBusybox, env: dict[str, str], cache: Path) -> None:

@@ -50,7 +50,7 @@ def build(identity: Identity, place: Path, script: str, base: Sequence[Path]) ->
         command = Command(("/bin/sh", "-c", script))
         spec = Spec(identity=identity, lowers=lowers, upper=upper, work=work, commands=(command,))
         ran = subprocess.run(
-            spec.write(place / "spec"),
+            spec.command(place / "spec"),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

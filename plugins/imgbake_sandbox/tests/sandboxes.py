@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 
 from imgbake_sandbox.identity import Identity, candidates
 from imgbake_sandbox.report import Report
-from imgbake_sandbox.spec import Command, Spec
+from imgbake_sandbox.spec import Bind, Command, Spec
 
 BUSYBOX = shutil.which("busybox") or ""
 PACKAGE = Path(__file__).parents[1]
@@ -87,10 +88,17 @@ class Sandbox:
         }
         return Spec(**(plain | changes))
 
+    def python(self, code: str, *argv: str, **changes: Any) -> Spec:
+        """A spec that runs Python code with the host's interpreter and libraries."""
+        folders = [Path("/usr"), Path("/lib"), Path("/lib64"), Path(sysconfig.get_config_var("prefix"))]
+        binds = tuple(Bind(folder.resolve(), str(folder)) for folder in folders if folder.exists())
+        program = argv or (os.path.realpath(sys.executable),)
+        return self.spec(commands=(Command((*program, "-I", "-S", "-c", code)),), binds=binds, **changes)
+
     def command(self, spec: Spec) -> list[str]:
         """The command that runs a spec."""
         assert spec.report is not None
-        command = spec.write(spec.report.with_name("spec"), python=self._python)
+        command = spec.command(spec.report.with_name("spec"), python=self._python)
         self.own()
         return command
 

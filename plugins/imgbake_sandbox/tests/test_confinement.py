@@ -6,12 +6,10 @@ import os
 import shlex
 import socket
 import sys
-import sysconfig
-from pathlib import Path
 
 import pytest
 
-from imgbake_sandbox.spec import Bind, Command
+from imgbake_sandbox.spec import Bind
 from imgbake_sandbox.tests.sandboxes import PASSWD, Sandbox
 
 CAPABILITIES = "00000000a00425fb"  # docker's default set without MKNOD
@@ -184,10 +182,7 @@ def test_descriptors_of_outside_stay_outside(sandbox: Sandbox) -> None:
 
 def python_inside(sandbox: Sandbox, code: str, *argv: str, **changes: object) -> str:
     """Runs Python code inside, with the host's interpreter and libraries, and returns what it printed."""
-    folders = [Path("/usr"), Path("/lib"), Path("/lib64"), Path(sysconfig.get_config_var("prefix"))]
-    binds = tuple(Bind(folder.resolve(), str(folder)) for folder in folders if folder.exists())
-    command = Command((*(argv or (os.path.realpath(sys.executable),)), "-I", "-S", "-c", code))
-    return sandbox.run(commands=(command,), binds=binds, **changes).out
+    return sandbox.finish(sandbox.python(code, *argv, **changes)).out
 
 
 _CALLS = """

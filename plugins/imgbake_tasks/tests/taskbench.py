@@ -24,10 +24,11 @@ from imgbake.contract import (
     PartsContext,
     RunContext,
     Runner,
+    Starter,
     Step,
     Tree,
 )
-from imgbake.engine import process
+from imgbake.engine import process, spawn
 from imgbake.engine.secrets import Secrets
 from imgbake.errors import BakeError, Interrupted, StepError
 from imgbake.files import glob
@@ -178,6 +179,7 @@ class _Working(_Context):
         shell: Sequence[str] = ("/bin/sh", "-c"),
         timeout: float | None = None,
         title: str = "",
+        start: Starter | None = None,
     ) -> Completed:
         self.check()
         argv = [*shell, command] if isinstance(command, str) else list(command)
@@ -190,6 +192,7 @@ class _Working(_Context):
             stop=self._stop,
             deadline=min(self._bench.deadline, time.monotonic() + (timeout or math.inf)),
             capture=capture,
+            start=start or spawn.start,
         )
         if check and ended.code:
             raise StepError(f"exited with code {ended.code}", tail=self._bench.lines[-20:])

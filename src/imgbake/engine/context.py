@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from imgbake import digest
-from imgbake.contract import Artifact, Blobs, Completed, Part, Runner, Tree
-from imgbake.engine import fingerprint, process
+from imgbake.contract import Artifact, Blobs, Completed, Part, Runner, Starter, Tree
+from imgbake.engine import fingerprint, process, spawn
 from imgbake.engine.graph import Node, folder_of
 from imgbake.engine.project import Project
 from imgbake.errors import Interrupted, StepError, TimedOut
@@ -145,6 +145,7 @@ class Working:
         shell: Sequence[str] = ("/bin/sh", "-c"),
         timeout: float | None = None,
         title: str = "",
+        start: Starter | None = None,
     ) -> Completed:
         self.check()
         argv = [*shell, command] if isinstance(command, str) else list(command)
@@ -160,6 +161,7 @@ class Working:
                 stop=self._stop,
                 deadline=self._until(timeout),
                 capture=capture,
+                start=start or spawn.start,
             )
         except OSError as error:
             hint = f"is {argv[0]} installed, and on PATH?" if isinstance(error, FileNotFoundError) else ""

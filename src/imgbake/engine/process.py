@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from imgbake.contract import Starter
 from imgbake.engine import spawn
 from imgbake.engine.spawn import Child
 
@@ -99,6 +100,7 @@ def run(
     stop: Stop,
     deadline: float | None = None,
     capture: bool = False,
+    start: Starter = spawn.start,
 ) -> Ended:
     """Runs a command to its end, the stop signal, or the deadline (of time.monotonic).
 
@@ -110,7 +112,7 @@ def run(
         reader, stdout = _pipe(open_pipes)
         reader_of_errors, stderr = _pipe(open_pipes) if capture else (reader, stdout)
         try:
-            child = spawn.start(argv, env, cwd, stdout=stdout, stderr=stderr)
+            child = Child(start(argv, env, cwd, stdout=stdout, stderr=stderr))
         finally:
             for fd in {stdout, stderr}:
                 os.close(fd)

@@ -42,8 +42,8 @@ class Child:
             os.killpg(self.pid, number)
 
 
-def start(argv: Sequence[str], env: Mapping[bytes, bytes], cwd: Path, *, stdout: int, stderr: int) -> Child:
-    """Starts a program, looked for on the PATH of `env`, with nothing to read from its stdin.
+def start(argv: Sequence[str], env: Mapping[bytes, bytes], cwd: Path, *, stdout: int, stderr: int) -> int:
+    """Starts a program, looked for on the PATH of `env`, with nothing to read from its stdin: a Starter.
 
     Of what we have open it gets these two alone. Raises OSError when it can't be started.
     """
@@ -57,7 +57,7 @@ def start(argv: Sequence[str], env: Mapping[bytes, bytes], cwd: Path, *, stdout:
         (os.POSIX_SPAWN_DUP2, stdout, 1),
         (os.POSIX_SPAWN_DUP2, stderr, 2),
     ]
-    return Child(os.posix_spawn(path, words, env, file_actions=actions, setsid=True, setsigdef=_TO_DEFAULT))
+    return os.posix_spawn(path, words, env, file_actions=actions, setsid=True, setsigdef=_TO_DEFAULT)
 
 
 def _found(program: str, env: Mapping[bytes, bytes]) -> str:

@@ -16,12 +16,12 @@ def _said(argv: Sequence[str], cwd: Path, env: dict[bytes, bytes] | None = None)
     """How a program exits, and what it writes."""
     reader, writer = os.pipe()
     try:
-        child = spawn.start(argv, os.environb if env is None else env, cwd, stdout=writer, stderr=writer)
+        process = spawn.start(argv, os.environb if env is None else env, cwd, stdout=writer, stderr=writer)
     finally:
         os.close(writer)
     with open(reader, encoding="utf-8") as output:
         text = output.read()
-    return child.wait(), text
+    return spawn.Child(process).wait(), text
 
 
 def test_it_runs_where_it_is_told(tmp_path: Path) -> None:
