@@ -5,11 +5,13 @@ large     one component that writes 20,000 files, 500 MB, unpacked from an archi
 
 Each from nothing but the base, which every tool has already, and again with nothing changed. `large` ends
 with what would be published: ours and buildah an OCI layout with gzip layers, docker what `docker save`
-writes (which isn't compressed). docker is its classic builder, on an engine that is started for this run.
+writes (which isn't compressed). With --push it ends in a registry instead, which has the base already.
+docker is its classic builder; its engine and the registry are started for this run.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tarfile
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import docker_engine
 import measuring
+import registry
 import workloads
 from docker_engine import Engine
 from measuring import Contestant, alternate, judge, ratio, show
@@ -41,6 +44,23 @@ class _Work:
 
 
 @dataclass(frozen=True)
+class _Bench:
+    """Where: a folder, and a registry if the image is published and there is one."""
+
+    folder: Path
+    work: _Work
+    registry: str | None
+
+    @property
+    def image(self) -> str:
+        return f"{self.registry or 'localhost'}/{BASE}"
+
+    def empty_registry(self) -> None:
+        if self.registry:
+            measuring.empty(self.folder.parent / "registry/content")
+
+
+@dataclass(frozen=True)
 class _Tool:
     bakes: Contestant
     forgets: Callable[[], object]  # all that it made and remembers, but for the base
@@ -52,15 +72,24 @@ def main() -> None:
     parser.add_argument("--components", type=int, default=20, help="trivial components (20)")
     parser.add_argument("--files", type=int, default=20_000, help="files of the large one (20000)")
     parser.add_argument("--size", type=int, default=500_000_000, help="their size in bytes (500 MB)")
+    parser.add_argument("--push", action="store_true", help="push the large one instead of exporting it")
     arguments = parser.parse_args()
     if not (busybox := shutil.which("busybox")):
         raise SystemExit("busybox isn't installed: apt install busybox-static")
     many = tuple(f"echo {number} > /made-{number}" for number in range(arguments.components))
     large = ("mkdir /made && tar -xf /tree.tar -C /made",)
-    with measuring.workplace(arguments) as folder, docker_engine.running(folder / "docker") as engine:
+    with (
+        measuring.workplace(arguments) as folder,
+        docker_engine.running(folder / "docker") as engine,
+        registry.running(folder / "registry") as host,
+    ):
         measuring.apart(partial(_lay_out, folder, busybox, arguments.files, arguments.size))
         for work in (_Work("many", many, False, 5), _Work("large", large, True, 4)):
-            _measure(folder / work.name, work, engine, arguments.rounds)
+            _measure(
+                _Bench(folder / work.name, work, host if work.is_published and arguments.push else None),
+                engine,
+                arguments.rounds,
+            )
 
 
 def _lay_out(folder: Path, busybox: str, files: int, size: int) -> None:
@@ -79,8 +108,9 @@ def _lay_out(folder: Path, busybox: str, files: int, size: int) -> None:
     shutil.rmtree(folder / "tree")
 
 
-def _measure(folder: Path, work: _Work, engine: Engine | None, rounds: int) -> None:
-    found = (_imgbake(folder, work), _docker(folder, work, engine), _buildah(folder, work))
+def _measure(bench: _Bench, engine: Engine | None, rounds: int) -> None:
+    work = bench.work
+    found = (_imgbake(bench), _docker(bench, engine), _buildah(bench))
     tools = [tool for tool in found if tool]
     cold = alternate([replace(tool.bakes, before=tool.forgets) for tool in tools], rounds)
     show(f"{work.name}, from the base", cold, OURS)
@@ -95,27 +125,32 @@ def _measure(folder: Path, work: _Work, engine: Engine | None, rounds: int) -> N
     judge("peak memory", cold[OURS].peak / 1e6, 250, unit=" MB")
 
 
-def _imgbake(folder: Path, work: _Work) -> _Tool:
+def _imgbake(bench: _Bench) -> _Tool:
     """The base is an image of a recipe beside, and so a layout whose layer the sandbox has extracted."""
-    names = [f"c{number}" for number in range(len(work.commands))]
-    components = [
-        f'[components.{name}]\nbuild = "{run}"\n' for name, run in zip(names, work.commands, strict=True)
-    ]
-    recipe = '[project]\nname = "bench"\n\n[images.base]\nbase = "scratch"\ncomponents = ["root"]\n'
-    recipe += (
-        '\n[components.root]\nfiles = [{ from = "root", to = "/" }]\n\n[components.warm]\nbuild = "true"\n'
-    )
-    recipe += '\n[images.warm]\nbase = "image:base"\ncomponents = ["warm"]\n\n'
-    image = f'[images.bench]\nbase = "image:base"\ncomponents = {names}\n'.replace("'", '"')
-    (folder / "imgbake.toml").write_text(recipe + "\n".join(components) + "\n" + image)
+    folder, commands = bench.folder, bench.work.commands
+    names = [f"c{number}" for number in range(len(commands))]
+    recipe = '[project]\nname = "bench"\n'
+    for image, base, components in (
+        ("base", "scratch", ["root"]),
+        ("warm", "image:base", ["warm"]),
+        ("bench", "image:base", names),
+    ):
+        recipe += f"\n[images.{image}]\nbase = {json.dumps(base)}\ncomponents = {json.dumps(components)}\n"
+        tags = json.dumps([f"{bench.image}:{image}"] if bench.registry else [])
+        recipe += f'targets = ["{image}"]\n\n[targets.{image}]\nuses = "oci"\ntags = {tags}\n'
+    recipe += '\n[components.root]\nfiles = [{ from = "root", to = "/" }]\n'
+    for name, run in (("warm", "true"), *zip(names, commands, strict=True)):
+        recipe += f"\n[components.{name}]\nbuild = {json.dumps(run)}\n"
+    (folder / "imgbake.toml").write_text(recipe)
     env = {"XDG_CACHE_HOME": str(folder / "cache")}
-    bakes = Contestant(OURS, [measuring.imgbake(), "build", "bench"], folder, env)
+    build = [measuring.imgbake(), "build", *(["--push"] if bench.registry else [])]
 
     def forget() -> None:
+        bench.empty_registry()
         measuring.empty(folder / "cache", folder / ".imgbake")
-        measuring.run([measuring.imgbake(), "build", "warm"], folder, env)
+        measuring.run([*build, "warm"], folder, env)
 
-    return _Tool(bakes, forget)
+    return _Tool(Contestant(OURS, [*build, "bench"], folder, env), forget)
 
 
 def _dockerfile(context: Path, work: _Work, base: str) -> Path:
@@ -126,38 +161,47 @@ def _dockerfile(context: Path, work: _Work, base: str) -> Path:
     return context
 
 
-def _docker(folder: Path, work: _Work, engine: Engine | None) -> _Tool | None:
+def _docker(bench: _Bench, engine: Engine | None) -> _Tool | None:
     if engine is None:
         return None
+    folder, image = bench.folder, bench.image
     env = {**engine.env, "DOCKER_BUILDKIT": "0"}
-    context = _dockerfile(folder / "docker-context", work, BASE)
-    build = f"docker build -q --network=host -t imgbake-bench {context}"
-    script = f"{build}; docker save -o docker.tar imgbake-bench" if work.is_published else build
+    context = _dockerfile(folder / "docker-context", bench.work, f"{image}:base")
+    build = f"docker build -q --network=host -t {image}:bench {context}"
+    publish = (
+        f"docker push -q {image}:bench" if bench.registry else f"docker save -o docker.tar {image}:bench"
+    )
+    script = f"{build}; {publish}" if bench.work.is_published else build
     bakes = Contestant(DOCKER, ["sh", "-ec", script], folder, env, None, engine.processes)
-    base = f"tar -C root --owner=0 --group=0 -cf - . | docker import - {BASE}"
+    base = f"tar -C root --owner=0 --group=0 -cf - . | docker import - {image}:base"
 
     def forget() -> None:
+        bench.empty_registry()
         (folder / "docker.tar").unlink(missing_ok=True)
         _quietly("docker system prune -af", folder, env)
-        _quietly(base, folder, env)
+        _quietly(f"{base}; docker push -q {image}:base" if bench.registry else base, folder, env)
 
     return _Tool(bakes, forget)
 
 
-def _buildah(folder: Path, work: _Work) -> _Tool | None:
+def _buildah(bench: _Bench) -> _Tool | None:
     if not measuring.tool("buildah"):
         return None
+    folder, image = bench.folder, bench.image
     buildah = f"buildah --storage-driver overlay --root {folder}/buildah --runroot {folder}/buildah-run"
-    context = _dockerfile(folder / "buildah-context", work, f"localhost/{BASE}")
-    build = f"{buildah} bud -q --layers --isolation chroot -t imgbake-bench {context}"
-    push = f"{buildah} push -q imgbake-bench oci:buildah-oci:latest"
-    bakes = Contestant(BUILDAH, ["sh", "-ec", f"{build}; {push}" if work.is_published else build], folder)
+    push = f"{buildah} push -q --tls-verify=false {image}"
+    context = _dockerfile(folder / "buildah-context", bench.work, f"{image}:base")
+    build = f"{buildah} bud -q --pull=false --layers --isolation chroot -t {image}:bench {context}"
+    publish = f"{push}:bench" if bench.registry else f"{push}:bench oci:buildah-oci:latest"
+    script = f"{build}; {publish}" if bench.work.is_published else build
+    bakes = Contestant(BUILDAH, ["sh", "-ec", script], folder)
     (folder / "Base").write_text("FROM scratch\nCOPY root /\n")
-    base = f"{buildah} bud -q --isolation chroot -f Base -t {BASE} ."
+    base = f"{buildah} bud -q --isolation chroot -f Base -t {image}:base ."
 
     def forget() -> None:
+        bench.empty_registry()
         measuring.empty(*(folder / name for name in ("buildah", "buildah-run", "buildah-oci")))
-        _quietly(base, folder, {})
+        _quietly(f"{base}; {push}:base" if bench.registry else base, folder, {})
 
     return _Tool(bakes, forget)
 

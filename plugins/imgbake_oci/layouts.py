@@ -147,9 +147,7 @@ def _link(digest: str, to: Path, blobs: Blobs) -> None:
     with contextlib.suppress(OSError):
         if source.samefile(to):
             return
-    beside = to.with_name(f".{to.name}.{secrets.token_hex(4)}")
-    blobs.link(digest, beside)
-    beside.replace(to)
+    blobs.link(digest, to)
 
 
 def _replace(path: Path, data: bytes) -> None:

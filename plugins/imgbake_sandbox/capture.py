@@ -116,15 +116,15 @@ class _Capture:
                 self._add_folder(folder, _described(opened, folder.path, os.fstat(opened), names))
             with os.scandir(opened) as entries:
                 found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+            yield from self._look_at_names(folder, opened, found, replaced)
         finally:
             os.close(opened)
-        yield from self._look_at_names(folder, found, replaced)
         if replaced:
             for name in self._lowers.names(folder.path, folder.layers) - found.keys():
                 self._add_gone(_joined(folder.path, name))
 
     def _look_at_names(
-        self, folder: _Folder, found: Mapping[str, os.stat_result], replaced: bool
+        self, folder: _Folder, opened: int, found: Mapping[str, os.stat_result], replaced: bool
     ) -> Iterator[_Folder]:
         for name, status in found.items():
             path = _joined(folder.path, name)
@@ -142,7 +142,7 @@ class _Capture:
             if stat.S_ISDIR(status.st_mode):
                 yield _Folder(path, below, replaced)
             else:
-                self._add(path, status, below)
+                self._add(path, name, opened, status, below)
 
     def _add_left_out(self, folder: _Folder) -> None:
         opened = os.open(folder.path, _OPEN_FOLDER, dir_fd=self._upper)
@@ -157,7 +157,7 @@ class _Capture:
         if not self._is_same(change, folder.below):
             self._changed[change.path] = change
 
-    def _add(self, path: str, status: os.stat_result, below: Found | None) -> None:
+    def _add(self, path: str, name: str, folder: int, status: os.stat_result, below: Found | None) -> None:
         if not (
             stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode) or stat.S_ISFIFO(status.st_mode)
         ):
@@ -166,7 +166,7 @@ class _Capture:
             if below:
                 self._add_gone(path)
             return
-        change = self._with_hidden_owner(_looked_at(self._upper, path, status), below)
+        change = self._with_hidden_owner(_looked_at(folder, name, path, status), below)
         if status.st_nlink > 1:
             self._linked.setdefault(status.st_ino, []).append((change, below))
         elif not self._is_same(change, below):
@@ -180,7 +180,7 @@ class _Capture:
             or not (below and stat.S_ISREG(below.stat.st_mode))
         ):
             return change
-        before = _looked_at(self._lowers.root(below.layers[0]), change.path, below.stat)
+        before = _looked_at(self._lowers.root(below.layers[0]), change.path, change.path, below.stat)
         if before.owner == (below.stat.st_uid, below.stat.st_gid):
             return change
         return msgspec.structs.replace(change, owner=before.owner)
@@ -207,7 +207,7 @@ class _Capture:
         if change.kind == "file" and change.size != below.stat.st_size:
             return False
         layer = self._lowers.root(below.layers[0])
-        before = _looked_at(layer, change.path, below.stat)
+        before = _looked_at(layer, change.path, change.path, below.stat)
         return change == before and (change.kind != "file" or _is_same_file(self._upper, layer, change.path))
 
     def _add_parents(self, path: str) -> None:
@@ -221,14 +221,14 @@ def _joined(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def _looked_at(root: int, path: str, status: os.stat_result) -> Change:
-    """What is at this path, without its content."""
+def _looked_at(folder: int, name: str, path: str, status: os.stat_result) -> Change:
+    """What is at this path, without its content: `name` leads there from an open folder."""
     if stat.S_ISLNK(status.st_mode):
-        link = os.readlink(path, dir_fd=root)
+        link = os.readlink(name, dir_fd=folder)
         return Change(path, "symlink", _OF_A_SYMLINK, (status.st_uid, status.st_gid), link=link)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         return Change(path, "fifo", status.st_mode & _PERMISSIONS, (status.st_uid, status.st_gid))
-    opened = os.open(path, _OPEN_FILE, dir_fd=root)
+    opened = os.open(name, _OPEN_FILE, dir_fd=folder)
     try:
         return _described(opened, path, status, xattrs.names(opened))
     finally:

@@ -17,13 +17,21 @@ from imgbake_sandbox.tars import ROOTS
 from imgbake_sandbox.xattrs import Owner
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def settle_file(file: int, found: os.stat_result, owner: Owner, epoch: int) -> None:
+    """Settles an open file or folder that belongs to this owner in its layer. Raises BakeError and OSError."""
+    xattrs.remove_overlays(file)
+    if owner != (found.st_uid, found.st_gid):
+        xattrs.mark_owner(file, owner)
+    os.utime(file, (epoch, epoch))
 
 
 def settle(changes: Changes, upper: int, epoch: int) -> Extracted:
     """Settles an open upper folder whose layer was written with this time, in seconds since 1970.
 
-    Raises BakeError and OSError.
+    `settle_file` has been called for each file, while it was open for the layer. Raises BakeError and
+    OSError.
     """
     inside: dict[str, dict[str, Change]] = {"": {}}
     for member in changes.members:
@@ -52,9 +60,9 @@ def _settle_names(folder: int, wanted: Mapping[str, Change], epoch: int) -> None
     for name, member in wanted.items():
         if member.kind == "gone":
             _settle_whiteout(name, folder)
-        elif member.kind in ("file", "dir"):
-            _settle_file(name, folder, member.owner, epoch)
-        elif member.kind != "hardlink":
+        elif member.kind == "dir":
+            _settle_folder(name, folder, member.owner, epoch)
+        elif member.kind not in ("file", "hardlink"):
             os.utime(name, (epoch, epoch), dir_fd=folder, follow_symlinks=False)
 
 
@@ -67,13 +75,9 @@ def _settle_whiteout(name: str, folder: int) -> None:
             overlay.put_whiteout(name, folder)
 
 
-def _settle_file(name: str, folder: int, owner: Owner, epoch: int) -> None:
-    file = os.open(name, _OPEN_FILE, dir_fd=folder)
+def _settle_folder(name: str, folder: int, owner: Owner, epoch: int) -> None:
+    opened = os.open(name, _OPEN_FOLDER, dir_fd=folder)
     try:
-        xattrs.remove_overlays(file)
-        found = os.fstat(file)
-        if owner != (found.st_uid, found.st_gid):
-            xattrs.mark_owner(file, owner)
-        os.utime(file, (epoch, epoch))
+        settle_file(opened, os.fstat(opened), owner, epoch)
     finally:
-        os.close(file)
+        os.close(opened)

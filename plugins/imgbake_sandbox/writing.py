@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imgbake.api import StepError
 from imgbake_sandbox.capture import Change, Changes
+from imgbake_sandbox.settling import settle_file
 from imgbake_sandbox.tars import Added, Format, Packed, Packer, ustar
 
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -31,8 +32,8 @@ def write(
     """Writes the layer of these changes, whose files lie in an open upper folder, to a new file.
 
     `epoch` is the modification time of every member, in seconds since 1970. `each` is told how many
-    bytes of how many are done, and what it raises ends the work. Raises StepError when a file changes
-    meanwhile, and OSError.
+    bytes of how many are done, and what it raises ends the work. Each file is settled once it was read,
+    as it needn't be opened again for that. Raises StepError when a file changes meanwhile, and OSError.
     """
     total = sum(member.size for member in changes.members)
     headers = ustar.Headers(epoch)
@@ -40,7 +41,7 @@ def write(
         for member in changes.members:
             packer.write(_header(member, headers))
             if member.kind == "file":
-                _copy(member, upper, packer)
+                _copy(member, upper, packer, epoch)
                 packer.write(ustar.padding(member.size))
         packer.write(ustar.END)
         return packer.finish()
@@ -69,11 +70,13 @@ def _header(member: Change, headers: ustar.Headers) -> bytes:
     )
 
 
-def _copy(member: Change, upper: int, packer: Packer) -> None:
+def _copy(member: Change, upper: int, packer: Packer, epoch: int) -> None:
     file = os.open(member.path, _OPEN_FILE, dir_fd=upper)
     try:
         count = packer.read(file, member.size)
-        if count != member.size or os.fstat(file).st_size != count:
+        found = os.fstat(file)
+        if not count == member.size == found.st_size:
             raise StepError(f"/{member.path} changed while it was read", hint="build again")
+        settle_file(file, found, member.owner, epoch)
     finally:
         os.close(file)

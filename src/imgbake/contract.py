@@ -179,7 +179,10 @@ class Blobs(Protocol):
         """A folder on the store's file system for files that will be adopted."""
 
     def link(self, digest: str, to: Path) -> None:
-        """Puts this blob at a path: a hard link if possible, else a copy. Raises KeyError if absent."""
+        """Puts this blob at a path: a hard link if possible, else a copy. Raises KeyError if absent.
+
+        What was there is replaced at once.
+        """
 
 
 class PartsContext(Protocol):
