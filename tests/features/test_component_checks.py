@@ -106,6 +106,16 @@ def test_a_failed_test_fails_the_build(app: OnBusybox) -> None:
     assert again.outcomes()["image:app@oci"] == "cached"
 
 
+def test_an_image_that_failed_its_test_is_not_exported(app: OnBusybox) -> None:
+    text = '[components.a]\nbuild = "echo a > /a"\ntest = "grep {} /a"\n'
+    app.fail(text.format("b"))
+    ran = app.run("export", "app", "-o", "out")
+    assert ran.code == 1 and "test:app@oci has not passed" in ran.stderr
+    assert not (app.root / "out").exists()
+    app.bake(text.format("a"))
+    assert app.run("export", "app", "-o", "out").code == 0
+
+
 def test_an_image_that_failed_its_test_is_not_pushed(app: OnBusybox, registry: Registry) -> None:
     text = '[components.a]\nbuild = "echo a > /a"\ntest = "grep {} /a"\n'
     keys = f'targets = ["t"]\n[targets.t]\nuses = "oci"\ntags = ["{registry.name("shop/app:1")}"]\n'

@@ -9,7 +9,7 @@ from typing import cast
 from imgbake.app.planning import Planner
 from imgbake.contract import Artifact, Exporter
 from imgbake.engine.context import Working
-from imgbake.engine.graph import Bake, Node
+from imgbake.engine.graph import Bake, Node, Test
 from imgbake.engine.process import Stop
 from imgbake.engine.project import Project
 from imgbake.engine.steps import target_of
@@ -20,7 +20,7 @@ from imgbake.events import Observer, telling
 def export(project: Project, name: str, to: Path, form: str) -> str:
     """Writes an image to a path in a format (the target's first when empty), and returns its digest.
 
-    Raises BakeError when it is not built, UsageError when its target can't.
+    Raises BakeError when it is not built or its test has not passed, UsageError when its target can't.
     """
     node = project.graph.nodes[name]
     exporter = _exporter(node, project)
@@ -29,11 +29,18 @@ def export(project: Project, name: str, to: Path, form: str) -> str:
         hint = did_you_mean(form, forms)
         raise UsageError(f"{name} can't be exported as '{form}'", hint=hint)
     planner = Planner(project)
-    step = planner.plan([name])[-1]
-    if step.action != "cached":
-        why = "; ".join(step.why) or step.action
-        hint = f"`imgbake build {name.partition(':')[2]}` first"
-        raise BakeError(f"{name} is not up to date ({why})", hint=hint)
+    tests = [
+        node.id
+        for node in project.graph.nodes.values()
+        if isinstance(node.work, Test) and node.work.of == name
+    ]
+    found = {step.node: step for step in planner.plan([name, *tests])}
+    for step in (found[name], *(found[test] for test in tests)):
+        if step.action != "cached":
+            state = "is not up to date" if step.node == name else "has not passed"
+            why = "; ".join(step.why) or step.action
+            hint = f"`imgbake build {name.partition(':')[2]}` first"
+            raise BakeError(f"{step.node} {state} ({why})", hint=hint)
     artifact = planner.artifacts[name]
     exporter.export(artifact, project.store, to, form or forms[0], name.partition(":")[2])
     return artifact.digest
