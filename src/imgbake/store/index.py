@@ -38,6 +38,7 @@ class SharedIndex:
         self._size_limit = size_limit
         self._warn = warn
         self._lock = threading.RLock()
+        self._adding = threading.Lock()  # held for a moment: nobody waits for a transaction to gather more
         self._index: Index | None = None
         self._scratch: Scratch | None = None
         self._pid = os.getpid()
@@ -72,16 +73,17 @@ class SharedIndex:
 
     def write(self, key: str, work: Callable[[Index], object]) -> None:
         """Runs `work`, which writes this row: now, or with others when writes are gathered."""
-        with self._lock:
-            if not self._is_gathering:
-                self._do(work)
-                return
+        if not self._is_gathering:
+            self._do(work)
+            return
+        with self._adding:
             if not self._gathered:
                 self._since = time.monotonic()
             self._gathered.append(work)
             self._keys.add(key)
-            if len(self._gathered) >= _MOST or time.monotonic() - self._since > _LONGEST:
-                self.flush()
+            is_due = len(self._gathered) >= _MOST or time.monotonic() - self._since > _LONGEST
+        if is_due:
+            self.flush()
 
     def settle(self, key: str) -> None:
         """Writes what is gathered if this row is part of it."""
@@ -94,8 +96,9 @@ class SharedIndex:
         with self._lock:
             if self._pid != os.getpid():
                 self._after_fork()
-            if gathered := self._gathered:
-                self._gathered, self._keys = [], set()
+            with self._adding:
+                gathered, self._gathered, self._keys = self._gathered, [], set()
+            if gathered:
                 self._do(lambda index: _all(index, gathered))
 
     def used(self, key: str) -> None:
@@ -112,6 +115,9 @@ class SharedIndex:
 
     def scratch(self) -> Scratch:
         """The folder of this process. Made anew, with all else, when the store was deleted under us."""
+        found = self._scratch
+        if found is not None and self._pid == os.getpid() and found.folder.exists():
+            return found
         with self._lock:
             if self._scratch is not None and not self._scratch.folder.exists():
                 self.close()
@@ -184,6 +190,7 @@ class SharedIndex:
             self._index.close()
         self._index = self._scratch = None
         self._gathered, self._keys = [], set()
+        self._adding = threading.Lock()
         self._pid = os.getpid()
 
 
