@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,27 +17,6 @@ import pytest
 from imgbake.testing import busybox
 from imgbake_docker import choosing
 from imgbake_docker.tests.projects import OnEngine, Put
-
-_ENTRY_POINTS = "[imgbake]\ndocker = imgbake_docker\n"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Makes the plugin known where imgbake is installed without it."""
-    folder = tmp_path_factory.mktemp("plugin")
-    info = folder / "imgbake_docker-0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: imgbake-docker\nVersion: 0\n")
-    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
-    before = os.environ.get("PYTHONPATH")
-    sys.path.append(str(folder))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [before, str(folder)]))
-    yield
-    sys.path.remove(str(folder))
-    if before is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = before
 
 
 @pytest.fixture(scope="session")
@@ -69,14 +47,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         return busybox.bake(tmp_path_factory.mktemp("busybox"))
     except FileNotFoundError as error:
-        pytest.skip(str(error))
+        _missing(str(error))
 
 
 @pytest.fixture(params=["classic", "buildkit"])
 def builder(request: pytest.FixtureRequest, engine: object) -> str:
     """Each builder that is installed. The engine's own always is."""
     if request.param == "buildkit" and not choosing.has_buildx():
-        pytest.skip("docker's buildx plugin is not installed")
+        _missing("docker's buildx plugin is not installed")
     return str(request.param)
 
 
