@@ -24,11 +24,16 @@ class At(msgspec.Struct, frozen=True):
 
 
 class Arg(msgspec.Struct, frozen=True):
-    """A recipe argument. `value` is None while it is missing, and for a secret always."""
+    """A recipe argument. `value` is None while it is missing, and for a secret always.
+
+    `origin` says what gave the value: "--arg", "environment", "saved", "default", or nothing.
+    """
 
     name: str
     at: At
     value: str | None = None
+    default: str | None = None
+    origin: str = ""
     help: str = ""
     choices: tuple[str, ...] = ()
     secret: bool = False

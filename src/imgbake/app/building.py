@@ -14,7 +14,7 @@ from types import FrameType
 
 import msgspec
 
-from imgbake.app.opening import Request, goals, open_project, require_args
+from imgbake.app.opening import Request, goals, open_project, require_args, save_args
 from imgbake.contract import Artifact
 from imgbake.engine import process, settled, unmoved
 from imgbake.engine.engine import Engine, Report, Settings
@@ -22,6 +22,7 @@ from imgbake.engine.project import STATE, Project
 from imgbake.errors import BakeError
 from imgbake.events import Observer
 from imgbake.files.witness import signature
+from imgbake.recipe import saved
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -34,6 +35,7 @@ class Order(msgspec.Struct, frozen=True):
     keep_going: bool = False
     force: bool = False
     push: bool = False
+    save: bool = False  # the arguments, for the next builds
     key: str = ""  # under which a settled build is remembered
 
 
@@ -53,6 +55,8 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
         try:
             names = goals(project, order.names, order.kind)
             require_args(project, names)
+            if order.save:
+                save_args(project, order.request.args, warn)
             how = Settings(order.jobs, order.keep_going, order.force, marker)
             same = _unmoved(project, order, names)
             report = Engine(project, how, [*observers, *project.plugins.observers()], stop, same).run(names)
@@ -118,7 +122,8 @@ def _remember(project: Project, order: Order, outcome: Outcome) -> None:
     report = outcome.report
     if not report.is_settled or order.push or not order.key:
         return
-    for path in (*project.recipe.files, project.root / "imgbake.lock", *_environment(project)):
+    own = (project.root / "imgbake.lock", project.state / saved.NAME)
+    for path in (*project.recipe.files, *own, *_environment(project)):
         project.watch(str(path))
     fresh = Report(
         {name: msgspec.structs.replace(result, outcome="cached", seconds=0.0, why=())

@@ -15,7 +15,7 @@ from imgbake.engine.project import STATE, Project
 from imgbake.engine.steps import all_outputs, image_outputs
 from imgbake.errors import MissingArguments, UsageError, did_you_mean
 from imgbake.model import Image, Recipe, Target, Task
-from imgbake.recipe import faults, recipe
+from imgbake.recipe import faults, recipe, saved
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -38,10 +38,15 @@ def open_project(
     One that is opened read-only leaves no trace on the disk.
     """
     found = plugins.installed()
-    path = request.file
-    parsed = path.parent / STATE / "parsed"
+    path, state = request.file, request.file.parent / STATE
     loaded = recipe.read(
-        path, given=request.args, environ=environ, kinds=found, parsed=parsed, keep=not is_read_only
+        path,
+        given=request.args,
+        saved=saved.read(state / saved.NAME),
+        environ=environ,
+        kinds=found,
+        parsed=state / "parsed",
+        keep=not is_read_only,
     )
     drawn, more = graph.build(
         loaded.recipe,
@@ -127,6 +132,16 @@ def require_args(project: Project, names: tuple[str, ...]) -> None:
         lines.append(f"missing argument '{arg}'{about}, which {readers[0]} needs: give {give}")
     secret = {name for name in missing if project.recipe.args[name].secret}
     raise MissingArguments(tuple(missing), secret, "\n".join(lines))
+
+
+def save_args(project: Project, given: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """Keeps these arguments for the next builds, but for secrets. Raises BakeError."""
+    secret = sorted(name for name in given if project.recipe.args[name].secret)
+    if secret:
+        warn(f"secrets are not saved: {', '.join(secret)}")
+    values = {name: value for name, value in given.items() if name not in secret}
+    if values:
+        saved.save(project.state / saved.NAME, values)
 
 
 def _named(project: Project, name: str, kind: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from imgbake.cli import cache, entering, inspecting, making, shortcut, writing
+from imgbake.cli import arguments, cache, entering, inspecting, making, shortcut, writing
 from imgbake.cli.options import Directory
 
 
@@ -61,6 +61,7 @@ def root(
 
 making.register(app)
 inspecting.register(app)
+arguments.register(app)
 entering.register(app)
 writing.register(app)
 app.add_typer(cache.app, name="cache")

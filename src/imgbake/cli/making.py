@@ -21,6 +21,7 @@ from imgbake.cli.options import (
     NoInput,
     OutputFormat,
     Progress,
+    Save,
     ShownProgress,
     enter,
     print_json,
@@ -56,6 +57,7 @@ def build(
     dry_run: DryRun = False,
     push: Push = False,
     args: Args = None,
+    save: Save = False,
     commits: Commits = None,
     format: OutputFormat = Format.TEXT,
     progress: ShownProgress = Progress.AUTO,
@@ -67,7 +69,7 @@ def build(
         _plan(names, "image", file, args, commits, force, format)
         return
     shown = _Shown(format, progress, asks=not no_input)
-    _make(_Wanted("image", names, file, args, commits), jobs, keep_going, force, push, shown)
+    _make(_Wanted("image", names, file, args, commits, save), jobs, keep_going, force, push, shown)
 
 
 def run(
@@ -79,6 +81,7 @@ def run(
     force: Force = False,
     dry_run: DryRun = False,
     args: Args = None,
+    save: Save = False,
     commits: Commits = None,
     format: OutputFormat = Format.TEXT,
     progress: ShownProgress = Progress.AUTO,
@@ -90,7 +93,7 @@ def run(
         _plan(names, "task", file, args, commits, force, format)
         return
     shown = _Shown(format, progress, asks=not no_input)
-    _make(_Wanted("task", names, file, args, commits), jobs, keep_going, force, False, shown)
+    _make(_Wanted("task", names, file, args, commits, save), jobs, keep_going, force, False, shown)
 
 
 class _Wanted(NamedTuple):
@@ -101,6 +104,7 @@ class _Wanted(NamedTuple):
     file: Path
     args: list[str] | None
     commits: list[str] | None
+    save: bool
 
 
 class _Shown(NamedTuple):
@@ -116,7 +120,7 @@ def _make(
 ) -> None:
     started = time.monotonic()
     key = shortcut.key(wanted.kind, wanted.names, str(wanted.file), wanted.args, wanted.commits)
-    found = None if force or push else shortcut.find(key, str(wanted.file))
+    found = None if force or push or wanted.save else shortcut.find(key, str(wanted.file))
     if found is not None:
         _show_settled(found, time.monotonic() - started, shown)
         return
@@ -130,6 +134,7 @@ def _make(
         keep_going,
         force,
         push,
+        wanted.save,
         key,
     )
     _show(_built(order, shown), shown.format)

@@ -40,6 +40,9 @@ Directory = Annotated[
 Args = Annotated[
     list[str] | None, typer.Option("--arg", metavar="NAME=VALUE", help="Give a value to an argument.")
 ]
+Save = Annotated[
+    bool, typer.Option("--save", help="Keep these arguments for the next builds; --arg overrides them.")
+]
 Commits = Annotated[
     list[str] | None,
     typer.Option("--commit", metavar="[TASK=]COMMIT", help="The commit that a git task takes."),

@@ -1,4 +1,4 @@
-"""[args]: what the recipe asks for, and what was given: by `--arg`, then by environment, then by default."""
+"""[args]: what the recipe asks for, and what gave it: `--arg`, environment, `--save` before, or a default."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def read_args(
     section: Section,
     given: Mapping[str, str],
     environ: Mapping[str, str],
+    saved: Mapping[str, str],
     sources: Mapping[str, str],
     faults: list[Fault],
 ) -> Args:
-    """The arguments with their values. `given` is what `--arg` says."""
+    """The arguments with their values. `given` is what `--arg` says, `saved` what it said with `--save`."""
     found = Args({}, {}, frozenset(), {})
-    reader = _Reader(given, environ, sources, faults)
+    reader = _Reader(given, environ, saved, sources, faults)
     for name, raw in section.tables.items():
         written = reader.written(name, raw, section.at(name))
         if written is not None:
@@ -77,11 +78,13 @@ class _Reader:
         self,
         given: Mapping[str, str],
         environ: Mapping[str, str],
+        saved: Mapping[str, str],
         sources: Mapping[str, str],
         faults: list[Fault],
     ) -> None:
         self.given = given
         self.environ = environ
+        self.saved = saved
         self.sources = sources
         self.faults = faults
 
@@ -105,18 +108,22 @@ class _Reader:
         """Adds the argument and its value, and the value of a secret where nobody sees it."""
         name, table = written.name, written.table
         choices = self._choices(written)
-        value, origin, place = self._value(written)
+        default = self._default(written)
+        value, origin = self._value(written, default)
+        told, place = self._place(written, origin)
         if value is not None and not is_text(value):
-            self._fault(place, f"{origin} is not valid UTF-8")
+            self._fault(place, f"{told} is not valid UTF-8")
         elif value is not None and choices and value not in choices:
             shown = "this" if table.secret else f"'{value}'"
-            self._fault(place, f"{origin} cannot be {shown}", _choose("" if table.secret else value, choices))
+            self._fault(place, f"{told} cannot be {shown}", _choose("" if table.secret else value, choices))
         if table.env and not table.secret:
             to.env_read[table.env] = self.environ.get(table.env)
         if table.secret and value:  # an empty one is none: that is how CI systems hand on what is not set
             to.secrets[name] = value
         shown_value = None if table.secret else value
-        to.args[name] = Arg(name, written.at, shown_value, table.help, choices, table.secret, table.env)
+        to.args[name] = Arg(
+            name, written.at, shown_value, default, origin, table.help, choices, table.secret, table.env
+        )
 
     def _choices(self, written: _Written) -> tuple[str, ...]:
         at = written.at / "choices"
@@ -124,19 +131,27 @@ class _Reader:
             text_of(choice, at / index, self.sources) for index, choice in enumerate(written.table.choices)
         )
 
-    def _value(self, written: _Written) -> tuple[str | None, str, At | None]:
-        """The value, what gave it, and where that stands in the recipe."""
+    def _value(self, written: _Written, default: str | None) -> tuple[str | None, str]:
+        """The value, and what gave it."""
         name, env = written.name, written.table.env
-        default = self._default(written)
         if name in self.given:
-            return self.given[name], f"--arg {name}", None
+            return self.given[name], "--arg"
         if env and env in self.environ:
-            return (
-                self.environ[env],
-                f"'{name}', taken from the environment variable {env},",
-                written.at / "env",
-            )
-        return default, f"'{name}'", written.default_at
+            return self.environ[env], "environment"
+        if name in self.saved and not written.table.secret:
+            return self.saved[name], "saved"
+        return default, "" if default is None else "default"
+
+    def _place(self, written: _Written, origin: str) -> tuple[str, At | None]:
+        """How a message names a value, and where that stands in the recipe."""
+        name, env = written.name, written.table.env
+        if origin == "--arg":
+            return f"--arg {name}", None
+        if origin == "environment":
+            return f"'{name}', taken from the environment variable {env},", written.at / "env"
+        if origin == "saved":
+            return f"'{name}', which was saved by --save,", None
+        return f"'{name}'", written.default_at
 
     def _default(self, written: _Written) -> str | None:
         table, at = written.table, written.default_at

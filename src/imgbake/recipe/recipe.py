@@ -49,6 +49,7 @@ def read(
     path: Path,
     *,
     given: Mapping[str, str],
+    saved: Mapping[str, str] = {},
     environ: Mapping[str, str],
     kinds: Kinds,
     parsed: Path | None = None,
@@ -56,9 +57,9 @@ def read(
 ) -> Loaded:
     """The recipe in this file. Whatever is wrong with its content is in the result's faults.
 
-    `given` are arguments of the command line. `parsed` is a folder that keeps parsed TOML between runs;
-    without `keep` it is only looked into. Raises UsageError when there is no such file, PluginError when
-    a plugin breaks its contract.
+    `given` are arguments of the command line, `saved` those of an earlier one. `parsed` is a folder that
+    keeps parsed TOML between runs; without `keep` it is only looked into. Raises UsageError when there is
+    no such file, PluginError when a plugin breaks its contract.
     """
     faults: list[Fault] = []
     documents = read_documents(path, parsed, faults, keep=keep)
@@ -67,7 +68,7 @@ def read(
     if faults:  # without one of the files, names of the others would be reported as unknown
         return Loaded(empty, tuple(faults), sources, {})
     try:
-        return _read(empty, documents, sources, given, environ, kinds)
+        return _read(empty, documents, sources, given, saved, environ, kinds)
     except RecursionError:
         where = At(str(path), ())
         return Loaded(empty, (Fault(where, "arrays and tables are nested too deeply"),), sources, {})
@@ -84,13 +85,14 @@ def _read(
     documents: list[Document],
     sources: dict[str, str],
     given: Mapping[str, str],
+    saved: Mapping[str, str],
     environ: Mapping[str, str],
     kinds: Kinds,
 ) -> Loaded:
     faults: list[Fault] = []
     tables = sections(documents, faults)
     name, pools = _project(documents[0], faults)
-    args = read_args(tables["args"], given, environ, sources, faults)
+    args = read_args(tables["args"], given, environ, saved, sources, faults)
     expander = Expander(args.args, environ, faults)
     reading = Reading(faults, sources, expander, kinds, args.missing, pools)
     recipe = msgspec.structs.replace(
