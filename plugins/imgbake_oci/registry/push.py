@@ -48,6 +48,7 @@ class Upload:
         self._piece = piece
         self._location = ""
         self._in_doubt = False  # did a request break off, so that only the registry knows what it has?
+        self._is_patched = False  # was this upload ever in doubt?
         self._done = 0
 
     def mount(self, repository: str, watch: Watch) -> bool:
@@ -77,7 +78,7 @@ class Upload:
             self._find_place(watch)
             self._send(watch)
         except Transient as failure:
-            self._in_doubt = True
+            self._in_doubt = self._is_patched = True
             failure.progressed = self._done > before
             raise
         except RegistryError as error:
@@ -89,6 +90,7 @@ class Upload:
             self._ask_place(watch)
         if not self._location:
             self._done = 0
+            self._is_patched = False
             call = self._call("POST", "blobs/uploads/", expected=(202,))
             with self._session.send(call, watch) as response:
                 self._follow(response)
@@ -135,6 +137,8 @@ class Upload:
         """Goes on in smaller pieces when one was too large, or begins anew when the upload is lost."""
         is_too_large = error.status == 413 and not self._piece and self._source.size > _SMALLER
         is_lost = error.status in (404, 416) or "BLOB_UPLOAD_INVALID" in error.codes
+        if self._is_patched and "DIGEST_INVALID" in error.codes:
+            is_lost = True  # bytes of the request that broke off came after we had asked how many there were
         if is_too_large:
             self._piece = _SMALLER
         elif not (is_lost and self._location):

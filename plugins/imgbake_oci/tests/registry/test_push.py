@@ -115,6 +115,18 @@ def test_an_upload_that_the_registry_forgot_begins_anew(
     assert client.push_blob(at("other"), DIGEST, layer, piece=1 << 20) == "uploaded"
 
 
+def test_an_upload_that_was_patched_wrongly_begins_anew(
+    registry: Registry, client: Client, at: At, layer: Path
+) -> None:
+    registry.fault(method="PUT", path="/uploads/", reset=True, after=500_000)
+    registry.fault(method="PUT", path="/uploads/", status=400, code="DIGEST_INVALID")
+    assert client.push_blob(at("shop"), DIGEST, layer) == "uploaded"
+    assert registry.blob(DIGEST) == BYTES
+    registry.fault(method="PUT", path="/uploads/", status=400, code="DIGEST_INVALID")
+    with pytest.raises(RegistryError, match="a fault on demand"):
+        client.push_blob(at("other"), DIGEST, layer)
+
+
 def test_a_blob_that_is_too_large_at_once_goes_in_pieces(
     registry: Registry, client: Client, at: At, layer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
