@@ -49,6 +49,37 @@ def run(
         raise StepError(f"component '{component}': {error.message}", hint=hint, tail=error.tail) from None
 
 
+def surroundings(client: Client, setup: Setup) -> dict[str, Any]:
+    """The arguments for a new container in which commands find what their component says."""
+    host = client.create_host_config(
+        network_mode=setup.network,
+        mem_limit=setup.memory,
+        memswap_limit=setup.memory,
+        nano_cpus=None if setup.cpus is None else round(setup.cpus * 1_000_000_000),
+        pids_limit=setup.processes,
+    )
+    found: dict[str, Any] = {"host_config": host, "healthcheck": {"test": ["NONE"]}}
+    if setup.user is not None:
+        found["user"] = setup.user
+    if setup.workdir is not None:
+        found["working_dir"] = setup.workdir
+    return found
+
+
+def give_secrets(client: Client, container: str, setup: Setup, ctx: RunContext) -> None:
+    """Puts the secrets where commands find them: into a container that is removed afterwards."""
+    if not setup.secrets:
+        return
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for name in setup.secrets:
+            value = ctx.reveal(f"{{{{ {name} }}}}").encode()
+            member = tarfile.TarInfo(f"run/secrets/{name}")
+            member.size, member.mode = len(value), 0o444
+            tar.addfile(member, io.BytesIO(value))
+    client.put_archive(container, "/", data.getvalue())
+
+
 def _argvs(commands: Sequence[str], shell: Sequence[str]) -> list[list[str]]:
     """What containers run: one for all commands, or for want of a loop one for each."""
     if posixpath.basename(shell[0]) not in _SHELLS:
@@ -79,10 +110,13 @@ class _Run:
         """Runs it. Raises StepError."""
         client = self._client
         container = client.create_container(
-            self._image, entrypoint=self._argv[:1], command=self._argv[1:], **self._settings()
+            self._image,
+            entrypoint=self._argv[:1],
+            command=self._argv[1:],
+            **surroundings(client, self._setup),
         )["Id"]
         try:
-            self._give_secrets(container)
+            give_secrets(client, container, self._setup, self._ctx)
             if not self._argv_has_marks():
                 self._begin(self._command)
             client.start(container)
@@ -97,35 +131,6 @@ class _Run:
 
     def _argv_has_marks(self) -> bool:
         return len(self._argv) > 2 and _MARK in self._argv[2]
-
-    def _settings(self) -> dict[str, Any]:
-        setup = self._setup
-        host = self._client.create_host_config(
-            network_mode=setup.network,
-            mem_limit=setup.memory,
-            memswap_limit=setup.memory,
-            nano_cpus=None if setup.cpus is None else round(setup.cpus * 1_000_000_000),
-            pids_limit=setup.processes,
-        )
-        found: dict[str, Any] = {"host_config": host, "healthcheck": {"test": ["NONE"]}}
-        if setup.user is not None:
-            found["user"] = setup.user
-        if setup.workdir is not None:
-            found["working_dir"] = setup.workdir
-        return found
-
-    def _give_secrets(self, container: str) -> None:
-        """Puts the secrets where commands find them: into the container, which is removed afterwards."""
-        if not self._setup.secrets:
-            return
-        data = io.BytesIO()
-        with tarfile.open(fileobj=data, mode="w") as tar:
-            for name in self._setup.secrets:
-                value = self._ctx.reveal(f"{{{{ {name} }}}}").encode()
-                member = tarfile.TarInfo(f"run/secrets/{name}")
-                member.size, member.mode = len(value), 0o444
-                tar.addfile(member, io.BytesIO(value))
-        self._client.put_archive(container, "/", data.getvalue())
 
     def _reader(self, container: str) -> Callable[[Callable[[str], None]], None]:
         def read(put: Callable[[str], None]) -> None:

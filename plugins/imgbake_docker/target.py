@@ -107,6 +107,19 @@ class Docker:
             _tag(client, naming.image_id(artifact), artifact.facts["tags"])
         return True
 
+    def shell(
+        self,
+        artifact: Artifact | None,
+        blueprint: Blueprint,
+        at: str,
+        commands: tuple[str, ...],
+        ctx: RunContext,
+    ) -> int:
+        """Runs commands for the user, or a shell, in a throw-away container. Raises BakeError."""
+        from imgbake_docker import entering
+
+        return entering.shell(artifact, blueprint, at, commands, self._options, ctx)
+
     def formats(self) -> tuple[str, ...]:
         return ("docker-archive", "oci", "oci-archive")
 
