@@ -271,6 +271,7 @@ class RunContext(Protocol):
         timeout: float | None = None,
         title: str = "",
         start: Starter | None = None,
+        grace: float | None = None,
     ) -> Completed:
         """Runs a command in a process group of its own with stdin closed; its output goes to the log.
 
@@ -278,7 +279,8 @@ class RunContext(Protocol):
         With `capture`, stdout is returned instead of logged. With `check`, an exit code other than 0
         raises StepError with the last lines of output. Ends with the build, at the node's timeout, or
         after `timeout` seconds of its own. Messages name it by `title`, if there is one. With `start`
-        it is started in another way than as a program of this machine.
+        it is started in another way than as a program of this machine. When it must end it is asked to,
+        and has `grace` seconds for that (5 when left out) before it is killed; none if the user insists.
         Secrets that `command` and `env` name are put in here.
         """
 

@@ -180,6 +180,7 @@ class _Working(_Context):
         timeout: float | None = None,
         title: str = "",
         start: Starter | None = None,
+        grace: float | None = None,
     ) -> Completed:
         self.check()
         argv = [*shell, command] if isinstance(command, str) else list(command)

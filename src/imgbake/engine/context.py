@@ -146,6 +146,7 @@ class Working:
         timeout: float | None = None,
         title: str = "",
         start: Starter | None = None,
+        grace: float | None = None,
     ) -> Completed:
         self.check()
         argv = [*shell, command] if isinstance(command, str) else list(command)
@@ -162,6 +163,7 @@ class Working:
                 deadline=self._until(timeout),
                 capture=capture,
                 start=start or spawn.start,
+                grace=process.GRACE if grace is None else grace,
             )
         except OSError as error:
             hint = f"is {argv[0]} installed, and on PATH?" if isinstance(error, FileNotFoundError) else ""

@@ -101,8 +101,11 @@ def run(
     deadline: float | None = None,
     capture: bool = False,
     start: Starter = spawn.start,
+    grace: float = GRACE,
 ) -> Ended:
     """Runs a command to its end, the stop signal, or the deadline (of time.monotonic).
+
+    What must end has `grace` seconds to do so by itself.
 
     Lines of stderr, and of stdout unless captured, go to `on_line`. Raises OSError when the command
     cannot be started.
@@ -120,7 +123,7 @@ def run(
         if capture:
             sinks[reader] = out.extend
         try:
-            by = _attend(child, sinks, stop, deadline)
+            by = _attend(child, sinks, stop, deadline, grace)
         except BaseException:
             child.signal(signal.SIGKILL)
             child.wait()
@@ -142,6 +145,7 @@ def _attend(
     sinks: Mapping[int, Callable[[bytes], object]],
     stop: Stop,
     deadline: float | None,
+    grace: float,
 ) -> str:
     """Moves output to the sinks until the command has ended; ends it when it must."""
     poller, open_sinks, by = select.poll(), dict(sinks), ""
@@ -166,7 +170,7 @@ def _attend(
             if deadline is not None and not by and time.monotonic() >= deadline:
                 by = "timeout"
             if by:
-                _end(child, open_sinks, stop)
+                _end(child, open_sinks, stop, grace)
                 return by
             if not open_sinks and end is None:
                 time.sleep(0.01)
@@ -205,10 +209,10 @@ def _drain(sinks: Mapping[int, Callable[[bytes], object]]) -> None:
                 pass
 
 
-def _end(child: Child, sinks: Mapping[int, Callable[[bytes], object]], stop: Stop) -> None:
+def _end(child: Child, sinks: Mapping[int, Callable[[bytes], object]], stop: Stop, grace: float) -> None:
     """Ends the process and its group: politely, then after the grace period for good."""
     child.signal(signal.SIGTERM)
-    last = time.monotonic() + GRACE
+    last = time.monotonic() + grace
     while not child.has_ended() and time.monotonic() < last and not stop.is_urgent:
         _drain(sinks)
         time.sleep(0.02)
