@@ -1,8 +1,8 @@
-"""The target `docker`: images baked by a docker engine, from a Dockerfile that imgbake writes."""
+"""What a docker engine does: it bakes images (the target `docker`) and runs tasks (the kind `container`)."""
 
 from __future__ import annotations
 
-from imgbake.api import Target, hookimpl
+from imgbake.api import Step, Target, hookimpl
 
 
 @hookimpl
@@ -11,3 +11,11 @@ def imgbake_targets() -> list[type[Target]]:
     from imgbake_docker.target import Docker
 
     return [Docker]
+
+
+@hookimpl
+def imgbake_steps() -> list[type[Step]]:
+    """The kind `container`."""
+    from imgbake_docker.container import Container
+
+    return [Container]

@@ -42,7 +42,7 @@ def ready(client: Client, blueprint: Blueprint, platform: str, ctx: RunContext) 
         found = engine.image(client, name)
         if found is None or not _is_for(found, platform):
             if sources.is_remote(base.reference):
-                _pull(client, base.reference, base.digest, platform, ctx)
+                pull(client, base.reference, base.digest, platform, ctx)
             else:
                 _load(client, blueprint, name, platform, ctx)
             found = engine.image(client, name)
@@ -69,19 +69,19 @@ def _is_for(found: dict[str, Any], platform: str) -> bool:
     return (found.get("Os"), found.get("Architecture")) == (wanted.os, wanted.architecture)
 
 
-def _pull(client: Client, reference: str, digest: str, platform: str, ctx: RunContext) -> None:
-    """Pulls by digest, with the credentials of docker's own configuration."""
+def pull(client: Client, reference: str, digest: str, platform: str, ctx: RunContext) -> None:
+    """Pulls by digest, with the credentials of docker's own configuration. Raises BakeError."""
     from docker.errors import APIError
 
     named = parse(reference)
     repository = msgspec.structs.replace(named, tag="", digest="").familiar
     ctx.log(f"-- pull {named.familiar}")
 
-    def pull() -> Any:
+    def messages() -> Any:
         return client.pull(repository, tag=digest, stream=True, decode=True, platform=platform or None)
 
     try:
-        for message in each(pull, ctx):
+        for message in each(messages, ctx):
             if "error" in message:
                 raise BakeError(f"the engine can't pull {named.familiar}: {message['error']}")
             detail = message.get("progressDetail") or {}

@@ -80,6 +80,21 @@ def give_secrets(client: Client, container: str, setup: Setup, ctx: RunContext) 
     client.put_archive(container, "/", data.getvalue())
 
 
+def printed(client: Client, container: str) -> Callable[[Callable[[str], None]], None]:
+    """What `follow` takes: hands over each line that a container prints, until it has ended."""
+
+    def read(put: Callable[[str], None]) -> None:
+        rest = b""
+        for piece in client.logs(container, stream=True, follow=True):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                put(line.decode("utf-8", "replace"))
+        if rest:
+            put(rest.decode("utf-8", "replace"))
+
+    return read
+
+
 def _argvs(commands: Sequence[str], shell: Sequence[str]) -> list[list[str]]:
     """What containers run: one for all commands, or for want of a loop one for each."""
     if posixpath.basename(shell[0]) not in _SHELLS:
@@ -120,7 +135,7 @@ class _Run:
             if not self._argv_has_marks():
                 self._begin(self._command)
             client.start(container)
-            for line in follow(self._reader(container), lambda: None, self._ctx, self._setup.timeout):
+            for line in follow(printed(client, container), lambda: None, self._ctx, self._setup.timeout):
                 self._hear(line)
             code = client.wait(container)["StatusCode"]
         finally:
@@ -131,18 +146,6 @@ class _Run:
 
     def _argv_has_marks(self) -> bool:
         return len(self._argv) > 2 and _MARK in self._argv[2]
-
-    def _reader(self, container: str) -> Callable[[Callable[[str], None]], None]:
-        def read(put: Callable[[str], None]) -> None:
-            rest = b""
-            for piece in self._client.logs(container, stream=True, follow=True):
-                *lines, rest = (rest + piece).split(b"\n")
-                for line in lines:
-                    put(line.decode("utf-8", "replace"))
-            if rest:
-                put(rest.decode("utf-8", "replace"))
-
-        return read
 
     def _hear(self, line: str) -> None:
         if line.startswith(_MARK):

@@ -47,6 +47,7 @@ from imgbake.events import Event, Observer
 from imgbake.files import glob
 from imgbake.hookspecs import hookimpl
 from imgbake.model import CacheFolder, Healthcheck, ImageConfig, Setup
+from imgbake.store.folder import parse_size
 
 __all__ = [
     "Artifact",
@@ -96,4 +97,5 @@ __all__ = [
     "digest",
     "glob",
     "hookimpl",
+    "parse_size",
 ]

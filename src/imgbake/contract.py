@@ -459,8 +459,8 @@ class Pin(msgspec.Struct, frozen=True):
 class Pinnable(Protocol):
     """A step whose input moves by itself and can be held by imgbake.lock."""
 
-    def pin(self, ctx: PartsContext) -> Pin:
-        """What it would use now if nothing were locked."""
+    def pin(self, ctx: PartsContext) -> Pin | None:
+        """What it would use now if nothing were locked; None when it can't move."""
 
 
 class ResolveContext(Protocol):
