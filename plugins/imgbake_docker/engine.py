@@ -17,6 +17,14 @@ from imgbake.api import BakeError
 Client = Any
 """The docker SDK's low-level client, which comes without types."""
 
+_ADVICE = {
+    "Permission denied": "you may not use it: become a member of the group that owns its socket",
+    "bind address": "DOCKER_HOST is unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST",
+    "paramiko": "`pip install 'docker[ssh]'`, beside imgbake",
+    "TLS": "DOCKER_TLS_VERIFY asks for ca.pem, cert.pem and key.pem in the folder DOCKER_CERT_PATH",
+    "SSL": "does it speak TLS? DOCKER_TLS_VERIFY asks for it, and DOCKER_CERT_PATH has the certificates",
+    "certificate": "DOCKER_CERT_PATH names the folder of ca.pem, by which the engine is known",
+}
 _SECONDS = 60  # to answer at all
 _WORKING_SECONDS = 3600  # without a word while it saves, loads or pushes, which may be much to do
 
@@ -40,8 +48,8 @@ def connected() -> Iterator[Client]:
     except docker.errors.APIError as error:
         raise BakeError(f"{where} refused: {_first_line(error.explanation or error)}") from None
     except (docker.errors.DockerException, requests.exceptions.RequestException, _Silent) as error:
-        hint = "is it running, and may you use it? DOCKER_HOST or `docker context use` say where it is"
-        raise BakeError(f"{where} can't be reached: {_reason(error)}", hint=hint) from None
+        reason = _reason(error)
+        raise BakeError(f"{where} can't be reached: {reason}", hint=_advice(reason)) from None
     finally:
         if client is not None:
             client.close()
@@ -127,6 +135,10 @@ def _first_line(error: object) -> str:
 
 def _reason(error: BaseException) -> str:
     """The innermost reason, which is the one that tells something."""
+    from docker.errors import TLSParameterError
+
+    if isinstance(error, TLSParameterError):
+        return f"its TLS is set up wrongly: {error.args[0].rstrip('.')}"
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, OSError) and inner.strerror:
@@ -134,3 +146,10 @@ def _reason(error: BaseException) -> str:
         inner = inner.__cause__ or inner.__context__
     text = _first_line(error)
     return text if len(text) < 200 else text[:200] + "…"
+
+
+def _advice(reason: str) -> str:
+    for word, advice in _ADVICE.items():
+        if word in reason:
+            return advice
+    return "is it running? DOCKER_HOST, or `docker context use`, says where it is"
