@@ -272,6 +272,7 @@ class RunContext(Protocol):
         title: str = "",
         start: Starter | None = None,
         grace: float | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """Runs a command in a process group of its own with stdin closed; its output goes to the log.
 
@@ -281,6 +282,7 @@ class RunContext(Protocol):
         after `timeout` seconds of its own. Messages name it by `title`, if there is one. With `start`
         it is started in another way than as a program of this machine. When it must end it is asked to,
         and has `grace` seconds for that (5 when left out) before it is killed; none if the user insists.
+        Lines of output are handed to `on_line`, if there is one, instead of the log.
         Secrets that `command` and `env` name are put in here.
         """
 

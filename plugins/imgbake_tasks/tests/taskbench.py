@@ -181,6 +181,7 @@ class _Working(_Context):
         title: str = "",
         start: Starter | None = None,
         grace: float | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         self.check()
         argv = [*shell, command] if isinstance(command, str) else list(command)
@@ -189,7 +190,7 @@ class _Working(_Context):
             env=os.environb
             | {name.encode(): self.reveal(value).encode() for name, value in (env or {}).items()},
             cwd=cwd or self.root,
-            on_line=self.log,
+            on_line=on_line or self.log,
             stop=self._stop,
             deadline=min(self._bench.deadline, time.monotonic() + (timeout or math.inf)),
             capture=capture,

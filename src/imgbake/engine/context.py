@@ -147,6 +147,7 @@ class Working:
         title: str = "",
         start: Starter | None = None,
         grace: float | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         self.check()
         argv = [*shell, command] if isinstance(command, str) else list(command)
@@ -158,7 +159,7 @@ class Working:
                 [reveal(word) for word in argv],
                 env=self._environment(env or {}),
                 cwd=cwd or self.root,
-                on_line=self.log,
+                on_line=on_line or self.log,
                 stop=self._stop,
                 deadline=self._until(timeout),
                 capture=capture,
