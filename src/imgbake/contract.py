@@ -100,8 +100,43 @@ class Layer(msgspec.Struct, frozen=True):
     setup: Setup = Setup()
 
 
+class Argument(msgspec.Struct, frozen=True):
+    """Something that a build of a described image can be given."""
+
+    name: str
+    place: str = ""  # what it is an argument of, such as a stage; empty for all of it
+    at: str = ""  # file and line
+    default: str | None = None
+    value: str | None = None  # what the build will use, None while nobody gives it and there is no default
+    is_needed: bool = False  # it is used, and has no default
+    help: str = ""
+
+
+class Given(msgspec.Struct, frozen=True):
+    """Values for the arguments of a described image that its own table doesn't give."""
+
+    said: dict[str, str] = {}  # by `--arg`, or saved, under names that [args] doesn't have; these win
+    recipe: dict[str, str] = {}  # arguments of the recipe, secrets apart; what the table says wins
+
+
+class Described(msgspec.Struct, frozen=True):
+    """An image that another tool's file describes, with all that its build takes resolved.
+
+    `plan` is what the format tells targets that know it, such as its text and its options.
+    """
+
+    format: str
+    plan: Any
+    files: Tree = Tree()  # all that the build can see, by paths as the build knows them
+    bases: dict[str, Artifact] = {}  # the images that it takes, by the names that it has for them
+    args: dict[str, str] = {}  # the given arguments that decide
+
+
 class Blueprint(msgspec.Struct, frozen=True):
-    """An image with everything resolved to digests: what a target lowers."""
+    """An image with everything resolved to digests: what a target lowers.
+
+    One that is `described` has neither layers nor a configuration of the recipe, and no base of its own.
+    """
 
     image: str
     target: str
@@ -109,6 +144,7 @@ class Blueprint(msgspec.Struct, frozen=True):
     layers: tuple[Layer, ...]
     config: ImageConfig
     epoch: int  # seconds since 1970 that every time inside the image is set to (SOURCE_DATE_EPOCH)
+    described: Described | None = None
 
 
 class Lowered(msgspec.Struct, frozen=True):
@@ -217,6 +253,28 @@ class PartsContext(Protocol):
 
     def reveal(self, text: str) -> str:
         """The text with secrets put in. The result must not be kept or printed."""
+
+
+class DescribingContext(PartsContext, Protocol):
+    """What a format may look at while it finds out what a build takes."""
+
+    def watch(self, path: str) -> None:
+        """Notes that a file or folder decides, absolute or relative to the project: before it is read."""
+
+    def exact(self, paths: Sequence[str]) -> Tree:
+        """What stands at these paths of the project, which are no patterns; what isn't there is left out.
+
+        Links are not followed, permissions are those on disk, and each name is a file of its own.
+        """
+
+    def base(self, reference: str) -> Artifact:
+        """The image that a reference names, resolved and pinned as bases are. Raises BakeError."""
+
+    def base_config(self, base: Artifact, platform: str) -> dict[str, Any] | None:
+        """What a resolved image says of how it is run (OCI image-spec, config.md).
+
+        None when nobody can tell. Raises BakeError when it can't be asked now.
+        """
 
 
 class Starter(Protocol):
@@ -335,13 +393,40 @@ class Step(Protocol):
         """Does the work. The engine adds the tree of outputs to what it returns."""
 
 
+class Format(Protocol):
+    """A kind of file, another tool's, that describes an image. Its options are its only constructor argument.
+
+    An image whose table has the key `kind` is of this format: the keys of the options stand in that table,
+    `kind` is one of them. Nothing here has effects. Before tasks have run, the file may not be there yet.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+
+    def secrets(self) -> Sequence[str]:
+        """The secret arguments of the recipe that the options name."""
+
+    def arguments(self, given: Given, root: Path) -> Sequence[Argument]:
+        """All that a build can be given, in the file's order. Raises BakeError for a file that is wrong."""
+
+    def reads(self, given: Given, root: Path) -> Sequence[str]:
+        """Globs of the project's files that a build may see: whoever writes them comes first.
+
+        Of a file that is missing or wrong, all that it could see.
+        """
+
+    def describe(self, given: Given, ctx: DescribingContext) -> Described:
+        """All that a build takes, by content. Raises BakeError."""
+
+
 class Target(Protocol):
     """A way of baking images. Its options are its only constructor argument.
 
-    A class may also have `outputs(image: str) -> tuple[str, ...]`, the folders in the project that it
-    writes for an image besides what is below `.imgbake`: no two nodes of a recipe may write one. One
-    that also says `volatile = True` keeps what it makes outside the project and its store: then
-    `present` is asked in every build, also when nothing changed.
+    A class with `accepts: ClassVar[frozenset[str]]` bakes described images of these formats, too. It may
+    have `outputs(image: str) -> tuple[str, ...]`, the folders in the project that it writes for an image
+    besides what is below `.imgbake`: no two nodes of a recipe may write one. One that says
+    `volatile = True` keeps what it makes outside the project and its store: then `present` is asked in
+    every build, also when nothing changed.
     """
 
     kind: ClassVar[str]
@@ -360,6 +445,13 @@ class Target(Protocol):
 
     def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
         """Is the artifact still there? Asked before a remembered one is used."""
+
+
+class BaseHolder(Protocol):
+    """A target that has images which nobody else knows, and described images can stand on."""
+
+    def base(self, reference: str, ctx: ResolveContext) -> Resolved | None:
+        """The image of this name, if only this target has it. Its facts may hold its `config`."""
 
 
 class Runner(Protocol):

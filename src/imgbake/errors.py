@@ -67,6 +67,11 @@ class BakeError(Exception):
         self.where = where
         self.hint = hint
 
+    @property
+    def placed(self) -> str:
+        """The message in one line, with its place."""
+        return f"{self.where}: {self.message}" if self.where else self.message
+
     def render(self) -> str:
         """The whole message, ready to print."""
         return Problem(self.message, self.where, self.hint).render()

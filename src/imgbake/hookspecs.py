@@ -11,9 +11,11 @@ It is imported when a recipe uses one of these names, and not before.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pluggy
 
-from imgbake.contract import ResolveContext, Resolved, Runner, Step, Target
+from imgbake.contract import Artifact, Format, ResolveContext, Resolved, Runner, Step, Target
 from imgbake.events import Observer
 
 hookspec = pluggy.HookspecMarker("imgbake")
@@ -28,6 +30,11 @@ def imgbake_steps() -> list[type[Step]]:  # type: ignore[empty-body]  # a hook's
 @hookspec
 def imgbake_targets() -> list[type[Target]]:  # type: ignore[empty-body]  # as above
     """Ways of baking."""
+
+
+@hookspec
+def imgbake_formats() -> list[type[Format]]:  # type: ignore[empty-body]  # as above
+    """Kinds of file, other tools', that describe an image."""
 
 
 @hookspec
@@ -50,4 +57,12 @@ def imgbake_resolve(kind: str, reference: str, ctx: ResolveContext) -> Resolved 
     """Pins a base of this artifact kind ("container", "ami") to a digest; None if it is not ours.
 
     Called with what stands in the recipe's `base`. Raises BakeError when it can't be found.
+    """
+
+
+@hookspec(firstresult=True)
+def imgbake_base_config(artifact: Artifact, platform: str, ctx: ResolveContext) -> dict[str, Any] | None:
+    """What a base that was resolved says of how it is run (OCI image-spec, config.md); None if not ours.
+
+    `platform` is os/architecture[/variant], or nothing for this machine's. Raises BakeError.
     """

@@ -141,8 +141,18 @@ class ImageConfig(msgspec.Struct, frozen=True):
     healthcheck: Healthcheck | None = None
 
 
+class Description(msgspec.Struct, frozen=True):
+    """Another tool's file that describes an image, and how it is built."""
+
+    format: str  # the kind of file
+    options: Any  # the typed struct of its plugin
+
+
 class Image(msgspec.Struct, frozen=True):
-    """A name, a base for each kind of artifact, and components in the order they are applied."""
+    """A name, a base for each kind of artifact, and components in the order they are applied.
+
+    One with a description has neither base nor components.
+    """
 
     name: str
     at: At
@@ -153,6 +163,8 @@ class Image(msgspec.Struct, frozen=True):
     policy: Policy = Policy()
     args: tuple[str, ...] = ()  # arguments that it, or a component of it, reads
     missing: tuple[str, ...] = ()  # of these, the ones that nobody gave
+    needs: tuple[str, ...] = ()  # task names whose outcome is in the fingerprint
+    description: Description | None = None
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -180,3 +192,4 @@ class Recipe(msgspec.Struct, frozen=True):
     targets: dict[str, Target]
     pools: dict[str, int] = {}  # resource pools and how much each holds
     env_read: dict[str, str | None] = {}  # environment variables that decided something here
+    said: dict[str, str] = {}  # by `--arg`, or saved, for described images: [args] has no such names

@@ -15,7 +15,7 @@ from typing import Any
 import pluggy
 
 from imgbake import hookspecs
-from imgbake.contract import ResolveContext, Resolved, Runner, Step, Target
+from imgbake.contract import Artifact, Format, ResolveContext, Resolved, Runner, Step, Target
 from imgbake.errors import BakeError, PluginError
 from imgbake.events import Observer
 
@@ -35,6 +35,7 @@ class Plugins:
         self._steps: dict[str, type[Step]] = {}
         self._targets: dict[str, type[Target]] = {}
         self._runners: dict[str, type[Runner]] = {}
+        self._formats: dict[str, type[Format]] = {}
 
     def step(self, kind: str) -> type[Step] | None:
         """The class of a kind of task, or None when no plugin adds it."""
@@ -54,6 +55,12 @@ class Plugins:
             self._load(kind)
         return self._runners.get(kind)
 
+    def format(self, kind: str) -> type[Format] | None:
+        """The class of a kind of file that describes images, or None when no plugin adds it."""
+        if kind not in self._formats:
+            self._load(kind)
+        return self._formats.get(kind)
+
     def step_kinds(self) -> Sequence[str]:
         """Every kind of task that is installed. Imports every plugin."""
         self._load_all()
@@ -63,6 +70,11 @@ class Plugins:
         """Every way of baking that is installed. Imports every plugin."""
         self._load_all()
         return sorted(self._targets)
+
+    def format_kinds(self) -> Sequence[str]:
+        """Every kind of file that describes images. Imports every plugin."""
+        self._load_all()
+        return sorted(self._formats)
 
     def resolve(self, kind: str, reference: str, ctx: ResolveContext) -> Resolved:
         """Pins a base to a digest. Raises BakeError when nobody can, or it isn't there."""
@@ -77,6 +89,20 @@ class Plugins:
             hint = "see `imgbake plugins` for what is installed"
             raise BakeError(f"no plugin knows the base {reference!r} of kind {kind!r}", hint=hint)
         return resolved
+
+    def base_config(self, artifact: Artifact, platform: str, ctx: ResolveContext) -> dict[str, Any] | None:
+        """What a resolved base says of how it is run; None when nobody can tell. Raises BakeError."""
+        self._load("base")
+        try:
+            found: dict[str, Any] | None = self._manager.hook.imgbake_base_config(
+                artifact=artifact, platform=platform, ctx=ctx
+            )
+        except (BakeError, OSError):
+            raise
+        except Exception as error:
+            name = "imgbake_base_config"
+            raise PluginError(name, f"failed on {artifact.reference!r}: {error!r}") from error
+        return found
 
     def observers(self) -> list[Observer]:
         """One of each observer that is installed."""
@@ -132,6 +158,7 @@ class Plugins:
         self._collect(module, getattr(plugin, "imgbake_steps", None), self._steps)
         self._collect(module, getattr(plugin, "imgbake_targets", None), self._targets)
         self._collect(module, getattr(plugin, "imgbake_runners", None), self._runners)
+        self._collect(module, getattr(plugin, "imgbake_formats", None), self._formats)
 
     def _collect(
         self, module: str, hook: Callable[[], Iterable[type[Any]]] | None, into: dict[str, type[Any]]

@@ -15,10 +15,10 @@ from imgbake.recipe.options import options_of
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of task or target."""
+    """A kind of task or target, or of file that describes images."""
 
     name: str
-    role: str  # "task" or "target"
+    role: str  # "task", "target" or "image"
     origin: str
     summary: str
 
@@ -38,15 +38,16 @@ def kinds() -> list[Kind]:
     origins = found.origins()
     tasks = [_kind(name, "task", found.step(name), origins) for name in found.step_kinds()]
     targets = [_kind(name, "target", found.target(name), origins) for name in found.target_kinds()]
-    return tasks + targets
+    formats = [_kind(name, "image", found.format(name), origins) for name in found.format_kinds()]
+    return tasks + targets + formats
 
 
 def options(kind: str) -> list[Option]:
     """The options of a kind. Raises UsageError when it is not installed."""
     found = plugins.installed()
-    cls: Any = found.step(kind) or found.target(kind)
+    cls: Any = found.step(kind) or found.target(kind) or found.format(kind)
     if cls is None:
-        known = [*found.step_kinds(), *found.target_kinds()]
+        known = [*found.step_kinds(), *found.target_kinds(), *found.format_kinds()]
         raise UsageError(f"no plugin adds the kind '{kind}'", hint=did_you_mean(kind, known))
     return [_option(field) for field in msgspec.structs.fields(options_of(cls))]
 

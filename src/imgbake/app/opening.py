@@ -11,6 +11,7 @@ import msgspec
 
 from imgbake import plugins
 from imgbake.engine import graph, lockfile, secrets
+from imgbake.engine.descriptions import Descriptions
 from imgbake.engine.project import STATE, Project
 from imgbake.engine.steps import all_outputs, image_outputs
 from imgbake.errors import MissingArguments, UsageError, did_you_mean
@@ -48,18 +49,22 @@ def open_project(
         parsed=state / "parsed",
         keep=not is_read_only,
     )
+    described = Descriptions(loaded.recipe, found)
     drawn, more = graph.build(
         loaded.recipe,
         lambda task: _outputs(task, found),
         lambda target: _artifact(target, found),
         lambda image, target: _image_outputs(image, target, found),
+        described.told_by,
     )
-    if loaded.faults or more:
-        raise faults.problems((*loaded.faults, *more), loaded.sources)
+    unknown = described.unknown(request.args)
+    if loaded.faults or more or unknown:
+        raise faults.problems((*loaded.faults, *more, *unknown), loaded.sources)
     return Project(
         loaded.recipe,
         drawn,
         found,
+        descriptions=described,
         lock=lockfile.read(path.parent),
         secrets=secrets.Secrets(loaded.secrets),
         environ=environ,
@@ -120,23 +125,24 @@ def require_args(project: Project, names: tuple[str, ...]) -> None:
     """Raises MissingArguments for every argument that these nodes read and nobody gave."""
     missing: dict[str, list[str]] = {}
     for name in project.graph.closure(names):
-        for arg in project.graph.nodes[name].missing:
-            missing.setdefault(arg, []).append(name)
+        for lacking in project.graph.nodes[name].missing:
+            missing.setdefault(lacking, []).append(name)
     if not missing:
         return
     lines = []
-    for arg, readers in missing.items():
-        env = project.recipe.args[arg].env
-        give = f"--arg {arg}=VALUE" + (f", or {env} in the environment" if env else "")
-        about = f" ({project.recipe.args[arg].help})" if project.recipe.args[arg].help else ""
-        lines.append(f"missing argument '{arg}'{about}, which {readers[0]} needs: give {give}")
-    secret = {name for name in missing if project.recipe.args[name].secret}
+    for name, readers in missing.items():
+        arg = project.recipe.args.get(name) or project.descriptions.argument(name)
+        give = f"--arg {name}=VALUE" + (f", or {arg.env} in the environment" if arg.env else "")
+        about = f" ({arg.help})" if arg.help else ""
+        lines.append(f"missing argument '{name}'{about}, which {readers[0]} needs: give {give}")
+    secret = {name for name in missing if name in project.recipe.args and project.recipe.args[name].secret}
     raise MissingArguments(tuple(missing), secret, "\n".join(lines))
 
 
 def save_args(project: Project, given: Mapping[str, str], warn: Callable[[str], None]) -> None:
     """Keeps these arguments for the next builds, but for secrets. Raises BakeError."""
-    secret = sorted(name for name in given if project.recipe.args[name].secret)
+    declared = project.recipe.args
+    secret = sorted(name for name in given if name in declared and declared[name].secret)
     if secret:
         warn(f"secrets are not saved: {', '.join(secret)}")
     values = {name: value for name, value in given.items() if name not in secret}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 import msgspec
@@ -9,9 +10,10 @@ import msgspec
 from imgbake.contract import Pin, Pinnable
 from imgbake.engine import lockfile
 from imgbake.engine.context import Looking
-from imgbake.engine.graph import Base, Node
+from imgbake.engine.describing import Describing
+from imgbake.engine.graph import Bake, Base, Node
 from imgbake.engine.project import Project
-from imgbake.engine.steps import step_of
+from imgbake.engine.steps import step_of, target_of
 from imgbake.errors import UsageError, did_you_mean
 from imgbake.model import Task
 
@@ -41,8 +43,7 @@ def lock(project: Project, names: tuple[str, ...], *, upgrade: bool) -> tuple[Lo
     found: dict[tuple[str, str], Locked] = {}
     known: set[str] = set()
     for node in project.graph.nodes.values():
-        pin = _current(node, project)
-        if pin is not None:
+        for pin in _current(node, project):
             aliases = {pin.key, node.id, node.id.partition(":")[2]}
             known |= aliases
             moves = upgrade and (not names or not aliases.isdisjoint(names))
@@ -65,14 +66,19 @@ def _locked(now: Pin, old: dict[tuple[str, str], Pin], *, moves: bool) -> Locked
     return Locked(now, "moved", before.value)
 
 
-def _current(node: Node, project: Project) -> Pin | None:
-    """What a node would use if nothing were locked; None for one that does not move by itself."""
+def _current(node: Node, project: Project) -> Iterator[Pin]:
+    """What a node would use if nothing were locked, of all that moves by itself."""
     ctx = _Unpinned(project, node)
     if isinstance(node.work, Base):
         resolved = project.plugins.resolve(node.work.kind, node.work.reference, ctx)
-        moves = resolved.volatile and resolved.artifact.digest
-        return Pin("bases", node.work.reference, resolved.artifact.digest) if moves else None
-    if isinstance(node.work, Task):
+        if resolved.volatile and resolved.artifact.digest:
+            yield Pin("bases", node.work.reference, resolved.artifact.digest)
+    elif isinstance(node.work, Task):
         step = step_of(node.work, project)
-        return cast(Pinnable, step).pin(ctx) if hasattr(step, "pin") else None
-    return None
+        pin = cast(Pinnable, step).pin(ctx) if hasattr(step, "pin") else None
+        if pin is not None:
+            yield pin
+    elif isinstance(node.work, Bake) and node.work.image.description is not None:
+        looking = Describing(project, node, target_of(node.work, project), ctx)
+        project.descriptions.format(node.work.image).describe(project.descriptions.given, looking)
+        yield from (Pin("bases", reference, digest) for reference, digest in looking.moving.items())

@@ -17,6 +17,8 @@ from imgbake.engine.project import Project
 from imgbake.engine.steps import BakeWork, BaseWork, work_of
 from imgbake.errors import BakeError, UsageError
 
+_LOWERED = "lowered "
+
 
 class Planned(msgspec.Struct, frozen=True):
     """What a build would do with a node.
@@ -69,7 +71,7 @@ class Planner:
         try:
             verdict = judge.judge(node, work, self._project, force=self._force)
         except (BakeError, OSError) as error:
-            message = error.message if isinstance(error, BakeError) else str(error)
+            message = error.placed if isinstance(error, BakeError) else str(error)
             return Planned(node.id, "error", (self._project.secrets.mask(message),))
         if isinstance(work, BaseWork):
             self.artifacts[node.id] = work.resolved
@@ -126,9 +128,22 @@ def lower(project: Project, name: str) -> Lowered:
 def as_json(steps: Sequence[Planned]) -> list[dict[str, Any]]:
     """A plan as the document that `--format json` prints."""
     return [
-        {"node": step.node, "action": step.action, "state": step.state, "why": list(step.why)}
+        {
+            "node": step.node,
+            "action": step.action,
+            "state": step.state,
+            "why": list(step.why),
+            **({"documents": documents} if (documents := _documents(step)) else {}),
+        }
         for step in steps
     ]
+
+
+def _documents(step: Planned) -> dict[str, str]:
+    """What the target of an image would be told."""
+    parts = step.verdict.parts if step.verdict is not None else ()
+    lowered = (part for part in parts if part.label.startswith(_LOWERED))
+    return {part.label.removeprefix(_LOWERED): part.value for part in lowered}
 
 
 def explained_as_json(found: Explained) -> dict[str, Any]:

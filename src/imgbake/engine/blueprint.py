@@ -19,7 +19,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from imgbake.contract import Artifact, Blueprint, Copied, Entry, Layer, Tree
+from imgbake.contract import Artifact, Blueprint, Copied, Described, Entry, Layer, Tree
 from imgbake.engine.graph import Bake
 from imgbake.errors import BakeError
 from imgbake.files import glob
@@ -50,6 +50,12 @@ def draw(bake: Bake, base: Artifact, scan: ScanTree, made_by: Callable[[str], Ma
     """
     layers = tuple(_layer(component, scan, made_by) for component in bake.image.components)
     return Blueprint(bake.image.name, bake.target.name, base, layers, bake.image.config, epoch)
+
+
+def of_described(bake: Bake, described: Described, epoch: int) -> Blueprint:
+    """The blueprint of an image that another tool's file describes."""
+    none = Artifact("described")
+    return Blueprint(bake.image.name, bake.target.name, none, (), bake.image.config, epoch, described)
 
 
 def _layer(component: Component, scan: ScanTree, made_by: Callable[[str], Made]) -> Layer:

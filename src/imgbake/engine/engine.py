@@ -339,7 +339,7 @@ class Engine:
             return
         self._has_failed = True
         self._has_bug |= isinstance(error, PluginError)
-        message = self._project.secrets.mask(error.message)
+        message = self._project.secrets.mask(error.placed)
         tail = error.tail if isinstance(error, StepError) else ()
         self._results[node.id] = Result("failed", seconds, error=message)
         self._tell(NodeFailed(time.time(), node.id, seconds, message, error.hint, tail))

@@ -37,7 +37,7 @@ class Bake(msgspec.Struct, frozen=True):
 
     image: Image
     target: Target
-    base: str  # the id of the node whose artifact it starts from
+    base: str  # the id of the node whose artifact it starts from; empty for an image that a file describes
 
 
 class Test(msgspec.Struct, frozen=True):
@@ -45,6 +45,13 @@ class Test(msgspec.Struct, frozen=True):
 
     bake: Bake
     of: str  # the id of the image's node
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What the file that describes an image tells before tasks have run."""
+
+    reads: tuple[str, ...] = ()  # globs of what its build may see
+    missing: tuple[str, ...] = ()  # arguments that it needs and nobody gave
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -97,18 +104,22 @@ def build(
     outputs_of: Callable[[Task], tuple[str, ...]],
     artifact_of: Callable[[Target], str],
     image_outputs_of: Callable[[Image, Target], tuple[str, ...]] = lambda image, target: (),
+    told_by: Callable[[Image], Told] = lambda image: Told(),
 ) -> tuple[Graph, tuple[Fault, ...]]:
     """The graph of a recipe, and what is wrong with it.
 
     `outputs_of` tells all that a task writes, `artifact_of` the artifact kind that a target makes,
-    `image_outputs_of` the folders that a target writes for an image. With faults the graph holds what
-    could be understood.
+    `image_outputs_of` the folders that a target writes for an image, `told_by` what the file says that
+    describes an image. With faults the graph holds what could be understood.
     """
     outputs = {task.name: outputs_of(task) for task in recipe.tasks.values()}
     writers = _Writers(outputs)
     faults = list(writers.clashes(recipe.tasks))
     nodes = {f"task:{task.name}": _task(task, outputs[task.name], writers) for task in recipe.tasks.values()}
     for image in recipe.images.values():
+        if image.description is not None:
+            _add_described(image, recipe, told_by(image), writers, nodes)
+            continue
         for name in image.targets:
             if name in recipe.targets:
                 _add_image(image, recipe.targets[name], recipe, artifact_of, writers, nodes, faults)
@@ -155,10 +166,30 @@ def _add_image(
     name = f"image:{image.name}@{target.name}"
     missing = tuple(dict.fromkeys(image.missing + target.missing))
     policy = image.policy if image.policy != Policy() else target.policy
-    nodes[name] = Node(name, "image", image.at, bake, (base,), _sources(image, writers), policy, missing)
+    needs = (base, *_tasks(image.needs))
+    after = tuple(task for task in _sources(image, writers) if task not in needs)
+    nodes[name] = Node(name, "image", image.at, bake, needs, after, policy, missing)
     if any(component.test for component in image.components):
         test = f"test:{image.name}@{target.name}"
         nodes[test] = Node(test, "test", image.at, Test(bake, name), (name,), (), policy, missing)
+
+
+def _add_described(
+    image: Image, recipe: Recipe, told: Told, writers: _Writers, nodes: dict[str, Node]
+) -> None:
+    """Adds the nodes of an image that a file describes, one for each target."""
+    needs = _tasks(image.needs)
+    after = tuple(task for task in _tasks(dict.fromkeys(writers.of(told.reads))) if task not in needs)
+    for target in (recipe.targets[name] for name in image.targets if name in recipe.targets):
+        name = f"image:{image.name}@{target.name}"
+        missing = tuple(dict.fromkeys(image.missing + target.missing + told.missing))
+        policy = image.policy if image.policy != Policy() else target.policy
+        bake = Bake(image, target, "")
+        nodes[name] = Node(name, "image", image.at, bake, needs, after, policy, missing)
+
+
+def _tasks(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"task:{name}" for name in names)
 
 
 def _image_clashes(nodes: Mapping[str, Node], writers: _Writers) -> Iterator[Fault]:

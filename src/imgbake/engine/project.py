@@ -23,8 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from imgbake.contract import Artifact, Runner
+from imgbake.contract import Artifact, Resolved, Runner
 from imgbake.engine import runners
+from imgbake.engine.descriptions import Descriptions
 from imgbake.engine.graph import Graph, Node
 from imgbake.engine.ledger import Ledger
 from imgbake.engine.lockfile import Lock
@@ -58,8 +59,10 @@ class Project:
         commits: Mapping[str, str],
         warn: Callable[[str], None],
         is_read_only: bool = False,
+        descriptions: Descriptions | None = None,
     ) -> None:
         self.recipe = recipe
+        self.descriptions = descriptions or Descriptions(recipe, plugins)
         self.graph = graph
         self.plugins = plugins
         self.lock = lock
@@ -80,6 +83,7 @@ class Project:
         self._guard = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
         self._runners: dict[str, Runner] = {}  # that were asked for
+        self.resolved: dict[tuple[str, ...], Resolved] = {}  # bases that formats asked for in this build
 
     @property
     def store(self) -> Store:
@@ -123,6 +127,11 @@ class Project:
         if self._is_read_only and not self.store.folder.exists():
             return None
         return self.store.record(fingerprint)
+
+    def remember(self, fingerprint: str, artifact: Artifact) -> None:
+        """Keeps what was made of a fingerprint, unless nothing may be left on the disk."""
+        if not self._is_read_only:
+            self.store.remember(fingerprint, artifact)
 
     def runner(self, kind: str) -> Runner:
         """A runner of this kind. Raises BakeError when none is installed, or it can't run here."""

@@ -10,7 +10,7 @@ import msgspec
 
 from imgbake.contract import Artifact, Blueprint, Lowered, Part, Step, Target, Tree
 from imgbake.digest import of_bytes
-from imgbake.engine import blueprint, outputs
+from imgbake.engine import blueprint, describing, outputs
 from imgbake.engine.context import Looking, Working
 from imgbake.engine.graph import Bake, Base, Node, Test, folder_of
 from imgbake.engine.project import Project
@@ -154,18 +154,23 @@ class BakeWork:
     def __init__(self, node: Node, bake: Bake, project: Project, done: dict[str, Artifact]) -> None:
         self._node, self._bake, self._project, self._done = node, bake, project, done
         self._target = target_of(bake, project)
+        self._format = project.descriptions.format(bake.image) if bake.image.description else None
+        self._needed = bake.image.needs
         self._drawn: tuple[Blueprint, Lowered] | None = None
 
     def parts(self, ctx: Looking) -> list[Part]:
         if getattr(self._target, "volatile", False):
             ctx.volatile()
-        plan, lowered = self.draw()
-        base = plan.base
-        found = [
-            Part("kind", f"{self._target.kind} {self._target.version}"),
-            Part(f"base {without_passwords(self._bake.base.removeprefix('base:'))}", base.digest),
-        ]
-        found += _arg_parts(self._bake.image.args + self._bake.target.args, self._project)
+        plan, lowered = self.draw(ctx)
+        found = [Part("kind", f"{self._target.kind} {self._target.version}")]
+        if plan.described is not None:
+            found += describing.parts(plan.described, self._format)
+            found += _arg_parts(self._bake.target.args, self._project)
+        else:
+            base = without_passwords(self._bake.base.removeprefix("base:"))
+            found.append(Part(f"base {base}", plan.base.digest))
+            found += _arg_parts(self._bake.image.args + self._bake.target.args, self._project)
+        found += [Part(f"needs task:{name}", self._done[f"task:{name}"].digest) for name in self._needed]
         found += _option_parts(self._bake.target.options)
         for layer in plan.layers:
             for copy in layer.files:
@@ -174,13 +179,20 @@ class BakeWork:
         found += [Part(f"lowered {name}", text) for name, text in lowered.documents.items()]
         return found
 
-    def draw(self) -> tuple[Blueprint, Lowered]:
+    def draw(self, ctx: Looking | None = None) -> tuple[Blueprint, Lowered]:
         """The blueprint and what it is lowered to. Its upstream nodes must be done."""
         if self._drawn is None:
-            base = self._done[self._bake.base]
-            plan = blueprint.draw(self._bake, base, self._scan, self._made_by, self._project.epoch)
+            plan = self._blueprint(ctx or Looking(self._project, self._node))
             self._drawn = plan, self._target.lower(plan)
         return self._drawn
+
+    def _blueprint(self, ctx: Looking) -> Blueprint:
+        if self._format is None:
+            base = self._done[self._bake.base]
+            return blueprint.draw(self._bake, base, self._scan, self._made_by, self._project.epoch)
+        looking = describing.Describing(self._project, self._node, self._target, ctx)
+        found = self._format.describe(self._project.descriptions.given, looking)
+        return blueprint.of_described(self._bake, found, self._project.epoch)
 
     def run(self, ctx: Working) -> Artifact:
         plan, lowered = self.draw()

@@ -33,6 +33,7 @@ class Survey:
         self._prefix = root if root.endswith("/") else root + "/"
         self._memory = memory
         self._follow = follow
+        self._folds = True  # permissions to 0755 and 0644, and names of one file to hard links
         self._now = time.time_ns()
         self._known: dict[str, os.stat_result] = {}
         self._entries: list[Entry] = []
@@ -58,6 +59,11 @@ class Survey:
             self._add(path)
         self._read()
         return Tree(tuple(entry for entry in self._entries if entry.kind))
+
+    def as_they_are(self, paths: Sequence[str]) -> Tree:
+        """What stands at these paths, with all permissions, and each name as a file of its own."""
+        self._folds = False
+        return self.exact(paths)
 
     def glance(self, path: str) -> Tree:
         """Nothing but the signature of a path."""
@@ -135,13 +141,16 @@ class Survey:
         elif kind == stat.S_IFLNK:
             self._add_link(path)
         elif not self._follow and kind == stat.S_IFDIR:
-            self._entries.append(Entry(path, "dir", 0o755 | found.st_mode & 0o7000, "", 0, path))
+            mode = 0o755 | found.st_mode & 0o7000 if self._folds else found.st_mode & 0o7777
+            self._entries.append(Entry(path, "dir", mode, "", 0, path))
         elif not self._follow:
             raise BakeError(f"{path} is not a file, a folder or a link", hint="exclude it")
 
     def _add_file(self, path: str, found: os.stat_result, where: str) -> None:
         mode = (0o755 if found.st_mode & 0o100 else 0o644) | found.st_mode & 0o7000
-        if not self._follow and found.st_nlink > 1:
+        if not self._folds:
+            mode = found.st_mode & 0o7777
+        elif not self._follow and found.st_nlink > 1:
             first = self._names.setdefault((found.st_dev, found.st_ino), path)
             if first != path:
                 self._entries.append(Entry(path, "hardlink", mode, first, 0, path))

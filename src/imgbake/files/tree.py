@@ -79,6 +79,15 @@ class Files:
             entry.path: entry for entry in self._ask(lambda survey: survey.exact(named), follow=False).entries
         }
 
+    def as_they_are(self, paths: Iterable[str]) -> Tree:
+        """What stands at these paths, which are no patterns, in their order.
+
+        Links are not followed, permissions are those on disk, and each name is a file of its own. Raises
+        BakeError for what can't be read, and for a device or a socket.
+        """
+        named = tuple(paths)
+        return self._ask(lambda survey: survey.as_they_are(named), follow=False)
+
     def watch(self, path: str) -> None:
         """Notes in `seen` what a path looks like, absolute or relative to the project."""
         self._ask(lambda survey: survey.glance(path), follow=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -24,6 +24,7 @@ class Args(msgspec.Struct, frozen=True):
     secrets: dict[str, str]
     missing: frozenset[str]  # names of arguments that nobody gave
     env_read: dict[str, str | None]  # variables that gave a value, or could have; none of a secret
+    said: dict[str, str]  # what was given or saved under names that the recipe doesn't have
 
 
 def read_args(
@@ -35,21 +36,26 @@ def read_args(
     faults: list[Fault],
 ) -> Args:
     """The arguments with their values. `given` is what `--arg` says, `saved` what it said with `--save`."""
-    found = Args({}, {}, frozenset(), {})
+    said = {name: value for name, value in {**saved, **given}.items() if name not in section.tables}
+    found = Args({}, {}, frozenset(), {}, said)
     reader = _Reader(given, environ, saved, sources, faults)
     for name, raw in section.tables.items():
         written = reader.written(name, raw, section.at(name))
         if written is not None:
             reader.add(written, found)
-    faults += [
-        Fault(None, f"--arg {name}: the recipe has no such argument", did_you_mean(name, section.tables))
-        for name in given
-        if name not in section.tables
-    ]
     missing = frozenset(
         name for name, arg in found.args.items() if arg.value is None and name not in found.secrets
     )
     return msgspec.structs.replace(found, missing=missing)
+
+
+def unknown(given: Iterable[str], known: Collection[str]) -> list[Fault]:
+    """A fault for each argument of the command line that is none."""
+    return [
+        Fault(None, f"--arg {name}: the recipe has no such argument", did_you_mean(name, known))
+        for name in given
+        if name not in known
+    ]
 
 
 def text_of(value: Scalar, at: At, sources: Mapping[str, str]) -> str:

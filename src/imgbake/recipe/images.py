@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imgbake.model import Component, Image, Target
+from imgbake.model import Component, Image, ImageConfig, Target
 from imgbake.recipe import names, options
 from imgbake.recipe.components import Components
 from imgbake.recipe.config import image_config
+from imgbake.recipe.described import DescribedImage, check_accepted, described_image
 from imgbake.recipe.files import Section
 from imgbake.recipe.order import cycles
 from imgbake.recipe.reading import Reading
@@ -19,7 +20,8 @@ _IMAGE = "image:"
 _ANY = ""  # the artifact kind of a base that is written as one string
 
 
-Tables = dict[str, tuple[ImageTable, tuple[str, ...]]]  # by name, with the arguments that they read
+Tables = dict[str, tuple[ImageTable | DescribedImage, tuple[str, ...]]]
+"""By name, with the arguments that they read."""
 
 
 def image_tables(section: Section, reading: Reading) -> Tables:
@@ -30,13 +32,18 @@ def image_tables(section: Section, reading: Reading) -> Tables:
         if expanded is None:
             continue
         at = section.at(name)
-        table, _ = options.read_repaired(expanded[0], ImageTable, at, reading.faults)
+        table: ImageTable | DescribedImage | None
+        table, read = described_image(expanded[0], at, reading), expanded[1]
+        if table is None:
+            table, _ = options.read_repaired(expanded[0], ImageTable, at, reading.faults)
+        else:
+            read = tuple(dict.fromkeys(read + table.secrets))
         if section.expands:
             for key, value in expanded[0].items():
                 if key != "components":  # a component is asked where it uses its parameters
                     reading.expander.refuse_secrets(value, at / key, f"'{key}' of an image")
         if table is not None:
-            tables[name] = table, expanded[1]
+            tables[name] = table, read
     return tables
 
 
@@ -51,28 +58,72 @@ def read_images(
     components: Components,
     declared: Section,
     targets: Mapping[str, Target],
+    tasks: Section,
     reading: Reading,
 ) -> dict[str, Image]:
     """The images, checked against their targets. `declared` has all targets, `targets` the right ones."""
     images: dict[str, Image] = {}
     for name, (table, read) in tables.items():
-        at = section.at(name)
-        applied, also_read = components.of_image(table.components, at / "components")
-        args = tuple(dict.fromkeys(read + also_read))
-        images[name] = Image(
-            name,
-            at,
-            {_ANY: table.base} if isinstance(table.base, str) else table.base,
-            applied,
-            image_config(table, at, reading),
-            table.targets,
-            reading.policy(table, at),
-            args,
-            reading.ungiven(args),
-        )
-        _check_targets(images[name], declared, targets, reading)
+        if isinstance(table, ImageTable):
+            image = _image(name, section, table, read, components, reading)
+        else:
+            image = _described(name, section, table, read, reading)
+        images[name] = image
+        _check_needs(image, tasks, reading)
+        _check_targets(image, declared, targets, reading)
     _check_bases(section, images, reading)
     return images
+
+
+def _image(
+    name: str,
+    section: Section,
+    table: ImageTable,
+    read: tuple[str, ...],
+    components: Components,
+    reading: Reading,
+) -> Image:
+    at = section.at(name)
+    applied, also_read = components.of_image(table.components, at / "components")
+    args = tuple(dict.fromkeys(read + also_read))
+    return Image(
+        name,
+        at,
+        {_ANY: table.base} if isinstance(table.base, str) else table.base,
+        applied,
+        image_config(table, at, reading),
+        table.targets,
+        reading.policy(table, at),
+        args,
+        reading.ungiven(args),
+        table.needs,
+    )
+
+
+def _described(
+    name: str, section: Section, table: DescribedImage, read: tuple[str, ...], reading: Reading
+) -> Image:
+    at, common = section.at(name), table.common
+    return Image(
+        name,
+        at,
+        {},
+        (),
+        ImageConfig(),
+        common.targets,
+        reading.policy(common, at),
+        read,
+        reading.ungiven(read),
+        common.needs,
+        table.description,
+    )
+
+
+def _check_needs(image: Image, tasks: Section, reading: Reading) -> None:
+    for index, name in enumerate(image.needs):
+        if name not in tasks.tables:
+            hint = names.suggest(name, tasks.tables)
+            reading.fault(image.at / "needs" / index, f"there is no task '{name}'", hint)
 
 
 def _check_targets(image: Image, declared: Section, targets: Mapping[str, Target], reading: Reading) -> None:
@@ -85,6 +136,8 @@ def _check_targets(image: Image, declared: Section, targets: Mapping[str, Target
             reading.fault(at / index, f"there is no target '{name}'", names.suggest(name, known))
         elif name in image.targets[:index]:
             reading.fault(at / index, f"the target '{name}' is listed twice")
+        elif name in targets and image.description is not None:
+            check_accepted(image, image.description.format, targets[name], at / index, reading)
         elif name in targets:
             _check_artifact(image, targets[name], reading)
             for component in image.components:

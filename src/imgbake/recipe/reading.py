@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from imgbake.contract import Step, Target
+from imgbake.contract import Format, Step, Target
 from imgbake.errors import did_you_mean
 from imgbake.model import At, Policy
 from imgbake.recipe.duration import seconds
@@ -29,11 +29,17 @@ class Kinds(Protocol):
     def target(self, kind: str) -> type[Target] | None:
         """The class of this kind of target, None when no plugin has it."""
 
+    def format(self, kind: str) -> type[Format] | None:
+        """The class of this kind of file that describes images, None when no plugin has it."""
+
     def step_kinds(self) -> Sequence[str]:
         """Every kind of task. Asked for errors only: it may import every plugin."""
 
     def target_kinds(self) -> Sequence[str]:
         """Every kind of target. Asked for errors only: it may import every plugin."""
+
+    def format_kinds(self) -> Sequence[str]:
+        """Every kind of file that describes images. It may import every plugin."""
 
 
 class Reading:

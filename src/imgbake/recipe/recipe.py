@@ -18,7 +18,7 @@ import msgspec
 
 from imgbake.model import At, Recipe
 from imgbake.recipe import options
-from imgbake.recipe.args import read_args
+from imgbake.recipe.args import read_args, unknown
 from imgbake.recipe.components import Components
 from imgbake.recipe.expand import Expander, unevaluated
 from imgbake.recipe.faults import Fault, problems
@@ -99,9 +99,12 @@ def _read(
         _sections(empty, tables, documents[0].file, reading),
         name=name or empty.name,
         args=args.args,
+        said=args.said,
         pools=pools,
         env_read={**args.env_read, **expander.env_read},
     )
+    if not any(image.description for image in recipe.images.values()):
+        faults += unknown(given, recipe.args)  # otherwise only the files that describe images can tell
     return Loaded(recipe, reading.settled(), sources, args.secrets)
 
 
@@ -121,10 +124,11 @@ def _sections(empty: Recipe, tables: dict[str, Section], file: str, reading: Rea
     components = Components(tables["components"], tables["tasks"], reading)
     images = image_tables(tables["images"], reading)
     targets = read_targets(tables["targets"], named_targets(images), file, reading)
+    known = (tables["targets"], targets, tables["tasks"])
     return msgspec.structs.replace(
         empty,
         tasks=tasks,
         components={name: tables["components"].at(name) for name in tables["components"].tables},
-        images=read_images(tables["images"], images, components, tables["targets"], targets, reading),
+        images=read_images(tables["images"], images, components, *known, reading),
         targets=targets,
     )

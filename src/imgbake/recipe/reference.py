@@ -53,6 +53,10 @@ def reference(kinds: Kinds) -> str:
     parts += _section("### `limits` of a component", tables.LimitsTable)
     parts += _section("## `[images.NAME]`", tables.ImageTable)
     parts += _section("### `healthcheck` of an image", tables.HealthcheckTable)
+    for kind in kinds.format_kinds():
+        if each := kinds.format(kind):
+            own = options_of(each)
+            parts += _section(f"### An image with `{kind}`", own, each.__doc__, beside=tables.DescribedTable)
     parts += _section("## `[targets.NAME]`", tables.TargetTable)
     for kind in kinds.target_kinds():
         if target := kinds.target(kind):
@@ -60,14 +64,20 @@ def reference(kinds: Kinds) -> str:
     return "\n".join(parts)
 
 
-def _section(title: str, type_: type[msgspec.Struct], about: str | None = None) -> Iterator[str]:
-    info = types.type_info(type_)
-    assert isinstance(info, types.StructType)
+def _section(
+    title: str,
+    type_: type[msgspec.Struct],
+    about: str | None = None,
+    beside: type[msgspec.Struct] | None = None,
+) -> Iterator[str]:
+    """A table's keys; with `beside`, also those of another type that stand in the same table."""
+    found = [types.type_info(each) for each in (type_, beside) if each is not None]
+    fields = [field for info in found if isinstance(info, types.StructType) for field in info.fields]
     yield f"{title}\n"
     yield f"{inspect.cleandoc(about or type_.__doc__ or '')}\n"
-    if info.fields:
+    if fields:
         yield "| key | value | default | what it says |\n|---|---|---|---|"
-        for field in info.fields:
+        for field in fields:
             yield _row(field)
         yield ""
 

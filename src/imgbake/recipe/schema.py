@@ -27,13 +27,17 @@ def json_schema(kinds: Kinds) -> Schema:
     """The schema with every kind that is installed. Imports all plugins."""
     tasks = {kind: options_of(step) for kind in kinds.step_kinds() if (step := kinds.step(kind))}
     targets = {kind: options_of(target) for kind in kinds.target_kinds() if (target := kinds.target(kind))}
+    formats = {kind: options_of(each) for kind in kinds.format_kinds() if (each := kinds.format(kind))}
     core = (tables.ProjectTable, tables.ArgTable, tables.ComponentTable, tables.ImageTable)
-    structs = _Structs([*core, tables.TaskTable, tables.TargetTable, *tasks.values(), *targets.values()])
+    with_uses = (tables.TaskTable, tables.TargetTable, *tasks.values(), *targets.values())
+    structs = _Structs([*core, *with_uses, tables.DescribedTable, *formats.values()])
     definitions = {
         "task": _by_kind("task", tables.TaskTable, tasks, structs),
         **{f"task.{kind}": structs.merged(tables.TaskTable, type_) for kind, type_ in tasks.items()},
         "target": _by_kind("target", tables.TargetTable, targets, structs),
         **{f"target.{kind}": structs.merged(tables.TargetTable, type_) for kind, type_ in targets.items()},
+        "image": _by_file(formats, structs),
+        **{f"image.{kind}": structs.merged(tables.DescribedTable, type_) for kind, type_ in formats.items()},
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -52,7 +56,9 @@ def json_schema(kinds: Kinds) -> Schema:
             ),
             "tasks": _named("Nodes that make files.", _reference("task")),
             "components": _named("What images are made of.", structs.reference(tables.ComponentTable)),
-            "images": _named("A base, and components in order.", structs.reference(tables.ImageTable)),
+            "images": _named(
+                "A base, and components in order; or a file that describes it.", _reference("image")
+            ),
             "targets": _named("Named ways of baking.", _reference("target")),
         },
         "additionalProperties": False,
@@ -107,6 +113,19 @@ def _by_kind(
         "properties": {"uses": uses},
         "allOf": [*conditions, without],
         "anyOf": [*(_reference(f"{name}.{kind}") for kind in kinds), {}],
+    }
+
+
+def _by_file(formats: dict[str, type[msgspec.Struct]], structs: _Structs) -> Schema:
+    """An image: its table depends on whether one of the keys names a file that describes it."""
+    ordinary = structs.reference(tables.ImageTable)
+    named = [{"required": [kind]} for kind in formats]
+    conditions = [{"if": {"required": [kind]}, "then": _reference(f"image.{kind}")} for kind in formats]
+    otherwise = {"if": {"not": {"anyOf": named}}, "then": ordinary} if named else ordinary
+    return {
+        "type": "object",
+        "allOf": [*conditions, otherwise],
+        "anyOf": [ordinary, *(_reference(f"image.{kind}") for kind in formats), {}],
     }
 
 

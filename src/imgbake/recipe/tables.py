@@ -218,7 +218,22 @@ class HealthcheckTable(Table, frozen=True, kw_only=True):
     retries: Annotated[int, Meta(ge=0, description="How many failures in a row make it unhealthy.")] = 0
 
 
-class ImageTable(PolicyKeys, frozen=True, kw_only=True):
+class DescribedTable(PolicyKeys, frozen=True, kw_only=True):
+    """An image that another tool's file describes. Its other keys are options of that kind of file."""
+
+    targets: Annotated[Strings, Meta(description='The targets that bake it; `["oci"]` when left out.')] = (
+        "oci",
+    )
+    needs: Annotated[
+        Strings,
+        Meta(
+            description="Tasks that come first, and whose outcome decides. "
+            "Those that write files of the image come first anyway."
+        ),
+    ] = ()
+
+
+class ImageTable(DescribedTable, frozen=True, kw_only=True):
     """A base, and components in the order in which they are applied."""
 
     base: Annotated[
@@ -232,9 +247,6 @@ class ImageTable(PolicyKeys, frozen=True, kw_only=True):
         tuple[str | Use, ...],
         Meta(description='Names of components, or `{ use = "name", param = "value" }`. Each at most once.'),
     ] = ()
-    targets: Annotated[Strings, Meta(description='The targets that bake it; `["oci"]` when left out.')] = (
-        "oci",
-    )
     entrypoint: Annotated[
         str | Strings | None,
         Meta(description="What a container runs: a program and its arguments, or a shell command."),

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imgbake.contract import Step, Target
+from imgbake.contract import Format, Step, Target
 from imgbake.recipe import recipe
 
 
 class Kinds:
     """The kinds that are installed, as far as a recipe can tell."""
 
-    def __init__(self, steps: Mapping[str, type[Step]], targets: Mapping[str, type[Target]]) -> None:
+    def __init__(
+        self,
+        steps: Mapping[str, type[Step]],
+        targets: Mapping[str, type[Target]],
+        formats: Mapping[str, type[Format]] | None = None,
+    ) -> None:
         self._steps = steps
         self._targets = targets
+        self._formats = formats or {}
         self.asked: list[str] = []  # what would have been imported
 
     def step(self, kind: str) -> type[Step] | None:
@@ -27,6 +33,10 @@ class Kinds:
         self.asked.append(kind)
         return self._targets.get(kind)
 
+    def format(self, kind: str) -> type[Format] | None:
+        """The class of this kind of file that describes images."""
+        return self._formats.get(kind)
+
     def step_kinds(self) -> Sequence[str]:
         """Every kind of task."""
         return sorted(self._steps)
@@ -34,6 +44,10 @@ class Kinds:
     def target_kinds(self) -> Sequence[str]:
         """Every kind of target."""
         return sorted(self._targets)
+
+    def format_kinds(self) -> Sequence[str]:
+        """Every kind of file that describes images."""
+        return sorted(self._formats)
 
 
 class Recipes:
