@@ -1,0 +1,152 @@
+"""Requests to the API server, one connection for each; what it refuses becomes an error."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import ssl
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from imgbake.api import BakeError
+from imgbake_kaniko.cluster.kubeconfig import Access
+
+_SECONDS = 30  # to answer, or between pieces of an answer
+
+
+class Refused(BakeError):
+    """The API server said no. `status` is HTTP's, `reason` Kubernetes' word for it."""
+
+    def __init__(self, message: str, status: int, reason: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.reason = reason
+
+
+class _Status(msgspec.Struct, frozen=True):
+    message: str = ""
+    reason: str = ""
+
+
+class Connection:
+    """Opens connections to one API server, as one user."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._parts = urlsplit(access.server)
+        self._tls = _tls(access) if self._parts.scheme == "https" else None
+
+    @property
+    def server(self) -> str:
+        """The server's address."""
+        return self._access.server
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        seconds: float | None = _SECONDS,
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Sends a request, and returns the connection, which the caller closes, and the answer.
+
+        Raises BakeError when the server can't be reached, and Refused when it says no. The status 101 is
+        none of its refusals.
+        """
+        connection = self._open(seconds)
+        try:
+            sent = {"User-Agent": "imgbake", **(headers or {})}
+            if self._access.authorization:
+                sent["Authorization"] = self._access.authorization
+            connection.request(method, self._parts.path + path, body, sent)
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise self._refused(response)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise self._unreachable(error) from None
+        except BaseException:
+            connection.close()
+            raise
+        return connection, response
+
+    def read(self, method: str, path: str, body: bytes | None = None, content: str = "") -> bytes:
+        """Sends a request and reads the whole answer. Raises BakeError as `send` does."""
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = content or "application/json"
+        connection, response = self.send(method, path, body, headers)
+        with contextlib.closing(connection):
+            try:
+                return response.read()
+            except (OSError, http.client.HTTPException) as error:
+                raise self._unreachable(error) from None
+
+    def _open(self, seconds: float | None) -> http.client.HTTPConnection:
+        host, port = self._parts.hostname or "", self._parts.port
+        if self._tls is None:
+            return http.client.HTTPConnection(host, port, timeout=seconds)
+        return _Secured(host, port, self._tls, self._access.server_name or host, seconds)
+
+    def _unreachable(self, error: BaseException) -> BakeError:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        hint = "is the cluster up, and is it the one that KUBECONFIG or `kube_context` means?"
+        return BakeError(f"the cluster at {self.server} does not answer: {reason}", hint=hint)
+
+    def _refused(self, response: http.client.HTTPResponse) -> Refused:
+        try:
+            said = msgspec.json.decode(response.read(), type=_Status)
+        except msgspec.DecodeError:
+            said = _Status(response.reason)
+        hint = ""
+        if response.status in (401, 403):
+            hint = (
+                "who we are there is what the kubeconfig says: `kubectl auth can-i --list` shows our rights"
+            )
+        message = f"the cluster refuses: {said.message or response.reason}"
+        return Refused(message, response.status, said.reason, hint=hint)
+
+
+class _Secured(http.client.HTTPSConnection):
+    """HTTPS with another name in the certificate than in the address."""
+
+    def __init__(
+        self, host: str, port: int | None, tls: ssl.SSLContext, name: str, seconds: float | None
+    ) -> None:
+        super().__init__(host, port, context=tls, timeout=seconds)
+        self._name, self._context = name, tls
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._name)
+
+
+def _tls(access: Access) -> ssl.SSLContext:
+    try:
+        found = ssl.create_default_context(cadata=access.authority or None)
+        if not access.is_verified:
+            found.check_hostname = False
+            found.verify_mode = ssl.CERT_NONE
+        if access.certificate:
+            with _for_a_moment(access.certificate + "\n" + access.key) as path:
+                found.load_cert_chain(path)
+    except ssl.SSLError as error:
+        raise BakeError(f"the kubeconfig's certificates for {access.server} are damaged: {error}") from None
+    return found
+
+
+@contextlib.contextmanager
+def _for_a_moment(pem: str) -> Iterator[Path]:
+    """A file that only we can read, in memory where it can be: Python takes keys from no other place."""
+    memory = Path("/dev/shm")
+    folder = memory if os.access(memory, os.W_OK) else None
+    with tempfile.NamedTemporaryFile("w", dir=folder) as file:
+        file.write(pem)
+        file.flush()
+        yield Path(file.name)

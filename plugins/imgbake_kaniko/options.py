@@ -1,0 +1,173 @@
+"""The options of the target `kaniko`, and what is refused while the recipe is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from imgbake.api import BakeError
+from imgbake_oci import reference
+
+EXECUTOR = "ghcr.io/osscontainertools/kaniko:latest"
+UPLOADER = "ghcr.io/osscontainertools/kaniko:debug"
+
+AccessMode = Literal["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_LONGEST_LABEL = 63
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?")
+
+
+def _described(text: str) -> msgspec.Meta:
+    return msgspec.Meta(description=text)
+
+
+class Toleration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A taint of nodes that the pod may run on all the same, as Kubernetes has it."""
+
+    key: str = ""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Options of a target with `uses = "kaniko"`."""
+
+    tags: Annotated[
+        tuple[str, ...],
+        _described(
+            "References that the image is pushed to. Default: `registry` with environment and project."
+        ),
+    ] = ()
+    registry: Annotated[
+        str, _described("Registry, with the folder if there is one, of images without `tags`.")
+    ] = ""
+    environment: Annotated[
+        str, _described("First half of the image's name when there are no `tags`. Default: the target.")
+    ] = ""
+    project: Annotated[
+        str, _described("Second half of the image's name when there are no `tags`. Default: the image.")
+    ] = ""
+    create_repository: Annotated[
+        bool, _described("Create a repository of Amazon ECR that is missing, before anything is pushed.")
+    ] = True
+    kube_context: Annotated[
+        str, _described("Context of the kubeconfig. Default: its current one, or the cluster we run in.")
+    ] = ""
+    namespace: Annotated[str, _described("Namespace of the Job and all that belongs to it.")] = "default"
+    context: Annotated[
+        str,
+        _described(
+            'How the files get to the Job: "volume", "stream" (into the executor\'s stdin) or `s3://BUCKET/PREFIX`.'
+        ),
+    ] = "volume"
+    volume_size: Annotated[str, _described("Size of the volume.")] = "5Gi"
+    storage_class: Annotated[str, _described("Storage class of volume and claim.")] = ""
+    access_mode: Annotated[AccessMode, _described("Access mode of volume and claim.")] = "ReadWriteOnce"
+    volume: Annotated[
+        dict[str, Any],
+        _described(
+            "What the PersistentVolume is, in Kubernetes' words. Default: a folder of the node, `hostPath`."
+        ),
+    ] = {}
+    provision: Annotated[
+        bool, _described("Let the storage class make the volume, instead of a PersistentVolume of ours.")
+    ] = False
+    requests: Annotated[dict[str, str], _described("What the executor requests, such as `cpu`.")] = {}
+    limits: Annotated[dict[str, str], _described("What the executor is limited to, such as `memory`.")] = {}
+    node_selector: Annotated[dict[str, str], _described("Labels of the nodes that it may run on.")] = {}
+    tolerations: Annotated[
+        tuple[Toleration, ...], _described("Taints of nodes that it may run on all the same.")
+    ] = ()
+    service_account: Annotated[str, _described("Service account of the pods.")] = ""
+    labels: Annotated[dict[str, str], _described("More labels of everything that is made there.")] = {}
+    annotations: Annotated[dict[str, str], _described("Annotations of everything that is made there.")] = {}
+    env: Annotated[
+        dict[str, str],
+        _described("Environment of the executor. Values with a secret argument go into the Secret."),
+    ] = {}
+    executor: Annotated[str, _described("Image of Kaniko's executor.")] = EXECUTOR
+    uploader: Annotated[
+        str, _described("Image with `sh`, `head` and `tar` that receives the files for the volume.")
+    ] = UPLOADER
+    cache: Annotated[bool, _described("Keep layers of commands in a registry, and use those.")] = False
+    cache_repo: Annotated[str, _described("Repository of these layers. Default: beside the image.")] = ""
+    snapshot_mode: Annotated[
+        Literal["full", "redo", "time"], _described("How Kaniko finds what a command changed.")
+    ] = "full"
+    compression: Annotated[Literal["gzip", "zstd"], _described("How layers are compressed.")] = "gzip"
+    insecure_registries: Annotated[
+        tuple[str, ...], _described("Registries that are spoken to without TLS.")
+    ] = ()
+    registry_mirrors: Annotated[
+        tuple[str, ...], _described("Mirrors to pull from instead of Docker Hub.")
+    ] = ()
+    push_retry: Annotated[int, _described("How many times a failed push is tried again.")] = 2
+    flags: Annotated[tuple[str, ...], _described("More flags of the executor, each as `--name=value`.")] = ()
+    start_timeout: Annotated[
+        int, _described("Seconds that each container may take to begin: for a node, an image, a volume.")
+    ] = 600
+    deadline: Annotated[
+        int, _described("Seconds after which the cluster itself ends the Job, also when imgbake is gone.")
+    ] = 7200
+    keep: Annotated[bool, _described("Leave what was made in the cluster, to look at it.")] = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what can't be baked; the key that it is about stands in backticks."""
+        for key, problem in _problems(self):
+            raise ValueError(f"`{key}`: {problem}")
+
+
+def _problems(said: Options) -> Iterator[tuple[str, str]]:
+    for tag in filter(_is_given, said.tags):
+        try:
+            reference.parse_tag(tag)
+        except BakeError as error:
+            yield "tags", f"{error.message}; {error.hint}"
+    if not said.tags and not said.registry:
+        yield "registry", "an image is pushed to `tags` or below `registry`: write one of them"
+    known = said.context in ("volume", "stream") or _BUCKET.fullmatch(said.context)
+    if _is_given(said.context) and not known:
+        yield "context", f"'{said.context}' is neither 'volume' nor 'stream' nor s3://BUCKET/PREFIX"
+    yield from _kubernetes_problems(said)
+    for flag in said.flags:
+        if not flag.startswith("--"):
+            yield "flags", f"'{flag}' does not start with --"
+        elif (name := flag.partition("=")[0]) in _OURS:
+            yield "flags", f"{name} is what imgbake says itself"
+
+
+_OURS = ("--context", "--dockerfile", "--destination", "--digest-file", "--no-push", "--tar-path")
+
+
+def _kubernetes_problems(said: Options) -> Iterator[tuple[str, str]]:
+    if _is_given(said.namespace) and not _is_label(said.namespace):
+        yield "namespace", f"'{said.namespace}' is no name of a namespace: use a-z, 0-9 and dashes inside"
+    if _is_given(said.volume_size) and not _QUANTITY.fullmatch(said.volume_size):
+        yield "volume_size", f"'{said.volume_size}' is not a size, such as 5Gi"
+    for key in ("requests", "limits"):
+        for name, value in getattr(said, key).items():
+            if _is_given(value) and not _QUANTITY.fullmatch(value):
+                yield key, f"{name} = '{value}' is not a quantity, such as 500m or 2Gi"
+    if said.provision and said.volume:
+        yield "provision", "a volume of yours is not provisioned: leave one of both out"
+    if len(said.volume) > 1:
+        yield "volume", f"it can be one thing only, not {' and '.join(said.volume)}"
+    for key in ("deadline", "start_timeout"):
+        if getattr(said, key) < 1:
+            yield key, "it is at least 1 second"
+    if said.push_retry < 0:
+        yield "push_retry", "it is at least 0"
+
+
+def _is_label(text: str) -> bool:
+    return len(text) <= _LONGEST_LABEL and _LABEL.fullmatch(text) is not None
+
+
+def _is_given(text: str) -> bool:
+    """Does the text hold no argument that is still missing? Then nothing can be said of it yet."""
+    return "{{" not in text

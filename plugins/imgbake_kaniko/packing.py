@@ -1,0 +1,94 @@
+"""The context that Kaniko builds from, as one compressed tar: the Dockerfile and the archives it adds."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from imgbake.api import BakeError, Blueprint, Layer, RunContext
+from imgbake_docker import lowering
+from imgbake_docker.lowering import BASE_USER, BASE_WORKDIR
+from imgbake_docker.options import Options as DockerOptions
+from imgbake_kaniko.lowering import PASSED, is_checked
+from imgbake_oci import bases, layers
+from imgbake_oci.bases import Base
+from imgbake_oci.compression import Format
+from imgbake_oci.folders import Folders
+
+_PLAIN = Format("none", 0)  # the context is compressed as a whole
+_FETCHED = Format("gzip", 1)
+_ROOTS = (0o755, 0, 0)
+_LEVEL = 1  # of gzip: the way to a cluster is faster than more would be
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """A context."""
+
+    path: Path
+    arguments: Mapping[str, str]  # for the build
+
+
+def pack(blueprint: Blueprint, dockerfile: str, ctx: RunContext) -> Packed:
+    """Writes the context into the step's folder. Raises BakeError."""
+    base = _base(blueprint, dockerfile, ctx)
+    below = Folders()
+    for added in bases.folders(base, ctx):
+        below.add(added)
+    path = ctx.work / "context.tar.gz"
+    with tarfile.open(path, "w:gz", compresslevel=_LEVEL) as tar:
+        _add(tar, "Dockerfile", dockerfile.encode())
+        if is_checked(blueprint):
+            _add(tar, PASSED, b"")
+        for stage in lowering.stages(blueprint, DockerOptions()):
+            if stage.layer is not None and stage.archive():
+                tar.add(_archive(stage.layer, below, blueprint.epoch, ctx), stage.archive())
+    return Packed(path, _arguments(base, dockerfile))
+
+
+def _base(blueprint: Blueprint, dockerfile: str, ctx: RunContext) -> Base:
+    """What is known of the base: everything, if that decides anything here."""
+    copies = any(layer.files for layer in blueprint.layers)
+    if copies or f"ARG {BASE_USER}" in dockerfile or f"ARG {BASE_WORKDIR}" in dockerfile:
+        return bases.fetch(blueprint.base, None, _FETCHED, ctx)
+    return Base(bases.host())
+
+
+def _arguments(base: Base, dockerfile: str) -> dict[str, str]:
+    """What gives back user and folder of the base behind a component that has changed them."""
+    config = (base.config.whole.get("config") if base.config else None) or {}
+    given = {BASE_USER: config.get("User") or "", BASE_WORKDIR: config.get("WorkingDir") or "/"}
+    return {name: value for name, value in given.items() if f"ARG {name}" in dockerfile}
+
+
+def _archive(layer: Layer, below: Folders, epoch: int, ctx: RunContext) -> Path:
+    """The files of a component, without the folders that unpacking makes by itself.
+
+    What commands have made of the folders below is not known here. So nothing is said of folders that
+    are as all are: then those that are there stay as they are, also where they are symlinks.
+    """
+    made = layers.make(layer, below, _PLAIN, epoch, ctx)
+    below.add(made.folders(ctx))
+    path = ctx.work / f"{made.digest.removeprefix('sha256:')}.tar"
+    count = 0
+    with tarfile.open(ctx.blobs.path(made.digest)) as whole, tarfile.open(path, "w") as tar:
+        parents = {member.name.rpartition("/")[0] for member in whole}
+        for member in whole:
+            ctx.check()
+            attributes = (member.mode, member.uid, member.gid)
+            if member.isdir() and member.name in parents and attributes == _ROOTS:
+                continue
+            tar.addfile(member, whole.extractfile(member) if member.isreg() else None)
+            count += 1
+    if not count:
+        raise BakeError(f"component '{layer.component}' copies nothing", hint="leave its `files` out")
+    return path
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(data), 0o644
+    tar.addfile(member, io.BytesIO(data))

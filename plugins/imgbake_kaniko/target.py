@@ -1,0 +1,62 @@
+"""The target `kaniko`: an image baked by a Job in a cluster, pushed to its tags from there.
+
+    Dockerfile, archives ── uploaded ──> volume ──> Kaniko in a Job ──> registry, by digest
+                                                                          └── test, in a pod of the image
+
+The registry holds the image, and this machine nothing of it: so it counts only while the registry still
+has it under its tags, which is asked in every build.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from imgbake.api import Artifact, Blueprint, Lowered, ResolveContext, RunContext, digest
+from imgbake_kaniko import lowering, manifests, naming
+from imgbake_kaniko.options import Options
+from imgbake_kaniko.yaml_document import yaml
+
+
+class Kaniko:
+    """Bakes images by Kaniko, as Jobs in a Kubernetes cluster, and pushes them from there."""
+
+    kind: ClassVar[str] = "kaniko"
+    version: ClassVar[int] = 1
+    artifact: ClassVar[str] = "container"
+    phases: ClassVar[frozenset[str]] = frozenset({"build", "validate", "test"})
+    volatile: ClassVar[bool] = True
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def lower(self, blueprint: Blueprint) -> Lowered:
+        """The Dockerfile, what is in its context, and the manifests, named for what they bake."""
+        text = lowering.dockerfile(blueprint)
+        content = lowering.contents(blueprint)
+        run = digest.of_bytes(f"{self._options.namespace}\n{text}\n{content}".encode())
+        plan = manifests.plan(blueprint, self._options, run.removeprefix("sha256:"))
+        found = {"Dockerfile": text}
+        if content:
+            found["context.json"] = content
+        found |= {name: yaml(manifest) for name, manifest in manifests.documents(plan)}
+        return Lowered(found)
+
+    def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
+        """Runs the Job. Raises BakeError."""
+        from imgbake_kaniko import baking
+
+        made = baking.bake(blueprint, self._options, lowered.documents["Dockerfile"], ctx)
+        tags = [each.familiar for each in naming.references(blueprint, self._options)]
+        return Artifact("container", made, tags[0], {"tags": tags, "namespace": self._options.namespace})
+
+    def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
+        """Runs the commands of each component in a pod of the finished image."""
+        from imgbake_kaniko import testing
+
+        testing.test(artifact, blueprint, self._options, ctx)
+
+    def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
+        """Has the registry the image under every tag? False too when it can't be asked."""
+        from imgbake_kaniko import pushed
+
+        return pushed.is_there(artifact)

@@ -1,0 +1,147 @@
+"""What a blueprint is lowered to: the Dockerfile, and the manifests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgbake.api import Artifact, BakeError, CacheFolder, ImageConfig, Layer, Setup
+from imgbake_docker.tests.blueprints import DIGEST, blueprint, copied
+from imgbake_kaniko.options import Options, Toleration
+from imgbake_kaniko.target import Kaniko
+
+GOLDEN = Path(__file__).parent / "golden"
+TAG = "registry.example.com/shop:1"
+
+
+def lower(*layers: Layer, options: Options | None = None, **more: Any) -> dict[str, str]:
+    return Kaniko(options or Options(tags=(TAG,))).lower(blueprint(*layers, **more)).documents
+
+
+def golden(name: str, documents: dict[str, str]) -> None:
+    """Compares with the golden files; GOLDEN_UPDATE=1 writes them anew."""
+    folder = GOLDEN / name
+    if os.environ.get("GOLDEN_UPDATE"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in documents.items():
+            (folder / file).write_text(text)
+    assert documents == {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_four_manifests_and_a_dockerfile() -> None:
+    layers = (
+        Layer("runtime", build=("apt-get update", "apt-get install -y libpq5")),
+        Layer(
+            "app", (copied("/opt/", "shop.whl"),), {"MODE": "production"}, build=("pip install /opt/*.whl",)
+        ),
+    )
+    golden("volume", lower(*layers, config=ImageConfig(entrypoint=("shop",))))
+
+
+def test_everything_that_can_be_said_of_a_cluster() -> None:
+    options = Options(
+        tags=(TAG, "me/shop:latest"),
+        namespace="builds",
+        storage_class="fast",
+        volume_size="20Gi",
+        access_mode="ReadWriteMany",
+        volume={"nfs": {"server": "nfs.example.com", "path": "/exports/bakes"}},
+        requests={"cpu": "500m", "memory": "1Gi"},
+        limits={"memory": "4Gi"},
+        node_selector={"kubernetes.io/arch": "amd64"},
+        tolerations=(
+            Toleration(key="build", value="only", effect="NoSchedule"),
+            Toleration(operator="Exists"),
+        ),
+        service_account="baker",
+        labels={"team": "shop"},
+        annotations={"example.com/cost": "42"},
+        env={"AWS_REGION": "eu-west-1", "TOKEN": "{{ token }}"},
+        executor="registry.example.com/kaniko:1",
+        uploader="busybox:1.37",
+        cache=True,
+        cache_repo="registry.example.com/cache",
+        snapshot_mode="redo",
+        compression="zstd",
+        insecure_registries=("registry.example.com",),
+        registry_mirrors=("mirror.example.com",),
+        push_retry=5,
+        flags=("--single-snapshot",),
+        deadline=600,
+        keep=True,
+    )
+    golden("said", lower(config=ImageConfig(cmd=("a",)), options=options))
+
+
+def test_a_check_is_a_stage_that_the_next_depends_on_and_that_leaves_nothing() -> None:
+    setup = Setup(user="app", workdir="/srv")
+    layers = (
+        Layer("runtime", env={"A": "1"}, validate=("python3 --version",)),
+        Layer("app", build=("make",), setup=setup),
+        Layer("last", env={"B": "2"}, validate=("test -e /srv",), setup=setup),
+    )
+    documents = lower(*layers, config=ImageConfig(cmd=("a",)))
+    golden("validate", {"Dockerfile": documents["Dockerfile"], "context.json": documents["context.json"]})
+    assert "--ignore-path=/.imgbake-passed" in documents["job.yaml"]
+
+
+def test_a_stream_needs_no_volume() -> None:
+    documents = lower(config=ImageConfig(cmd=("a",)), options=Options(tags=(TAG,), context="stream"))
+    assert sorted(documents) == ["Dockerfile", "job.yaml", "secret.yaml"]
+    assert '"--context=tar://stdin"' in documents["job.yaml"]
+
+
+def test_a_provisioned_volume_is_made_by_the_storage_class() -> None:
+    documents = lower(config=ImageConfig(cmd=("a",)), options=Options(tags=(TAG,), provision=True))
+    assert "persistent-volume.yaml" not in documents
+    assert "volumeName" not in documents["persistent-volume-claim.yaml"]
+
+
+@pytest.mark.parametrize("key", ["kaniko", "target"])
+def test_equal_blueprints_give_equal_names_and_others_other_names(key: str) -> None:
+    one, same = (lower(config=ImageConfig(cmd=(key,)))["job.yaml"] for _ in range(2))
+    assert one == same
+    assert lower(config=ImageConfig(cmd=(key, "more")))["job.yaml"] != one
+
+
+@pytest.mark.parametrize(
+    ("layers", "more", "message"),
+    [
+        ([], {"config": ImageConfig(annotations={"a": "b"})}, "no `annotations`"),
+        ([], {"base": Artifact("container", DIGEST, "oci:base")}, "can't see the base oci:base"),
+        ([Layer("app", build=("a",), setup=Setup(caches=(CacheFolder("/c"),)))], {}, "`caches`"),
+        ([Layer("app", build=("a",), setup=Setup(secrets=("token",)))], {}, "`secrets`"),
+        ([Layer("app", build=("a",), setup=Setup(network="none"))], {}, "`network`"),
+        ([Layer("app", validate=("a",), setup=Setup(memory=1))], {}, "`limits.memory`"),
+        ([Layer("app", test=("a",), setup=Setup(timeout=1))], {}, "`timeout`"),
+    ],
+)
+def test_what_kaniko_cannot_do_is_refused(layers: list[Layer], more: dict[str, Any], message: str) -> None:
+    with pytest.raises(BakeError, match=message) as caught:
+        lower(*layers, **more)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({}, "registry"),
+        ({"tags": ("a@b",)}, "tags"),
+        ({"context": "git"}, "context"),
+        ({"namespace": "Builds"}, "namespace"),
+        ({"volume_size": "many"}, "volume_size"),
+        ({"limits": {"memory": "4 GB"}}, "limits"),
+        ({"provision": True, "volume": {"nfs": {}}}, "provision"),
+        ({"volume": {"nfs": {}, "hostPath": {}}}, "volume"),
+        ({"flags": ("cache",)}, "flags"),
+        ({"flags": ("--destination=a",)}, "flags"),
+        ({"deadline": 0}, "deadline"),
+        ({"push_retry": -1}, "push_retry"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], key: str) -> None:
+    with pytest.raises(ValueError, match=f"`{key}`"):
+        Options(**{"tags": (TAG,) if options else (), **options})
