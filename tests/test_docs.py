@@ -103,9 +103,17 @@ def _timeless(text: str) -> str:
     return text.replace("nothing to do: ", "")  # a build that follows a change at once looks once more
 
 
-@pytest.mark.parametrize("number", range(sum(1 for _ in _blocks(DOCS / "tasks.md"))))
-def test_the_recipes_about_tasks_are_right(number: int, project: Project) -> None:
-    project.recipe(list(_blocks(DOCS / "tasks.md"))[number].text)
+RECIPES = [
+    pytest.param(block.text, id=f"{page}-{number}")
+    for page in ("tasks", "docker")
+    for number, block in enumerate(_blocks(DOCS / f"{page}.md"))
+    if block.language == "toml"
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_recipes_of_a_page_are_right(recipe: str, project: Project) -> None:
+    project.recipe(recipe)
     ran = project.run("check")
     assert ran.code == 0, ran.stderr
 
