@@ -20,7 +20,7 @@ _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def settle_file(file: int, found: os.stat_result, owner: Owner, epoch: int) -> None:
-    """Settles an open file or folder that belongs to this owner in its layer. Raises BakeError and OSError."""
+    """Settles an open file or folder, whose owner in the layer is this one. Raises BakeError and OSError."""
     xattrs.remove_overlays(file)
     if owner != (found.st_uid, found.st_gid):
         xattrs.mark_owner(file, owner)
