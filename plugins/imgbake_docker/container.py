@@ -14,6 +14,7 @@ from imgbake.api import Artifact, BakeError, Part, PartsContext, Pin, RunContext
 from imgbake_docker.mounting import Mount
 from imgbake_oci.reference import parse
 
+_LIMIT = {"decides": False}
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
 
 
@@ -55,9 +56,12 @@ class ContainerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     network: Annotated[
         str, Meta(description='A network of the engine, "host" or "none". Default: the engine\'s')
     ] = ""
-    memory: Annotated[str | int | None, Meta(description='The most it may use: bytes, or "2GB"')] = None
+    memory: Annotated[
+        str | int | None, Meta(description='The most it may use: bytes, or "2GB"', extra=_LIMIT)
+    ] = None
     cpus: Annotated[
-        Annotated[float, Meta(gt=0)] | None, Meta(description="Processors, 1.5 for one and a half")
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="Processors, 1.5 for one and a half", extra=_LIMIT),
     ] = None
 
     def __post_init__(self) -> None:

@@ -95,6 +95,13 @@ def test_it_works_on_the_project_and_its_files_are_ours(project: Project, image:
     assert f"from /project as {os.getuid()}" in project.run("log", "x").stdout
 
 
+def test_what_it_may_use_decides_nothing(project: Project, image: str) -> None:
+    recipe = _task(image, 'run = "echo made >out.txt"\noutputs = ["out.txt"]')
+    assert _run(project, recipe).outcomes() == {"task:x": "ran"}
+    assert _run(project, recipe + 'memory = "1GB"\ncpus = 0.5').outcomes() == {"task:x": "cached"}
+    assert _run(project, recipe + 'env = { A = "b" }').outcomes() == {"task:x": "ran"}
+
+
 def test_a_list_is_a_program_and_its_arguments(project: Project, image: str) -> None:
     ran = _run(project, _task(image, 'run = ["echo", "$HOME", "a b"]'))
     assert "| $HOME a b\n" in ran.stderr

@@ -317,7 +317,7 @@ def _arg_parts(names: Sequence[str], project: Project) -> Iterator[Part]:
 
 
 def _option_parts(options: Any) -> Iterator[Part]:
-    """The options that differ from their defaults, each as text."""
+    """The options that decide and differ from their defaults, each as text."""
     for field in _fields(type(options)):  # type: ignore[arg-type]  # a class is hashable
         value = getattr(options, field.name)
         if value != _default(field):
@@ -327,7 +327,15 @@ def _option_parts(options: Any) -> Iterator[Part]:
 
 @cache
 def _fields(options: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
-    return msgspec.structs.fields(options)
+    return tuple(filter(_decides, msgspec.structs.fields(options)))
+
+
+def _decides(field: msgspec.structs.FieldInfo) -> bool:
+    """All decide but those that say `extra={"decides": False}`: how much a step may use, and the like."""
+    said = [
+        meta.extra or {} for meta in getattr(field.type, "__metadata__", ()) if type(meta) is msgspec.Meta
+    ]
+    return all(extra.get("decides", True) for extra in said)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
