@@ -113,7 +113,7 @@ class MissingArguments(UsageError):
 
 
 class StepError(BakeError):
-    """A step failed. `tail` holds the last lines that it printed, secrets masked."""
+    """A step failed. `tail` holds the last lines that it printed."""
 
     def __init__(self, message: str, *, hint: str = "", tail: Sequence[str] = ()) -> None:
         super().__init__(message, hint=hint)

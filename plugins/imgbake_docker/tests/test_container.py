@@ -156,6 +156,8 @@ def test_secrets_are_in_its_environment_alone(project: Project, image: str) -> N
     fine = args + _task(image, 'run = "echo got $TOKEN"\nenv = { TOKEN = "{{ token }}" }')
     ran = _run(project, fine, *given)
     assert ran.code == 0 and "got ***" in ran.stderr and "s3cr3t" not in ran.stderr
+    printing = _task(image, 'run = "echo got $TOKEN; exit 1"\nenv = { TOKEN = "{{ token }}" }')
+    assert "s3cr3t" not in _fail(project, args + printing, *given)
     said = _fail(project, args + _task(image, 'run = "echo {{ token }}"'), *given)
     assert "`run` names a secret" in said and "s3cr3t" not in said
 

@@ -101,6 +101,10 @@ def test_secrets_are_files_in_checks_and_stay_nowhere(project: OnEngine) -> None
     assert ran.code == 0, ran.stderr
     assert "s3cr3t-value" not in ran.stderr + ran.stdout
     assert "s3cr3t-value" not in str(project.client.history(f"{project.name}:1")) + str(project.baked())
+    project.recipe(project.read("imgbake.toml").replace("/run/secrets/token'", "/run/secrets/token; exit 1'"))
+    ran = project.run("build", "--progress", "plain", "--arg", "token=s3cr3t-value")
+    assert ran.code == 1 and "exited with code 1" in ran.stderr
+    assert "s3cr3t-value" not in ran.stderr + ran.stdout
 
 
 def leftovers(project: OnEngine) -> list[str]:

@@ -339,10 +339,11 @@ class Engine:
             return
         self._has_failed = True
         self._has_bug |= isinstance(error, PluginError)
-        message = self._project.secrets.mask(error.placed)
-        tail = error.tail if isinstance(error, StepError) else ()
+        mask = self._project.secrets.mask
+        message = mask(error.placed)
+        tail = tuple(map(mask, error.tail)) if isinstance(error, StepError) else ()
         self._results[node.id] = Result("failed", seconds, error=message)
-        self._tell(NodeFailed(time.time(), node.id, seconds, message, error.hint, tail))
+        self._tell(NodeFailed(time.time(), node.id, seconds, message, mask(error.hint), tail))
         self._skip_dependents(node)
 
     def _skip_dependents(self, node: Node) -> None:
