@@ -15,6 +15,7 @@ from imgbake_kaniko.pods import Pod, State
 
 _LOOK_EVERY = 0.3  # seconds
 _ASK_WHY_EVERY = 5  # seconds
+_LOOKS = 10  # at a container whose log has ended, before the log is taken for broken off
 _TAIL = 30
 
 
@@ -32,15 +33,10 @@ class Watched:
         self.node = ""
 
     def until_begun(self, container: str) -> Pod:
-        """Waits until a container has begun, and returns the pod. Raises StepError."""
+        """Waits until a container has begun, however it went on, and returns the pod. Raises StepError."""
         return self._until(
             lambda pod: pods.state(pod, container).kind in ("running", "terminated"), self._patience
         )
-
-    def until_ended(self, container: str) -> State:
-        """Waits until a container has ended well, and returns how. Raises StepError."""
-        pod = self._until(lambda pod: pods.state(pod, container).kind == "terminated", None)
-        return pods.state(pod, container)
 
     def follow(self, container: str, hear: Callable[[str], None]) -> State:
         """Hands over what a container prints until it has ended, and returns how. Raises StepError.
@@ -55,19 +51,32 @@ class Watched:
                     heard = number + 1
                     self.tail.append(line)
                     hear(line)
-            for _ in range(round(_ASK_WHY_EVERY / _LOOK_EVERY)):  # the log ends before the status says so
-                pod = self._until(lambda _: True, None)
-                if pods.state(pod, container).kind == "terminated":
-                    return pods.state(pod, container)
-                self._pause()
+            if ended := self._ended(container):
+                return ended
+
+    def _ended(self, container: str) -> State | None:
+        """How a container has ended whose log has: its status may say so later. Raises StepError."""
+        for _ in range(_LOOKS):
+            pod = self._until(lambda _: True, None)
+            found = pods.state(pod, container)
+            error = pods.trouble(pod, tuple(self.tail))
+            if error is not None:
+                raise error
+            if found.kind == "terminated":
+                return found
+            self._pause()
+        return None
 
     def _lines(self, pod: str, container: str) -> Any:
         opened: list[Log] = []
 
         def produce(put: Callable[[str], None]) -> None:
             opened.append(self._client.log(pod, container))
-            for line in opened[0]:
-                put(line)
+            try:
+                for line in opened[0]:
+                    put(line)
+            finally:
+                opened[0].close()
 
         def cancel() -> None:
             for log in opened:
@@ -81,10 +90,10 @@ class Watched:
             self._ctx.check()
             pod = self._look()
             if pod is not None:
-                if error := pods.trouble(pod, tuple(self.tail)):
-                    raise error
                 if is_so(pod):
                     return pod
+                if error := pods.trouble(pod, tuple(self.tail)):
+                    raise error
             now = time.monotonic()
             if patience is not None and now - asked > _ASK_WHY_EVERY:
                 asked = now

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from imgbake.api import BakeError
-from imgbake_kaniko.cluster.connection import Connection
+from imgbake_kaniko.cluster.connection import Connection, hang_up
 
 PROTOCOL = "v4.channel.k8s.io"
 STDIN, STDOUT, STDERR, OUTCOME = range(4)
@@ -55,7 +55,8 @@ class Channel:
         except OSError:
             pass  # it was closed by the other end
         finally:
-            self._http.close()
+            hang_up(self._http)
+            self._read.close()
 
     def write(self, pieces: Iterable[bytes], sent: Callable[[int], None]) -> None:
         """Sends to stdin; `sent` hears how many bytes so far. Raises OSError when nobody listens."""

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from imgbake_kaniko.cluster.channel import Channel
-from imgbake_kaniko.cluster.connection import Connection, Refused
+from imgbake_kaniko.cluster.connection import Connection, Refused, hang_up
 
 Object = dict[str, Any]
 
@@ -103,8 +103,9 @@ class Log:
         # A log that breaks off is no failure: what the container did is asked of its pod.
 
     def close(self) -> None:
-        """Ends it."""
-        self._connection.close()
+        """Ends it, also while another thread waits for a line."""
+        hang_up(self._connection)
+        self._response.close()
 
 
 def _object(data: bytes) -> Object:

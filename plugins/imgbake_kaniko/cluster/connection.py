@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import socket
 import ssl
 import tempfile
 from collections.abc import Iterator
@@ -111,6 +112,14 @@ class Connection:
             )
         message = f"the cluster refuses: {said.message or response.reason}"
         return Refused(message, response.status, said.reason, hint=hint)
+
+
+def hang_up(connection: http.client.HTTPConnection) -> None:
+    """Closes a connection, so that a thread which waits for more of it wakes up."""
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 class _Secured(http.client.HTTPSConnection):

@@ -1,0 +1,347 @@
+"""Images baked by the real Kaniko, as Jobs of a real Kubernetes API, and pushed to a real registry."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgbake.testing import busybox
+from imgbake.testing.project import Project, Ran
+from imgbake_docker.tests import trees
+
+EXECUTOR, UPLOADER = "imgbake-test/kaniko:1", "imgbake-test/busybox:1"
+
+
+class InCluster(Project):
+    """A project with one image, `app`, for the target `kaniko`."""
+
+    def __init__(self, root: Path, cluster: Any, base: str) -> None:
+        super().__init__(root)
+        self.cluster, self.base = cluster, base
+        self.tag = f"{cluster.registry}/{root.name}/app:1"
+
+    def image(self, components: str, keys: str = "", options: str = "", targets: str = '["kaniko"]') -> None:
+        names = json.dumps([line[12:-1] for line in components.split() if line.startswith("[components.")])
+        folder = json.dumps(str(self.cluster.folder / "volumes"))
+        self.recipe(
+            f'[targets.kaniko]\nuses = "kaniko"\ntags = ["{self.tag}"]\nexecutor = "{EXECUTOR}"\n'
+            f'uploader = "{UPLOADER}"\ninsecure_registries = ["{self.cluster.registry}"]\n'
+            f"start_timeout = 60\n{options}\n"
+            + ("" if "volume =" in options else f"volume = {{ hostPath = {{ path = {folder} }} }}\n")
+            + f'{components}\n[images.app]\nbase = "{self.base}"\ntargets = {targets}\n'
+            f"components = {names}\n{keys}\n"
+        )
+
+    def run(self, *args: str, env: Any = None) -> Ran:
+        return super().run(*args, env={"KUBECONFIG": str(self.cluster.kubeconfig), **(env or {})})
+
+    def left(self) -> list[str]:
+        """What is left in the cluster, once it has had the time to remove it."""
+        kinds = ("jobs", "pods", "secrets", "persistentvolumeclaims", "persistentvolumes")
+        until = time.monotonic() + 30
+        while True:
+            found = [
+                f"{kind}/{each['metadata']['name']}" for kind in kinds for each in self.cluster.objects(kind)
+            ]
+            if not found or time.monotonic() > until:
+                return found
+            time.sleep(0.3)
+
+
+@pytest.fixture(scope="session")
+def base(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Busybox in the registry."""
+    try:
+        layout = busybox.bake(tmp_path_factory.mktemp("busybox"))
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    name = f"{cluster.registry}/busybox:1"
+    copy = [
+        "skopeo",
+        "copy",
+        "--quiet",
+        "--dest-tls-verify=false",
+        f"oci:{layout}:latest",
+        f"docker://{name}",
+    ]
+    subprocess.run(copy, check=True)
+    return name
+
+
+@pytest.fixture
+def project(tmp_path: Path, cluster: Any, base: str) -> InCluster:
+    root = tmp_path / "shop"
+    root.mkdir()
+    return InCluster(root, cluster, base)
+
+
+HELLO = """
+    [components.hello]
+    files = [{ from = "motd", to = "/etc/motd" }]
+    build = "cat /etc/motd > /copied"
+"""
+
+
+def test_an_image_is_baked_pushed_and_nothing_stays_behind(project: InCluster) -> None:
+    project.write("motd", "hi\n")
+    project.image(HELLO)
+    ran = project.build()
+    assert ran.outcomes()["image:app@kaniko"] == "ran"
+    assert "copied" in ran.stderr or "cat /etc/motd" in ran.stderr
+    assert project.left() == []
+    assert project.build().outcomes()["image:app@kaniko"] == "cached"
+
+
+FILES = """
+    [components.app]
+    files = [
+      { from = "app", to = "/opt/app/", owner = "1000:1000" },
+      { from = "conf.toml", to = "/etc/app/conf.toml", mode = "0640", owner = "0:1000" },
+      { from = "tool", to = "/usr/local/bin/tool", mode = "4755" },
+      { from = "conf.toml", to = "/tmp/" },
+    ]
+    env = { APP_HOME = "/opt/app", PRICE = '5$ "or" \\\\ more' }
+
+    [components.overlay]
+    files = [
+      { from = "overlay", to = "/" },
+      { from = "conf.toml", to = "/home/app/", owner = "7:8" },
+    ]
+"""
+COMMANDS = """
+    [components.users]
+    build = ["mkdir -p /data/sub && chmod 1777 /data && chown 1000:1000 /data/sub", "ln -s data /store"]
+
+    [components.app]
+    files = [
+      { from = "conf.toml", to = "/store/sub/" },
+      { from = "app", to = "/data/app/" },
+    ]
+    env = { MODE = "two words" }
+    build = ["whoami > /data/who; pwd >> /data/who; echo $MODE >> /data/who", "ln /data/who /data/hard"]
+    user = "app"
+    workdir = "/home/app"
+
+    [components.cleaner]
+    build = "rm -r /data/app/lib; rm /home/app/notes; id -un > /data/last; pwd >> /data/last"
+    validate = "touch /nothing-of-this-stays; test -e /data/hard"
+"""
+CONFIG = """
+    [components.app]
+    files = [{ from = "conf.toml", to = "/conf.toml" }]
+"""
+CONFIG_KEYS = """
+    entrypoint = ["/bin/sh", "-c", "echo \\"$HOME\\" '$0'"]
+    cmd = ["a b", "c\\\\\\\\d"]
+    env = { PATH = "/opt/bin:/bin", ONE = "1" }
+    user = "app"
+    workdir = "/home/app"
+    ports = [8080, "53/udp"]
+    volumes = ["/data"]
+    labels = { "org.example.title" = 'A "title" of $5' }
+    stop_signal = "SIGINT"
+    healthcheck = { test = "wget -q localhost || exit 1", interval = "90s", timeout = "1.5s", retries = 3 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("components", "keys"),
+    [(FILES, ""), (COMMANDS, ""), (CONFIG, CONFIG_KEYS)],
+    ids=["files", "commands", "config"],
+)
+def test_kaniko_and_docker_and_oci_bake_the_same(project: InCluster, components: str, keys: str) -> None:
+    furnish(project)
+    local = "imgbake-test-same:1"
+    keys += f'\n[targets.docker]\nuses = "docker"\ntags = ["{local}"]\n[targets.oci]\nuses = "oci"\n'
+    project.image(components, keys, targets='["kaniko", "docker", "oci"]')
+    project.build()
+    found = {}
+    for target in ("docker", "oci"):
+        to = project.root / f"{target}.tar"
+        ran = project.run("export", f"app@{target}", "-o", str(to), "--format", "docker-archive")
+        assert ran.code == 0, ran.stderr
+        found[target] = trees.image(to)
+    subprocess.run(["docker", "image", "rm", "--force", local], check=True, capture_output=True)
+    pushed = project.root / "kaniko.tar"
+    copy = ["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{project.tag}"]
+    subprocess.run([*copy, f"docker-archive:{pushed}"], check=True)
+    found["kaniko"] = trees.image(pushed)
+    for target in ("docker", "oci"):
+        assert found["kaniko"][0] == found[target][0]
+        assert found["kaniko"][1] == found[target][1]
+
+
+def furnish(project: Project) -> None:
+    project.write("app/bin/run", "#!/bin/sh\n").chmod(0o755)
+    project.write("app/lib/a.txt", "a")
+    (project.root / "app/lib/b.txt").hardlink_to(project.root / "app/lib/a.txt")
+    (project.root / "app/link").symlink_to("lib/a.txt")
+    (project.root / "app/empty").mkdir()
+    project.write("conf.toml", "a = 1\n")
+    project.write("tool", "#!/bin/sh\n").chmod(0o755)
+    project.write("overlay/etc/motd", "hi\n")
+    project.write("overlay/srv/v1/x", "x")
+
+
+def test_a_context_is_streamed_into_kaniko(project: InCluster) -> None:
+    project.write("motd", "hi\n")
+    project.image(HELLO, options='context = "stream"')
+    assert project.build().outcomes()["image:app@kaniko"] == "ran"
+    assert project.left() == []
+
+
+def test_tests_run_in_a_pod_of_the_image(project: InCluster) -> None:
+    project.image('[components.a]\nbuild = "echo 1 > /one"\ntest = ["test -e /one", "grep 1 /one"]')
+    ran = project.build()
+    assert ran.outcomes()["test:app@kaniko"] == "ran"
+    project.image('[components.a]\nbuild = "echo 1 > /one"\ntest = ["test -e /one", "grep 2 /one"]')
+    ran = project.run("build", "--progress", "plain")
+    assert ran.code == 1
+    assert "component 'a': `grep 2 /one`: 'test' exited with code 1" in ran.stderr
+    assert project.left() == []
+
+
+@pytest.mark.parametrize(
+    ("component", "options", "message"),
+    [
+        ('build = "echo so; exit 3"', "", "'kaniko' exited with code 1"),
+        ('validate = "test -e /missing"', "", "'kaniko' exited with code 1"),
+        (
+            'build = "true"',
+            'executor = "imgbake-test/nowhere:1"',
+            "can't pull imgbake-test/nowhere:1 (ImagePullBackOff)",
+        ),
+        ('build = "true"', 'node_selector = { disk = "fast" }\nstart_timeout = 8', "0/1 nodes are available"),
+        (
+            'build = "true"',
+            'service_account = "nobody"\nstart_timeout = 8',
+            'serviceaccount "nobody" not found',
+        ),
+        (
+            'build = "dd if=/dev/zero of=/dev/shm/a bs=1M count=300"',
+            'limits = { memory = "96Mi" }',
+            "ran out of memory (OOMKilled)",
+        ),
+    ],
+    ids=["command", "validate", "image", "node", "account", "memory"],
+)
+def test_failures_are_explained(project: InCluster, component: str, options: str, message: str) -> None:
+    project.image(f"[components.a]\n{component}")
+    text = project.read("imgbake.toml")
+    if "executor" in options:
+        text = text.replace(f'executor = "{EXECUTOR}"', "")
+    if "start_timeout" in options:
+        text = text.replace("start_timeout = 60", "")
+    project.recipe(text.replace("[components.a]", f"{options}\n[components.a]", 1))
+    ran = project.run("build", "--progress", "plain")
+    assert ran.code == 1, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert message in ran.stderr
+    assert project.left() == []
+
+
+def test_an_interrupted_bake_leaves_nothing(project: InCluster) -> None:
+    project.image('[components.a]\nbuild = "sleep 300"')
+    process = project.start("build", env={"KUBECONFIG": str(project.cluster.kubeconfig)})
+    until = time.monotonic() + 60
+    while not any(_is_running(pod) for pod in project.cluster.objects("pods")):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert project.left() == []
+
+
+def _is_running(pod: Any) -> bool:
+    return any("running" in each["state"] for each in pod["status"].get("containerStatuses", ()))
+
+
+def test_what_is_kept_can_be_looked_at(project: InCluster) -> None:
+    project.image('[components.a]\nbuild = "exit 1"', options="keep = true")
+    assert project.run("build").code == 1
+    (job,) = project.cluster.objects("jobs")
+    assert len(project.cluster.objects("persistentvolumeclaims")) == 1
+    kubectl = ["delete", "job", job["metadata"]["name"]]
+    _delete(project, kubectl)
+    project.image('[components.a]\nbuild = "true"')
+    project.build()  # takes away the volume too, which nobody claims any more
+    assert project.left() == []
+
+
+def _delete(project: InCluster, said: list[str]) -> None:
+    from imgbake_kaniko.cluster import kubeconfig
+    from imgbake_kaniko.cluster.client import Client
+    from imgbake_kaniko.cluster.connection import Connection
+
+    access = kubeconfig.access(environ={"KUBECONFIG": str(project.cluster.kubeconfig)})
+    Client(Connection(access), "default").delete("Job", said[-1])
+    until = time.monotonic() + 30
+    while not all(
+        each["status"]["phase"] == "Released" for each in project.cluster.objects("persistentvolumes")
+    ):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def test_credentials_reach_the_executor_and_nothing_else(project: InCluster, tmp_path: Path) -> None:
+    config = {"auths": {project.cluster.registry: {"auth": base64.b64encode(b"me:pa55word").decode()}}}
+    docker = tmp_path / "docker"
+    docker.mkdir()
+    (docker / "config.json").write_text(json.dumps(config))
+    env = {"DOCKER_CONFIG": str(docker)}
+    show = 'build = "cat /kaniko/.docker/config.json | wc -c"'
+    project.image(f"[components.a]\n{show}")
+    lowered = project.run("lower", "app@kaniko", env=env)
+    assert lowered.code == 0, lowered.stderr
+    ran = project.build(env=env)
+    for text in (lowered.stdout, ran.stdout, ran.stderr):
+        assert "pa55word" not in text and config["auths"][project.cluster.registry]["auth"] not in text
+    assert not any(b"pa55word" in path.read_bytes() for path in project.root.rglob("*") if path.is_file())
+
+
+def test_a_real_api_takes_the_manifests_that_are_printed(project: InCluster) -> None:
+    """With the Job asleep, for its pod is nobody's."""
+    yaml = pytest.importorskip("yaml")
+    from imgbake_kaniko.cluster import kubeconfig
+    from imgbake_kaniko.cluster.client import Client
+    from imgbake_kaniko.cluster.connection import Connection
+
+    project.image('[components.a]\nbuild = "true"', options=SAID)
+    assert project.run("lower", "app@kaniko", "-o", "lowered").code == 0
+    access = kubeconfig.access(environ={"KUBECONFIG": str(project.cluster.kubeconfig)})
+    client = Client(Connection(access), "default")
+    kinds = {}
+    for path in sorted((project.root / "lowered").rglob("*.yaml")):
+        manifest = yaml.safe_load(path.read_text())
+        if manifest["kind"] == "Job":
+            manifest["spec"]["suspend"] = True
+        made = client.create(manifest)
+        kinds[manifest["kind"]] = made["metadata"]["name"]
+    for kind, name in kinds.items():
+        client.delete(kind, name)
+    assert sorted(kinds) == ["Job", "PersistentVolume", "PersistentVolumeClaim", "Secret"]
+    assert len(set(kinds.values())) == 1
+    assert project.left() == []
+
+
+SAID = """
+requests = { cpu = "500m", memory = "1Gi" }
+limits = { memory = "4Gi" }
+node_selector = { "kubernetes.io/arch" = "amd64" }
+tolerations = [{ key = "build", value = "only", effect = "NoSchedule" }, { operator = "Exists" }]
+service_account = "baker"
+labels = { team = "shop" }
+annotations = { "example.com/cost" = "42" }
+env = { AWS_REGION = "eu-west-1" }
+storage_class = "fast"
+access_mode = "ReadWriteMany"
+cache = true
+"""
