@@ -1,0 +1,133 @@
+"""The builder amazon-ebs in Packer's words, and the same machine without an image made of it. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from imgbake.api import Artifact, BakeError, Blueprint
+from imgbake_packer import words
+from imgbake_packer.options import Options
+
+SCRATCH = "scratch"
+STAMP = "stamp"  # the variable that makes an AMI's name unique
+ENDPOINT = "endpoint"  # the variable with another address of EC2's API, empty for AWS's own
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9()\[\] ./'@_-]")  # EC2's API reference, CreateImage
+_LONGEST_NAME = 128
+_LONGEST_STAMP = 24  # characters
+_OF_THE_MACHINE = (
+    "subnet_id",
+    "vpc_id",
+    "security_group_ids",
+    "associate_public_ip_address",
+    "iam_instance_profile",
+    "spot_price",
+    "profile",
+)
+_OF_THE_IMAGE = (
+    "ami_description",
+    "ami_regions",
+    "ami_users",
+    "encrypt_boot",
+    "kms_key_id",
+    "region_kms_key_ids",
+    "launch_block_device_mappings",
+)
+_UNKNOWN_TO_VOLUMES = re.compile(  # what amazon-ebsvolume, which makes no image, has no words for
+    r"ami_.*|tags?|snapshot_.*|imds_support|boot_mode|tpm_support|uefi_data|deprecate_at|fast_launch|"
+    r"deregistration_protection|force_.*|skip_create_ami|skip_save_build_region|skip_ami_run_tags|"
+    r"skip_region_validation|run_volume_.*"
+)
+
+
+def region(blueprint: Blueprint, options: Options) -> str:
+    """Where the image is baked. Raises BakeError when nobody says, or the base is elsewhere."""
+    offered = _regions(blueprint.base)
+    found = options.region or (next(iter(offered)) if len(offered) == 1 else "")
+    if not found:
+        message = f"image '{blueprint.image}': nobody says in which region it is baked"
+        raise BakeError(message, hint=f"write `region` in [targets.{blueprint.target}]")
+    if offered and found not in offered:
+        message = (
+            f"image '{blueprint.image}' is baked in {found}, and its base is in {', '.join(sorted(offered))}"
+        )
+        raise BakeError(message, hint=f"let the base be there too, as in `ssm:PARAMETER,region={found}`")
+    return found
+
+
+def source(blueprint: Blueprint, options: Options) -> dict[str, Any]:
+    """The options of amazon-ebs. Raises BakeError for what can't be said."""
+    base = blueprint.base
+    if base.reference == SCRATCH:
+        message = f"image '{blueprint.image}': a machine image can't start from nothing"
+        raise BakeError(message, hint='write its base as an AMI\'s id, "ssm:…" or "filter:…"')
+    there = region(blueprint, options)
+    source_ami = _regions(base).get(there) or base.digest
+    found = _machine(blueprint, options, there, source_ami, str(base.facts.get("architecture", "")))
+    found["skip_region_validation"] = f'${{var.{ENDPOINT} != ""}}'
+    name = _name(blueprint, options)
+    found |= {"ami_name": name, "tags": {"Name": name}, "run_volume_tags": found["run_tags"]}
+    found["tags"] |= words.literal({**blueprint.config.labels, **options.tags})
+    found |= _said(options, _OF_THE_IMAGE)
+    if options.imds == "v2":
+        found["imds_support"] = "v2.0"
+    more: dict[str, Any] = words.literal(options.more)
+    return found | more
+
+
+def instance(blueprint: Blueprint, options: Options, artifact: Artifact) -> dict[str, Any]:
+    """The options of amazon-ebsvolume for an instance of a baked image, of which nothing is kept."""
+    there, ami = next(iter(_regions(artifact).items()))
+    there = options.region if options.region in _regions(artifact) else there
+    ami = _regions(artifact)[there]
+    found = _machine(blueprint, options, there, ami, str(artifact.facts.get("architecture", "")))
+    more = {name: value for name, value in options.more.items() if not _UNKNOWN_TO_VOLUMES.fullmatch(name)}
+    also: dict[str, Any] = words.literal(more)
+    return found | also
+
+
+def _regions(artifact: Artifact) -> dict[str, str]:
+    found: dict[str, str] = artifact.facts.get("regions", {})
+    return found
+
+
+def _machine(
+    blueprint: Blueprint, options: Options, region: str, source_ami: str, architecture: str
+) -> dict[str, Any]:
+    usual = "t4g.small" if architecture == "arm64" else "t3.small"
+    found: dict[str, Any] = {
+        "region": region,
+        "source_ami": source_ami,
+        "instance_type": words.literal(options.instance_type or usual),
+        "communicator": options.communicator,
+        "run_tags": {"Name": f"imgbake {blueprint.image}"} | words.literal(options.run_tags),
+        "custom_endpoint_ec2": f"${{var.{ENDPOINT}}}",
+        "skip_metadata_api_check": f'${{var.{ENDPOINT} != ""}}',
+    }
+    if options.communicator == "ssh":
+        found["ssh_username"] = words.literal(options.ssh_username)
+    if options.imds == "v2":
+        found["metadata_options"] = [{"http_endpoint": "enabled", "http_tokens": "required"}]
+    return found | _said(options, _OF_THE_MACHINE)
+
+
+def _said(options: Options, names: tuple[str, ...]) -> dict[str, Any]:
+    """The options of these names that say something."""
+    values = {name: _without_none(msgspec.to_builtins(getattr(options, name))) for name in names}
+    return {name: words.literal(value) for name, value in values.items() if value not in ("", None, {}, [])}
+
+
+def _without_none(value: Any) -> Any:
+    """Options as lists and tables, whose keys that say nothing are left out."""
+    if isinstance(value, dict):
+        return {name: each for name, each in value.items() if each is not None}
+    return [_without_none(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _name(blueprint: Blueprint, options: Options) -> str:
+    """A name that EC2 takes, unique by a stamp that is put in when it is baked."""
+    wanted = options.ami_name or f"{blueprint.image}-{blueprint.target}"
+    valid = _NOT_IN_NAMES.sub("-", wanted)[: _LONGEST_NAME - _LONGEST_STAMP - 1]
+    return f"{valid}-${{var.{STAMP}}}"

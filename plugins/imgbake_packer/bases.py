@@ -1,0 +1,137 @@
+"""What machine images start from, found and pinned.
+
+    ami-0abc…                                          an id, which nothing can move
+    ssm:/aws/service/…[,region=eu-west-1]              the id in a parameter of Systems Manager
+    filter:owner=amazon,name=al2023-*[,architecture=arm64][,region=…]     the newest that matches
+    scratch                                            for builders that say themselves what they start from
+
+AMI names hold no comma, so one separates. Without a region it is the one of AWS's configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from imgbake.api import Artifact, BakeError, ResolveContext, Resolved, did_you_mean
+from imgbake_packer import aws
+from imgbake_packer.amazon import SCRATCH
+
+_ID = re.compile(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?")
+_FORMS = 'write "ami-…", "ssm:PARAMETER", or "filter:owner=…,name=…"'
+_FILTERS = {"name": "name", "architecture": "architecture", "virtualization": "virtualization-type"}
+_KEYS = frozenset({*_FILTERS, "owner", "region"})
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A reference, taken apart."""
+
+    form: str  # "id", "ssm", "filter"
+    text: str = ""  # the id, or the parameter's name
+    region: str = ""
+    filters: dict[str, str] = {}
+
+
+def resolve(reference: str, ctx: ResolveContext) -> Resolved:
+    """Pins a base to the id of an AMI. Raises BakeError when there is none."""
+    if reference == SCRATCH:
+        return Resolved(Artifact("ami", reference=SCRATCH))
+    asked = parse(reference)
+    if asked.form == "id":
+        return Resolved(Artifact("ami", asked.text, reference))
+    if pinned := ctx.pinned("bases", reference):
+        if not _ID.fullmatch(pinned):
+            hint = "`imgbake lock --upgrade` writes it anew"
+            raise BakeError(f"imgbake.lock pins {reference} to {pinned!r}, which is no AMI", hint=hint)
+        return Resolved(Artifact("ami", pinned, reference, _facts(asked.region, pinned, "")))
+    ec2 = aws.client("ec2", asked.region)
+    region = str(ec2.meta.region_name)
+    if asked.form == "ssm":
+        found = _by_id(ec2, _parameter(asked, region), reference)
+    else:
+        found = _newest(ec2, asked, reference)
+    facts = _facts(region, found["ImageId"], found.get("Architecture", ""))
+    return Resolved(Artifact("ami", found["ImageId"], reference, facts), volatile=True)
+
+
+def parse(reference: str) -> Asked:
+    """Takes a reference apart. Raises BakeError for one that says nothing."""
+    if _ID.fullmatch(reference):
+        return Asked("id", reference)
+    form, colon, rest = reference.partition(":")
+    if not colon or form not in ("ssm", "filter"):
+        raise BakeError(f"'{reference}' names no AMI", hint=_FORMS)
+    name, *pairs = rest.split(",") if form == "ssm" else ["", *rest.split(",")]
+    said: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or not value or key not in ({"region"} if form == "ssm" else _KEYS):
+            hint = did_you_mean(key, _KEYS) or _FORMS
+            raise BakeError(f"'{reference}': '{pair.strip()}' is no condition for an AMI", hint=hint)
+        said[key] = value
+    region = said.pop("region", "")
+    if form == "ssm":
+        if not name.strip():
+            raise BakeError(f"'{reference}' names no parameter", hint=_FORMS)
+        return Asked("ssm", name.strip(), region)
+    for needed in ("owner", "name"):
+        if needed not in said:
+            hint = "anybody may publish an AMI of any name" if needed == "owner" else _FORMS
+            raise BakeError(f"'{reference}' says no {needed}", hint=hint)
+    return Asked("filter", "", region, said)
+
+
+def _facts(region: str, ami: str, architecture: str) -> dict[str, Any]:
+    """What is known of it; `regions` is what baked AMIs have, too."""
+    found: dict[str, Any] = {"regions": {region: ami}} if region else {}
+    return found | ({"architecture": architecture} if architecture else {})
+
+
+def _parameter(asked: Asked, region: str) -> str:
+    with aws.asking(f"ssm:GetParameter {asked.text} in {region}"):
+        ssm = aws.client("ssm", region)
+        try:
+            value = str(ssm.get_parameter(Name=asked.text)["Parameter"]["Value"])
+        except ssm.exceptions.ParameterNotFound:
+            message = f"there is no SSM parameter '{asked.text}' in {region}"
+            raise BakeError(message, hint="parameters belong to a region: add ,region=…") from None
+    if not _ID.fullmatch(value):
+        raise BakeError(f"the SSM parameter '{asked.text}' holds {value[:40]!r}, which is no AMI's id")
+    return value
+
+
+def _by_id(ec2: aws.Client, ami: str, reference: str) -> dict[str, Any]:
+    from botocore.exceptions import ClientError
+
+    with aws.asking(f"ec2:DescribeImages {ami}"):
+        try:
+            images = ec2.describe_images(ImageIds=[ami])["Images"]
+        except ClientError as error:
+            if not aws.code_of(error).startswith("InvalidAMIID"):
+                raise
+            images = []
+    if not images:
+        message = f"{reference} means {ami}, which is not there or not shared with this account"
+        raise BakeError(message)
+    found: dict[str, Any] = images[0]
+    return found
+
+
+def _newest(ec2: aws.Client, asked: Asked, reference: str) -> dict[str, Any]:
+    """The AMI that was made last; of two of the same second the one with the greater id."""
+    filters = [
+        {"Name": _FILTERS[key], "Values": [value]} for key, value in asked.filters.items() if key in _FILTERS
+    ]
+    filters.append({"Name": "state", "Values": ["available"]})
+    with aws.asking(f"ec2:DescribeImages for {reference}"):
+        pages = ec2.get_paginator("describe_images").paginate(
+            Owners=[asked.filters["owner"]], Filters=filters
+        )
+        images = [image for page in pages for image in page["Images"]]
+    if not images:
+        message = f"no AMI in {ec2.meta.region_name} matches {reference}"
+        raise BakeError(message, hint="is the owner right, and the region? add ,region=…")
+    found: dict[str, Any] = max(images, key=lambda image: (image["CreationDate"], image["ImageId"]))
+    return found

@@ -1,0 +1,103 @@
+"""Baking AMIs by the real Packer in moto's cloud."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from imgbake_packer import presence
+from imgbake_packer.tests.clouds import Baked, artifact, outcome
+
+COPIED = 'communicator = "none"\nami_regions = ["eu-west-1"]\ntags = { team = "shop" }'
+
+
+def test_an_ami_for_each_region(project: Baked) -> None:
+    project.image(options=COPIED, keys='labels = { note = "100% ${real}" }')
+    made = artifact(project.build())
+    regions = made["facts"]["regions"]
+    assert list(regions) == ["us-east-1", "eu-west-1"]
+    assert made["kind"] == "ami" and made["reference"] == regions["us-east-1"]
+    assert made["facts"]["architecture"] == "x86_64"
+    image = project.cloud.amis()[regions["us-east-1"]]
+    tags = {tag["Key"]: tag["Value"] for tag in image["Tags"]}
+    assert image["Name"].startswith("app-ami-2") and tags["Name"] == image["Name"]
+    assert tags["team"] == "shop" and tags["note"] == "100% ${real}"
+    assert regions["eu-west-1"] in project.cloud.amis("eu-west-1")
+    assert project.cloud.leftovers() == []
+
+
+def test_an_unchanged_image_is_not_baked_again(project: Baked) -> None:
+    project.image()
+    first = artifact(project.build())
+    second = project.build()
+    assert outcome(second) == "cached" and artifact(second) == first
+    assert len(project.cloud.amis()) == 1
+
+
+def test_a_lost_ami_is_baked_again(project: Baked) -> None:
+    project.image(options=COPIED)
+    first = artifact(project.build())
+    project.cloud.client("ec2", "eu-west-1").deregister_image(ImageId=first["facts"]["regions"]["eu-west-1"])
+    presence.forget()
+    second = project.build()
+    assert outcome(second) == "ran" and artifact(second)["digest"] != first["digest"]
+
+
+def test_a_change_makes_a_new_ami_and_explain_says_which(project: Baked) -> None:
+    project.image()
+    project.build()
+    project.image(options='communicator = "none"\ntags = { a = "b" }')
+    assert "tags" in project.run("explain", "image:app@ami").stdout
+    assert outcome(project.build()) == "ran"
+    assert len(project.cloud.amis()) == 2
+
+
+def test_an_image_of_the_recipe_is_a_base(project: Baked) -> None:
+    project.image(keys='[images.child]\nbase = "image:app"\ntargets = ["ami"]')
+    ran = project.build()
+    parent = artifact(ran)["reference"]
+    assert [ami for _, ami in project.cloud.instances()].count(parent) == 1
+    assert set(project.build().outcomes().values()) == {"cached"}
+
+
+def test_a_secret_option_stays_out_of_template_and_log(project: Baked) -> None:
+    project.image(options='communicator = "none"\ntags = { note = "a {{ token }}" }')
+    project.recipe("[args]\ntoken = { secret = true }\n" + project.read("imgbake.toml"))
+    ran = project.build("--arg", "token=s3cr3t-value")
+    image = next(iter(project.cloud.amis().values()))
+    assert {"Key": "note", "Value": "a s3cr3t-value"} in image["Tags"]
+    assert "s3cr3t-value" not in ran.stdout + ran.stderr
+    lowered = project.run("lower", "app@ami", "--arg", "token=s3cr3t-value").stdout
+    assert "s3cr3t-value" not in lowered and "a ${var.secret_token}" in lowered
+
+
+@pytest.mark.parametrize("again", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_lets_packer_clean_up(project: Baked, again: signal.Signals) -> None:
+    options = 'run_tags = { a = "b" }\nmore = { ssh_host = "127.0.0.1", ssh_port = 9 }'
+    project.image('[components.app]\nbuild = "true"', options)
+    process = project.start("build", "--progress", "plain")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Waiting for SSH" in line or "Using ssh communicator" in line:
+            break
+    began = time.monotonic()
+    process.send_signal(again)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert time.monotonic() - began < 30
+    assert project.cloud.instances() and project.cloud.leftovers() == []
+    assert project.cloud.amis() == {}
+
+
+def test_what_aws_refuses_is_said_in_one_line(project: Baked) -> None:
+    project.image(options='communicator = "none"\nsubnet_id = "subnet-00000000000000000"')
+    said = project.fail()
+    assert "Packer failed" in said and "subnet-00000000000000000" in said
+    assert project.cloud.leftovers() == []
+
+
+def test_without_packer_it_says_so(project: Baked) -> None:
+    project.image()
+    assert "needs Packer" in project.fail(env={"PATH": "/nowhere"})

@@ -1,0 +1,78 @@
+"""What machine images start from."""
+
+from __future__ import annotations
+
+import pytest
+
+from imgbake.api import BakeError
+from imgbake_packer import bases
+from imgbake_packer.tests.clouds import UBUNTU, Baked, artifact
+
+TRUSTY = "ami-1e749f67"  # moto knows some AMIs of 2017
+
+
+@pytest.mark.parametrize(
+    ("reference", "asked"),
+    [
+        ("ami-0123456789abcdef0", bases.Asked("id", "ami-0123456789abcdef0")),
+        ("ssm:/a/b", bases.Asked("ssm", "/a/b")),
+        ("ssm:/a/b,region=eu-west-1", bases.Asked("ssm", "/a/b", "eu-west-1")),
+        (
+            "filter:owner=self, name=a b*,region=eu-west-1",
+            bases.Asked("filter", "", "eu-west-1", {"owner": "self", "name": "a b*"}),
+        ),
+    ],
+)
+def test_references_are_taken_apart(reference: str, asked: bases.Asked) -> None:
+    assert bases.parse(reference) == asked
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("debian", "'debian' names no AMI"),
+        ("ami-12", "names no AMI"),
+        ("ssm:", "names no parameter"),
+        ("ssm:/a,owner=b", "'owner=b' is no condition"),
+        ("filter:name=a", "says no owner"),
+        ("filter:owner=a", "says no name"),
+        ("filter:owner=a,nam=b", "'nam=b' is no condition"),
+    ],
+)
+def test_others_are_refused(reference: str, message: str) -> None:
+    with pytest.raises(BakeError, match=message) as caught:
+        bases.parse(reference)
+    assert caught.value.hint
+
+
+def test_the_newest_that_matches_is_locked(project: Baked) -> None:
+    project.image()
+    assert project.run("lock").code == 0
+    assert f'"{UBUNTU}" = "{TRUSTY}"' in project.read("imgbake.lock")
+    ran = project.build()
+    assert ("terminated", TRUSTY) in project.cloud.instances()
+    assert artifact(ran, next(node for node in ran.outcomes() if node.startswith("base:")))["reference"]
+
+
+def test_a_parameter_that_moves_bakes_again(project: Baked) -> None:
+    ssm = project.cloud.client("ssm")
+    ssm.put_parameter(Name="/golden", Value=TRUSTY, Type="String")
+    project.image()
+    project.recipe(project.read("imgbake.toml").replace(UBUNTU, "ssm:/golden"))
+    project.build()
+    assert set(project.build().outcomes().values()) == {"cached"}
+    ssm.put_parameter(Name="/golden", Value="ami-03cf127a", Type="String", Overwrite=True)
+    assert project.build().outcomes()["image:app@ami"] == "ran"
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("ssm:/nothing", "there is no SSM parameter '/nothing' in us-east-1"),
+        ("filter:owner=self,name=nothing", "no AMI in us-east-1 matches"),
+    ],
+)
+def test_what_is_not_there_is_said(project: Baked, reference: str, message: str) -> None:
+    project.image()
+    project.recipe(project.read("imgbake.toml").replace(UBUNTU, reference))
+    assert message in project.fail()
