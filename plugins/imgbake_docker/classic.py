@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
 from typing import Any
 
 from imgbake.api import RunContext, Setup
@@ -17,18 +16,19 @@ from imgbake_docker import building
 from imgbake_docker.building import Order
 from imgbake_docker.engine import Client
 from imgbake_docker.following import follow
+from imgbake_docker.posting import Post
 from imgbake_docker.sending import context
 
 _TAIL = 20
 _PERIOD = 100_000  # microseconds, of which a quota of the processors' time is given
-_STEP = re.compile(r"Step \d+/\d+ : (.*)", re.DOTALL)
+STEP = re.compile(r"Step \d+/\d+ : (.*)", re.DOTALL)
 _IMAGE = re.compile(r" ---> ([0-9a-f]{12})\b")
-_CHATTER = re.compile(
+CHATTER = re.compile(
     r"Step \d+/\d+ : | ---> (Running in |Using cache|[0-9a-f]{12}|\n)"
     r"|Removing intermediate container [0-9a-f]{12}|Successfully (built|tagged) "
     r"|\[Warning\] One or more build-args "
 )
-_CODE = re.compile(r"returned a non-zero code: (\d+)")
+CODE = re.compile(r"returned a non-zero code: (\d+)")
 
 
 class Classic:
@@ -42,56 +42,12 @@ class Classic:
     def build(self, order: Order, ctx: RunContext) -> str:
         told = _Told(order, ctx)
         setup = order.stage.layer.setup if order.stage.layer else Setup()
-        request = _Request(self._client, _parameters(order, setup), order, ctx)
-        for message in follow(
-            request.send, request.cancel, ctx, setup.timeout if order.stage.commands else None
-        ):
+        stage = order.stage
+        pieces = context(stage.text(order.base), stage.archive(), order.files, ctx.progress)
+        post = Post(self._client, _parameters(order, setup), pieces)
+        for message in follow(post.send, post.cancel, ctx, setup.timeout if stage.commands else None):
             told.hear(message)
         return told.image
-
-
-class _Request:
-    """One build. Its context is sent and its answer read in one thread, and cancelled from another."""
-
-    def __init__(self, client: Client, parameters: dict[str, Any], order: Order, ctx: RunContext) -> None:
-        self._client, self._parameters, self._order, self._ctx = client, parameters, order, ctx
-        self._response: Any = None
-        self._is_cancelled = False
-
-    def send(self, put: Callable[[dict[str, Any]], None]) -> None:
-        """Hands over each message of the engine."""
-        from docker.errors import APIError
-
-        client = self._client
-        self._response = response = client.post(
-            f"{client.base_url}/v{client.api_version}/build",
-            params=self._parameters,
-            data=self._context(),
-            headers={"Content-Type": "application/x-tar"},
-            stream=True,
-            timeout=None,
-        )
-        if response.status_code >= 400:
-            said = response.json().get("message", "") if response.content else ""
-            raise APIError(said, response=response, explanation=said or f"status {response.status_code}")
-        for line in response.iter_lines():
-            if line:
-                put(json.loads(line))
-
-    def cancel(self) -> None:
-        """Hangs up, upon which the engine ends the build and removes its container."""
-        from docker.types import CancellableStream
-
-        self._is_cancelled = True
-        if self._response is not None:
-            CancellableStream(iter(()), self._response).close()
-
-    def _context(self) -> Iterator[bytes]:
-        order, stage = self._order, self._order.stage
-        for piece in context(stage.text(order.base), stage.archive(), order.files, self._ctx.progress):
-            if self._is_cancelled:
-                raise ConnectionAbortedError("cancelled")
-            yield piece
 
 
 class _Told:
@@ -114,11 +70,11 @@ class _Told:
         if "aux" in message:
             self.image = message["aux"].get("ID", self.image)
         text = str(message.get("stream", ""))
-        if not _CHATTER.match(text):
+        if not CHATTER.match(text):
             self._print(text)
             return
         self._print("\n" if self._line else "")
-        if step := _STEP.match(text):
+        if step := STEP.match(text):
             self._begin(step[1])
         elif image := _IMAGE.match(text):
             self._below = image[1]
@@ -136,7 +92,7 @@ class _Told:
             self._ctx.log(line)
 
     def _failure(self, error: str) -> Exception:
-        code = _CODE.search(error)
+        code = CODE.search(error)
         how = f"exited with code {code[1]}" if code and self._command else error.strip()
         return building.failure(self._order, self._command, how, tuple(self._tail), self._below)
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from imgbake.api import Artifact, BakeError, Blobs, Blueprint, Lowered, ResolveContext, RunContext
+from imgbake.api import Artifact, BakeError, Blobs, Blueprint, Lowered, ResolveContext, Resolved, RunContext
 from imgbake_docker import lowering, naming
 from imgbake_docker.options import Options
 
@@ -32,12 +32,17 @@ class Docker:
     artifact: ClassVar[str] = "container"
     phases: ClassVar[frozenset[str]] = frozenset({"build", "validate", "test"})
     volatile: ClassVar[bool] = True
+    accepts: ClassVar[frozenset[str]] = frozenset({"dockerfile"})
 
     def __init__(self, options: Options) -> None:
         self._options = options
 
     def lower(self, blueprint: Blueprint) -> Lowered:
-        """A Dockerfile, and what is in the archives that it adds."""
+        """A Dockerfile, and what is in the archives that it adds; or the user's own."""
+        if blueprint.described is not None:
+            from imgbake_docker import dockerfiles
+
+            return Lowered(dockerfiles.lower(blueprint.described, blueprint, self._options))
         if self._options.builder != "auto":
             from imgbake_docker import choosing
 
@@ -45,26 +50,54 @@ class Docker:
         return lowering.lower(blueprint, self._options)
 
     def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
-        from imgbake_docker.baking import Baking
         from imgbake_docker.engine import connected
 
         tags = naming.tags_of(blueprint.image, self._options.tags)
         with connected() as client:
-            baking = Baking(client, blueprint, self._options, ctx)
-            made = baking.bake()
+            made, builder = self._bake(client, blueprint, ctx)
             _tag(client, made["Id"], tags)
             facts: dict[str, Any] = {
                 naming.ID: made["Id"],
                 "tags": list(tags),
                 "platform": f"{made['Os']}/{made['Architecture']}",
                 "size": made["Size"],
-                "builder": baking.builder,
+                "builder": builder,
             }
             if self._options.keep:
                 from imgbake_docker import exporting
 
                 facts["archive"] = exporting.kept(client, tags[0], ctx)
         return Artifact("container", made["Id"], f"docker-daemon:{tags[0]}", facts)
+
+    def base(self, reference: str, ctx: ResolveContext) -> Resolved | None:
+        """An image that the engine has, and that is in no registry: one that was built or loaded there."""
+        from imgbake_docker import engine
+
+        if "@" in reference or reference == naming.SCRATCH:
+            return None
+        try:
+            with engine.connected() as client:
+                found = engine.image(client, reference)
+        except BakeError:
+            return None  # said when the image is baked
+        if found is None or found.get("RepoDigests"):
+            return None
+        facts = {"is_local": True, "config": found.get("Config") or {}}
+        return Resolved(Artifact("container", found["Id"], reference, facts), volatile=True)
+
+    def _bake(self, client: Any, blueprint: Blueprint, ctx: RunContext) -> tuple[dict[str, Any], str]:
+        """What the engine says of the image that it has built, and which builder did it."""
+        from imgbake_docker import dockerfiles, engine
+        from imgbake_docker.baking import Baking
+
+        if blueprint.described is None:
+            baking = Baking(client, blueprint, self._options, ctx)
+            return baking.bake(), baking.builder
+        image, builder = dockerfiles.bake(client, blueprint, self._options, ctx)
+        made = engine.image(client, image)
+        if made is None:
+            raise BakeError("the engine has lost the image that it has built", hint="build again")
+        return made, builder
 
     def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
         """Runs the commands of each component in a container of the finished image."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,6 +18,8 @@ from imgbake_dockerfile.ignoring import Ignore
 from imgbake_dockerfile.patterns import Matcher
 
 Kind = Literal["file", "symlink", "folder", "special"]
+
+Look = Callable[[str], None]
 
 _LINKS = 255  # that are followed before it is a loop
 
@@ -32,20 +35,26 @@ _ALL = Filter()
 
 
 class Context:
-    """A context on disk. Raises BakeError for folders that can't be read."""
+    """A context on disk. Raises BakeError for folders that can't be read.
 
-    def __init__(self, root: Path, ignore: Ignore) -> None:
+    `look` is told each path before it is looked at, as far as what is there decides what is found.
+    """
+
+    def __init__(self, root: Path, ignore: Ignore, look: Look = lambda path: None) -> None:
         self._root = str(root)
+        self._look = look
         self._ignored = ignore.matcher()
 
     def below(self, folder: str, filtered: Filter = _ALL) -> dict[str, Kind]:
         """What is below a folder; folders that don't count themselves are there if something in them does."""
-        return _Walk(self._root, folder, self._ignored, filtered).run(self._state(folder))
+        walk = _Walk(self._root, folder, self._ignored, filtered, self._look)
+        return walk.run(self._state(folder))
 
     def kind(self, path: str) -> Kind | None:
         """What stands at a path; None when nothing does, or it is ignored. Links are not followed."""
         if not path:
             return "folder"
+        self._look(path)
         try:
             kind = _kind_of_mode(os.lstat(os.path.join(self._root, path)).st_mode)
         except (FileNotFoundError, NotADirectoryError):
@@ -58,6 +67,7 @@ class Context:
 
     def names(self, folder: str) -> list[str]:
         """What is in a folder, ignored or not."""
+        self._look(folder)
         return [entry.name for entry in _entries(self._root, folder)]
 
     def resolved(self, path: str) -> tuple[str, list[str]]:
@@ -85,6 +95,7 @@ class Context:
         return below_root(done), links
 
     def _is_link(self, path: str) -> bool:
+        self._look(path)
         try:
             found = os.lstat(os.path.join(self._root, path))
         except OSError:
@@ -119,7 +130,8 @@ class _Visit(NamedTuple):
 class _Walk:
     """One way through the folders, which enters none where nothing can count."""
 
-    def __init__(self, root: str, top: str, ignored: Matcher, filtered: Filter) -> None:
+    def __init__(self, root: str, top: str, ignored: Matcher, filtered: Filter, look: Look) -> None:
+        self._look = look
         self._root = root
         self._top = top
         self._ignored = ignored
@@ -132,7 +144,9 @@ class _Walk:
         pending = [_Visit(self._top, ignored)]
         list_folder = self._list if self._ignored.patterns or self._is_filtered else self._list_all
         while pending:
-            list_folder(pending.pop(), found, pending)
+            visit = pending.pop()
+            self._look(visit.path)
+            list_folder(visit, found, pending)
         return found
 
     def _list_all(self, visit: _Visit, found: dict[str, Kind], pending: list[_Visit]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from imgbake.api import ResolveContext, Resolved, Target, hookimpl
+from typing import Any
+
+from imgbake.api import Artifact, ResolveContext, Resolved, Target, hookimpl
 
 
 @hookimpl
@@ -21,3 +23,13 @@ def imgbake_resolve(kind: str, reference: str, ctx: ResolveContext) -> Resolved 
     from imgbake_oci import bases
 
     return bases.resolve(reference, ctx)
+
+
+@hookimpl
+def imgbake_base_config(artifact: Artifact, platform: str, ctx: ResolveContext) -> dict[str, Any] | None:
+    """What bases of containers say: from their own configuration, for one platform."""
+    if artifact.kind != "container":
+        return None
+    from imgbake_oci import base_config
+
+    return base_config.read(artifact, platform, ctx)

@@ -29,7 +29,12 @@ def json_schema(kinds: Kinds) -> Schema:
     targets = {kind: options_of(target) for kind in kinds.target_kinds() if (target := kinds.target(kind))}
     formats = {kind: options_of(each) for kind in kinds.format_kinds() if (each := kinds.format(kind))}
     core = (tables.ProjectTable, tables.ArgTable, tables.ComponentTable, tables.ImageTable)
-    with_uses = (tables.TaskTable, tables.TargetTable, *tasks.values(), *targets.values())
+    with_uses: tuple[type[msgspec.Struct], ...] = (
+        tables.TaskTable,
+        tables.TargetTable,
+        *tasks.values(),
+        *targets.values(),
+    )
     structs = _Structs([*core, *with_uses, tables.DescribedTable, *formats.values()])
     definitions = {
         "task": _by_kind("task", tables.TaskTable, tasks, structs),

@@ -1,0 +1,191 @@
+"""Images that are Dockerfiles of the user's own, built whole by BuildKit or by the classic builder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from imgbake.api import BakeError, Blueprint, Described, RunContext, StepError, Tree
+from imgbake_docker import bases, choosing, engine
+from imgbake_docker.buildkit import BuildKit
+from imgbake_docker.classic import CHATTER, CODE, STEP
+from imgbake_docker.engine import Client
+from imgbake_docker.following import follow
+from imgbake_docker.options import Options
+from imgbake_docker.packing import packed
+from imgbake_docker.posting import Post
+from imgbake_dockerfile import parse
+from imgbake_dockerfile.request import Request, documents, request
+
+_TAIL = 20
+_SECRET = "IMGBAKE_SECRET_"
+_FAILED_AT = re.compile(r"^Dockerfile:(\d+)$")
+_EXIT_CODE = re.compile(r"exit code: (\d+)")
+_FAILED = re.compile(r"^ERROR: (?:failed to (?:build|solve): )*(.+)$")
+
+
+def lower(described: Described, blueprint: Blueprint, options: Options) -> dict[str, str]:
+    """The documents that say what is built. Raises BakeError for what can't be."""
+    asked = request(described)
+    if len(asked.platforms) > 1:
+        hint = "an engine holds an image for one platform: give each a recipe's image of its own"
+        raise BakeError(f"image '{blueprint.image}' is for several platforms", hint=hint)
+    if options.builder == "classic":
+        _refuse_classic(asked, 'write builder = "buildkit"')
+    found = documents(described)
+    if blueprint.epoch:
+        found["epoch"] = f"{blueprint.epoch}\n"
+    return found
+
+
+def bake(client: Client, blueprint: Blueprint, options: Options, ctx: RunContext) -> tuple[str, str]:
+    """Builds the image; returns its id on the engine, and the builder's name. Raises BakeError."""
+    described = blueprint.described
+    assert described is not None
+    asked = request(described)
+    platform = asked.platforms[0] if asked.platforms else options.platform()
+    builder = choosing.builder(options.builder, client)
+    if not isinstance(builder, BuildKit):
+        _refuse_classic(asked, "install docker's buildx plugin")
+    _pull(client, described, platform, ctx)
+    labels = {**options.labels, **asked.labels}
+    if isinstance(builder, BuildKit):
+        return _by_buildkit(builder.command, asked, labels, platform, blueprint.epoch, ctx), builder.name
+    return _by_classic(client, asked, described.files, labels, platform, ctx), builder.name
+
+
+def _refuse_classic(asked: Request, hint: str) -> None:
+    """Raises BakeError for what only BuildKit can do."""
+    what = asked.only_buildkit or ("`cache_to`" if asked.cache_to else "")
+    if what:
+        raise BakeError(f"{what}: the engine's classic builder has no such thing", hint=hint)
+
+
+def _pull(client: Client, described: Described, platform: str, ctx: RunContext) -> None:
+    """Brings the images that the build takes to the engine, by digest and with the user's own passwords."""
+    for image in request(described).images:
+        base = described.bases[image.reference]
+        if image.role == "syntax" or not base.digest or base.facts.get("is_local"):
+            continue
+        name = image.reference if "@" in image.reference else f"{image.reference}@{base.digest}"
+        if engine.image(client, name) is None:
+            bases.pull(client, image.reference, base.digest, platform, ctx)
+
+
+def _by_buildkit(
+    command: tuple[str, ...],
+    asked: Request,
+    labels: dict[str, str],
+    platform: str,
+    epoch: int,
+    ctx: RunContext,
+) -> str:
+    """BuildKit takes from the folder what it needs, and knows what it has already."""
+    work = ctx.work
+    dockerfile, told = work / "Dockerfile", work / "image"
+    dockerfile.write_text(asked.dockerfile.text)
+    (work / "Dockerfile.dockerignore").write_text("\n".join(asked.ignore.patterns) + "\n")
+    flags = [f"--file={dockerfile}", f"--iidfile={told}", *_flags(asked, labels, platform, epoch, ctx)]
+    env = {f"{_SECRET}{secret.id}": f"{{{{ {secret.arg} }}}}" for secret in asked.secrets if secret.arg}
+    try:
+        ctx.run([*command, *flags, str(ctx.root / asked.folder)], env=env, title="docker buildx build")
+    except StepError as error:
+        raise _buildkit_failure(asked, error) from None
+    return told.read_text().strip()
+
+
+def _flags(
+    asked: Request, labels: dict[str, str], platform: str, epoch: int, ctx: RunContext
+) -> Iterator[str]:
+    yield from ("--load", "--progress=plain", "--provenance=false")
+    yield from (f"--build-arg={name}={value}" for name, value in asked.args.items())
+    yield from (f"--label={name}={value}" for name, value in labels.items())
+    yield from (f"--ssh={text}" for text in asked.ssh)
+    yield from (f"--cache-from={text}" for text in asked.cache_from)
+    yield from (f"--cache-to={text}" for text in asked.cache_to)
+    for secret in asked.secrets:
+        if secret.file:
+            yield f"--secret=id={secret.id},src={ctx.root / Path(secret.file).expanduser()}"
+        else:
+            yield f"--secret=id={secret.id},env={secret.env or _SECRET + secret.id}"
+    if asked.target:
+        yield f"--target={asked.target}"
+    if platform:
+        yield f"--platform={platform}"
+    if epoch:
+        yield f"--build-arg=SOURCE_DATE_EPOCH={epoch}"
+    if ctx.force:
+        yield "--no-cache"
+
+
+def _buildkit_failure(asked: Request, error: StepError) -> StepError:
+    lines = error.tail
+    at = next((int(match[1]) for line in lines if (match := _FAILED_AT.match(line))), 0)
+    said = next((match[1] for line in reversed(lines) if (match := _FAILED.match(line))), error.message)
+    code = _EXIT_CODE.search(said)
+    if code and at:
+        said = f"`{asked.dockerfile.text.splitlines()[at - 1].strip()}` exited with code {code[1]}"
+    return asked.failure(said, at, lines)
+
+
+def _by_classic(
+    client: Client, asked: Request, files: Tree, labels: dict[str, str], platform: str, ctx: RunContext
+) -> str:
+    pack = packed(asked, files, ctx)
+    parameters: dict[str, Any] = {
+        "rm": "1", "forcerm": "1", "version": "1", "dockerfile": pack.dockerfile, "target": asked.target,
+        "buildargs": json.dumps(asked.args), "labels": json.dumps(labels), "platform": platform,
+        "cachefrom": json.dumps(asked.cache_from), "nocache": "1" if ctx.force else "",
+    }  # fmt: skip
+    empty = ("", "{}", "[]")
+    told = _Told(asked, ctx)
+    query = {name: value for name, value in parameters.items() if value not in empty}
+    post = Post(client, query, pack.pieces)
+    for message in follow(post.send, post.cancel, ctx):
+        told.hear(message)
+    return told.image
+
+
+class _Told:
+    """What the classic builder has said so far."""
+
+    def __init__(self, asked: Request, ctx: RunContext) -> None:
+        self.image = ""
+        self._asked, self._ctx = asked, ctx
+        self._instructions = iter(parse(asked.dockerfile.text).instructions)
+        self._line = 0  # of the instruction that is built
+        self._text = ""
+        self._open = ""  # what was printed since the last line break
+        self._tail: deque[str] = deque(maxlen=_TAIL)
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Logs what is printed. Raises StepError when the build has failed."""
+        if "error" in message:
+            self._print("\n")
+            raise self._failure(str(message["error"]).strip())
+        if "aux" in message:
+            self.image = message["aux"].get("ID", self.image)
+        text = str(message.get("stream", ""))
+        if step := STEP.match(text):
+            self._print("\n" if self._open else "")
+            instruction = next(self._instructions, None)
+            self._line = instruction.first if instruction else 0
+            self._text = step[1].strip()
+            self._ctx.log(f"$ {self._text}")
+        elif not CHATTER.match(text):
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        *lines, self._open = (self._open + text).split("\n")
+        for line in filter(str.strip, lines):
+            self._tail.append(line)
+            self._ctx.log(line)
+
+    def _failure(self, error: str) -> StepError:
+        code = CODE.search(error)
+        said = f"`{self._text}` exited with code {code[1]}" if code else error
+        return self._asked.failure(said, self._line, tuple(self._tail))

@@ -1,0 +1,248 @@
+"""The format `dockerfile`: what a build of a Dockerfile can be given, what it reads, and what decides.
+
+the Dockerfile ── parse ──┐
+values of its ARGs ───────┼── plan ── images ── resolved, and asked for environment and ONBUILD
+.dockerignore ────────────┘     └──── files that it can see ── digests
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+
+from imgbake.api import Argument, Artifact, BakeError, Described, DescribingContext, Given, Tree
+from imgbake_dockerfile import arguments
+from imgbake_dockerfile.arguments import Argument as Listed
+from imgbake_dockerfile.build import Base, Build, Secret
+from imgbake_dockerfile.context import Context
+from imgbake_dockerfile.ignoring import Ignore, parse_ignore
+from imgbake_dockerfile.located import DockerfileError
+from imgbake_dockerfile.options import Options
+from imgbake_dockerfile.parsing import parse
+from imgbake_dockerfile.planning import plan
+from imgbake_dockerfile.reach import reached
+from imgbake_dockerfile.request import Request, Source, pinned
+from imgbake_dockerfile.sent import sent
+from imgbake_dockerfile.syntax import Dockerfile
+from imgbake_dockerfile.wildcards import is_wild
+
+_STATE = ".imgbake"
+_BUILDKIT_FLAGS = frozenset(
+    {"mount", "network", "security", "device", "link", "parents", "exclude", "checksum", "chmod"}
+)
+LOCAL = "is_local"
+"""A fact of bases that only the engine which builds has: they go by their own name."""
+
+
+class DockerfileFormat:
+    """An image that is a Dockerfile, built as docker would, from what its build can see."""
+
+    kind: ClassVar[str] = "dockerfile"
+    version: ClassVar[int] = 1
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def secrets(self) -> tuple[str, ...]:
+        return tuple(secret.arg for secret in self._secrets() if secret.arg)
+
+    def arguments(self, given: Given, root: Path) -> tuple[Argument, ...]:
+        file = self._options.file
+        return tuple(
+            Argument(one.name, one.stage, f"{file}:{one.line}", one.default, one.value, one.needed, one.help)
+            for one in self._listed(self._read(root), self._values(given))
+        )
+
+    def reads(self, given: Given, root: Path) -> tuple[str, ...]:
+        folder = self._options.folder
+        try:
+            build = self._plan(self._read(root), self._values(given))
+        except BakeError:
+            return (*self._files(), folder or "**")
+        if build.everything:
+            return (*self._files(), folder or "**")
+        return (*self._files(), *(posixpath.join(folder, _glob(seen.path)) or "**" for seen in build.seen))
+
+    def describe(self, given: Given, ctx: DescribingContext) -> Described:
+        options = self._options
+        ctx.exact(self._files())
+        dockerfile = self._read(ctx.root)
+        values = self._values(given)
+        self._refuse_missing(dockerfile, values)
+        asking = _Asking(ctx)
+        build = self._plan(dockerfile, values, asking)
+        self._refuse_undeclared(dockerfile, asking)
+        bases = {image.reference: asking.base(image.reference) for image in build.images}
+        names = {
+            reference: pinned(reference, base.digest)
+            for reference, base in bases.items()
+            if not base.facts.get(LOCAL)
+        }
+        ignore = self._ignore(ctx.root)
+        asked = Request(
+            options.file,
+            options.folder,
+            sent(dockerfile, build, names),
+            ignore,
+            options.target,
+            build.args,
+            options.labels,
+            options.platforms,
+            build.images,
+            tuple(self._mounted(dockerfile, build)),
+            options.ssh,
+            options.cache_from,
+            options.cache_to,
+            _only_buildkit(options.file, build),
+        )
+        return Described(self.kind, asked, self._seen(build, ignore, ctx), bases, build.args)
+
+    def _secrets(self) -> Iterator[Source]:
+        for secret in self._options.secrets:
+            if isinstance(secret, str):
+                yield Source(secret, arg=secret)
+            else:
+                yield Source(secret.id, secret.arg, secret.env, secret.file)
+
+    def _mounted(self, dockerfile: Dockerfile, build: Build) -> Iterator[Source]:
+        """The secrets that are asked for. Raises DockerfileError for one that is required and not given."""
+        known = {secret.id: secret for secret in self._secrets()}
+        for asked in build.secrets:
+            if asked.kind == "secret" and asked.id in known:
+                yield known[asked.id]
+            elif asked.required and not self._has(asked):
+                where = dockerfile.source.where(asked.line, word="--mount")
+                key = "secrets" if asked.kind == "secret" else "ssh"
+                hint = f'name it in the image\'s table: {key} = ["{asked.id}"]'
+                raise DockerfileError(f"the {asked.kind} '{asked.id}' is required", where=where, hint=hint)
+
+    def _has(self, asked: Secret) -> bool:
+        return asked.kind == "ssh" and asked.id in {text.partition("=")[0] for text in self._options.ssh}
+
+    def _values(self, given: Given) -> dict[str, str]:
+        own = {name: str(value) for name, value in self._options.build_args.items()}
+        return {**given.recipe, **own, **given.said}
+
+    def _platform(self) -> str:
+        return self._options.platforms[0] if self._options.platforms else ""
+
+    def _plan(self, dockerfile: Dockerfile, values: Mapping[str, str], bases: _Asking | None = None) -> Build:
+        return plan(dockerfile, values, target=self._options.target, platform=self._platform(), bases=bases)
+
+    def _listed(self, dockerfile: Dockerfile, values: Mapping[str, str]) -> tuple[Listed, ...]:
+        platform = self._platform()
+        return arguments.listed(dockerfile, values, target=self._options.target, platform=platform)
+
+    def _refuse_undeclared(self, dockerfile: Dockerfile, asked: _Asking) -> None:
+        """A build argument that nothing declares is a misspelt one, unless a base is unknown."""
+        wrong = arguments.undeclared(dockerfile, self._options.build_args, asked.triggers)
+        if wrong and asked.knows_all:
+            raise DockerfileError(f"`build_args`: {wrong[0].message}", hint=wrong[0].hint)
+
+    def _refuse_missing(self, dockerfile: Dockerfile, values: Mapping[str, str]) -> None:
+        """For a Dockerfile that could not be read before the tasks had run."""
+        lacking = arguments.missing(self._listed(dockerfile, values))
+        if lacking:
+            hint = " ".join(f"--arg {name}=VALUE" for name in lacking)
+            names = ", ".join(f"'{name}'" for name in lacking)
+            raise DockerfileError(f"{self._options.file} needs {names}", hint=f"give {hint}")
+
+    def _files(self) -> tuple[str, ...]:
+        """The Dockerfile, and where an ignore file may stand, the one that counts first."""
+        options = self._options
+        own = f"{options.file}.dockerignore"
+        return tuple(dict.fromkeys((options.file, own, posixpath.join(options.folder, ".dockerignore"))))
+
+    def _read(self, root: Path) -> Dockerfile:
+        try:
+            data = (root / self._options.file).read_bytes()
+        except OSError as error:
+            hint = "`dockerfile` is a path relative to the recipe's folder"
+            message = f"{self._options.file} can't be read: {error.strerror}"
+            raise DockerfileError(message, hint=hint) from None
+        return _parsed(data, self._options.file)
+
+    def _ignore(self, root: Path) -> Ignore:
+        """What is ignored, our own state with it: no build should see that one was there before it."""
+        own = () if self._options.folder else (_STATE,)
+        for file in self._files()[1:]:
+            try:
+                found = parse_ignore((root / file).read_bytes(), file)
+                return Ignore((*found.patterns, *own), file)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise BakeError(f"{file} can't be read: {error.strerror}") from None
+        return Ignore(own)
+
+    def _seen(self, build: Build, ignore: Ignore, ctx: DescribingContext) -> Tree:
+        """What the build can see of the context, by its paths there."""
+        folder = self._options.folder
+        if not (ctx.root / folder).is_dir():
+            hint = "`context` is a folder, relative to the recipe's"
+            raise DockerfileError(f"the context '{folder}' is no folder", hint=hint)
+        prefix = f"{folder}/" if folder else ""
+        context = Context(ctx.root / folder, ignore, lambda path: ctx.watch(prefix + path or "."))
+        found = ctx.exact([prefix + one.path for one in reached(build, context)])
+        if not prefix:
+            return found
+        return Tree(tuple(replace(one, path=one.path[len(prefix) :]) for one in found.entries))
+
+
+class _Asking:
+    """Resolves images, each once, and asks what they say to the stages that are FROM them."""
+
+    def __init__(self, ctx: DescribingContext) -> None:
+        self._ctx = ctx
+        self._bases: dict[str, Artifact] = {}
+        self.triggers: list[str] = []
+        self.knows_all = True
+
+    def base(self, reference: str) -> Artifact:
+        """What a reference means. Raises BakeError."""
+        if reference not in self._bases:
+            self._bases[reference] = self._ctx.base(reference)
+        return self._bases[reference]
+
+    def __call__(self, reference: str, platform: str) -> Base | None:
+        config = self._ctx.base_config(self.base(reference), platform)
+        if config is None:
+            self.knows_all = False
+            return None
+        found = _base(config)
+        self.triggers += found.triggers
+        return found
+
+
+def _base(config: Mapping[str, Any]) -> Base:
+    pairs = (text.partition("=") for text in config.get("Env") or ())
+    return Base({name: value for name, _, value in pairs}, tuple(config.get("OnBuild") or ()))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(data: bytes, file: str) -> Dockerfile:
+    return parse(data, file)
+
+
+def _glob(path: str) -> str:
+    """What a source names, as a glob of the project: up to its first wildcard, and all below."""
+    names = path.split("/")
+    fixed = next((count for count, name in enumerate(names) if is_wild(name)), len(names))
+    return "/".join(names[:fixed])
+
+
+def _only_buildkit(file: str, build: Build) -> str:
+    """What needs BuildKit, if something does."""
+    for stage in build.stages:
+        for instruction in stage.instructions:
+            names = {flag[2:].partition("=")[0] for flag in instruction.flags}
+            if found := names & _BUILDKIT_FLAGS:
+                return f"{file}:{instruction.first}: {instruction.name} --{min(found)}"
+            if instruction.heredocs:
+                return f"{file}:{instruction.first}: a heredoc"
+    return ""
