@@ -89,5 +89,5 @@ def _require_component(node: Node, at: str) -> None:
     assert isinstance(node.work, Bake)
     names = [component.name for component in node.work.image.components]
     if at and at not in names:
-        hint = did_you_mean(at, names) or f"it has: {', '.join(names)}"
+        hint = did_you_mean(at, names) or f"it has {', '.join(names) or 'none'}"
         raise UsageError(f"{node.id} has no component '{at}'", hint=hint)
