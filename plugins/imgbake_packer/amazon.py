@@ -14,6 +14,7 @@ from imgbake_packer.options import Options
 SCRATCH = "scratch"
 STAMP = "stamp"  # the variable that makes an AMI's name unique
 ENDPOINT = "endpoint"  # the variable with another address of EC2's API, empty for AWS's own
+CAPACITY = ("instance_type", "spot_price")  # variables, as they decide nothing of what is baked
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9()\[\] ./'@_-]")  # EC2's API reference, CreateImage
 _LONGEST_NAME = 128
 _LONGEST_STAMP = 24  # characters
@@ -23,7 +24,6 @@ _OF_THE_MACHINE = (
     "security_group_ids",
     "associate_public_ip_address",
     "iam_instance_profile",
-    "spot_price",
     "profile",
 )
 _OF_THE_IMAGE = (
@@ -65,7 +65,7 @@ def source(blueprint: Blueprint, options: Options) -> dict[str, Any]:
         raise BakeError(message, hint='write its base as an AMI\'s id, "ssm:…" or "filter:…"')
     there = region(blueprint, options)
     source_ami = _regions(base).get(there) or base.digest
-    found = _machine(blueprint, options, there, source_ami, str(base.facts.get("architecture", "")))
+    found = _machine(blueprint, options, there, source_ami)
     found["skip_region_validation"] = f'${{var.{ENDPOINT} != ""}}'
     name = _name(blueprint, options)
     found |= {"ami_name": name, "tags": {"Name": name}, "run_volume_tags": found["run_tags"]}
@@ -82,10 +82,22 @@ def instance(blueprint: Blueprint, options: Options, artifact: Artifact) -> dict
     there, ami = next(iter(_regions(artifact).items()))
     there = options.region if options.region in _regions(artifact) else there
     ami = _regions(artifact)[there]
-    found = _machine(blueprint, options, there, ami, str(artifact.facts.get("architecture", "")))
+    found = _machine(blueprint, options, there, ami)
     more = {name: value for name, value in options.more.items() if not _UNKNOWN_TO_VOLUMES.fullmatch(name)}
     also: dict[str, Any] = words.literal(more)
     return found | also
+
+
+def variables(blueprint: Blueprint) -> dict[str, Any]:
+    """The variables of a template, by name, each with a default."""
+    is_arm = blueprint.base.facts.get("architecture") == "arm64"
+    defaults = {
+        STAMP: "{{timestamp}}",
+        ENDPOINT: "",
+        "instance_type": "t4g.small" if is_arm else "t3.small",
+        "spot_price": "",
+    }
+    return {name: {"type": "string", "default": default} for name, default in defaults.items()}
 
 
 def _regions(artifact: Artifact) -> dict[str, str]:
@@ -93,14 +105,11 @@ def _regions(artifact: Artifact) -> dict[str, str]:
     return found
 
 
-def _machine(
-    blueprint: Blueprint, options: Options, region: str, source_ami: str, architecture: str
-) -> dict[str, Any]:
-    usual = "t4g.small" if architecture == "arm64" else "t3.small"
+def _machine(blueprint: Blueprint, options: Options, region: str, source_ami: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "region": region,
         "source_ami": source_ami,
-        "instance_type": words.literal(options.instance_type or usual),
+        **{name: f"${{var.{name}}}" for name in CAPACITY},
         "communicator": options.communicator,
         "run_tags": {"Name": f"imgbake {blueprint.image}"} | words.literal(options.run_tags),
         "custom_endpoint_ec2": f"${{var.{ENDPOINT}}}",

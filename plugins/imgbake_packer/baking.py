@@ -95,6 +95,8 @@ def _values(options: Options, ctx: RunContext) -> dict[str, str]:
     found = {words.variable(name): _revealed(name, ctx) for name in lowering.secrets(options)}
     if not options.builder:
         found[amazon.STAMP] = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{randomness.token_hex(3)}"
+        capacity = {name: ctx.reveal(getattr(options, name)) for name in amazon.CAPACITY}
+        found |= {name: value for name, value in capacity.items() if value}
         found[amazon.ENDPOINT] = aws.endpoint("ec2", options.profile)
     return found
 

@@ -81,7 +81,7 @@ def plugins_document(options: Options) -> str:
 
 
 def secrets(options: Options) -> list[str]:
-    """The names of the secret arguments that the options name."""
+    """The names of the secret arguments that become variables."""
     return list(dict.fromkeys(words.secrets(msgspec.to_builtins(options))))
 
 
@@ -116,7 +116,7 @@ def _template(
     build["post-processor"] = [{"manifest": {"output": _HERE + MANIFEST}}]
     document: dict[str, Any] = {
         "//": f"image {blueprint.image}, baked by the target {blueprint.target}",
-        "variable": _variables(options),
+        "variable": _variables(blueprint, options),
         "source": {builder: {name: source}},
         "build": build,
     }
@@ -125,11 +125,8 @@ def _template(
     return _json(document)
 
 
-def _variables(options: Options) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if not options.builder:
-        found[amazon.STAMP] = {"type": "string", "default": "{{timestamp}}"}
-        found[amazon.ENDPOINT] = {"type": "string", "default": ""}
+def _variables(blueprint: Blueprint, options: Options) -> dict[str, Any]:
+    found = {} if options.builder else amazon.variables(blueprint)
     for secret in secrets(options):
         found[words.variable(secret)] = {"type": "string", "sensitive": True}
     return found

@@ -21,8 +21,8 @@ _OTHER_WORDS = {
 }
 
 
-def _described(text: str) -> msgspec.Meta:
-    return msgspec.Meta(description=text)
+def _described(text: str, *, decides: bool = True) -> msgspec.Meta:
+    return msgspec.Meta(description=text, extra={} if decides else {"decides": False})
 
 
 class Volume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +51,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     region: Annotated[str, _described("Where the image is baked. Default: where its base was found.")] = ""
     instance_type: Annotated[
-        str, _described("The machine that bakes. Default: t3.small, or t4g.small for a base of arm64.")
+        str,
+        _described(
+            "The machine that bakes. Default: t3.small, or t4g.small for a base of arm64.", decides=False
+        ),
     ] = ""
     ami_name: Annotated[
         str,
@@ -82,7 +85,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         dict[str, str], _described("The keys in the regions that it is copied to.")
     ] = {}
     spot_price: Annotated[
-        str, _described("Bake on a spot instance: the highest price for an hour, or `auto`.")
+        str,
+        _described("Bake on a spot instance: the highest price for an hour, or `auto`.", decides=False),
     ] = ""
     imds: Annotated[
         Literal["v1", "v2"],

@@ -36,6 +36,15 @@ def test_an_unchanged_image_is_not_baked_again(project: Baked) -> None:
     assert len(project.cloud.amis()) == 1
 
 
+def test_another_machine_bakes_nothing_anew(project: Baked) -> None:
+    project.image(options='communicator = "none"\ninstance_type = "c5.large"')
+    project.build()
+    started = project.cloud.client("ec2").describe_instances()["Reservations"][0]["Instances"][0]
+    assert started["InstanceType"] == "c5.large"
+    project.image(options='communicator = "none"\ninstance_type = "c5.xlarge"')
+    assert outcome(project.build()) == "cached"
+
+
 def test_a_lost_ami_is_baked_again(project: Baked) -> None:
     project.image(options=COPIED)
     first = artifact(project.build())

@@ -125,9 +125,10 @@ def test_secrets_are_variables_without_a_value() -> None:
 
 def test_the_base_decides_region_and_machine() -> None:
     assert source(Options())["region"] == "eu-west-1"
-    assert source(Options())["instance_type"] == "t4g.small"
+    assert template(Options())["variable"]["instance_type"]["default"] == "t4g.small"
     plain = Artifact("ami", ID, ID)
-    assert source(Options(region="us-east-1"), base=plain)["instance_type"] == "t3.small"
+    found = template(Options(region="us-east-1"), base=plain)
+    assert found["variable"]["instance_type"]["default"] == "t3.small"
     baked = Artifact("ami", "sha256:1", "ami-1", {"regions": {"us-east-1": "ami-1", "us-east-2": "ami-2"}})
     assert source(Options(region="us-east-2"), base=baked)["source_ami"] == "ami-2"
 
@@ -144,6 +145,7 @@ def test_the_name_is_one_that_ec2_takes(wanted: str) -> None:
 def test_what_decides_nothing_is_not_lowered() -> None:
     quick, slow = (Layer("app", build=("true",), setup=Setup(timeout=seconds)) for seconds in (10, 20))
     assert lower(quick) == lower(slow)
+    assert lower(options=Options(instance_type="m7g.large", spot_price="auto")) == lower()
     assert "src/" not in "".join(lower(Layer("app", (copied("/a/", "b"),))).values())
 
 
