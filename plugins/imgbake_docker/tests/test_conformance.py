@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import contextlib
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import pytest
 
 from imgbake.testing.conformance import PluginConformance
 
 
-@pytest.mark.usefixtures("engine")
+@pytest.fixture(scope="module")
+def cleared(engine: Any) -> Iterator[None]:
+    """Removes what was baked."""
+    from docker.errors import APIError
+
+    yield
+    with contextlib.suppress(APIError):
+        engine.remove_image("imgbake-test-conformance:1", force=True)
+
+
+@pytest.mark.usefixtures("cleared")
 class TestConformance(PluginConformance):
     recipe: ClassVar[str] = """
         [targets.engine]
