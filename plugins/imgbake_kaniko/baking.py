@@ -17,6 +17,7 @@ from imgbake_kaniko import buckets, credentials, manifests, packing, uploading
 from imgbake_kaniko.cluster import kubeconfig
 from imgbake_kaniko.cluster.client import Client
 from imgbake_kaniko.cluster.connection import Connection
+from imgbake_kaniko.commands import Commands
 from imgbake_kaniko.manifests import Manifest, Plan
 from imgbake_kaniko.options import Options
 from imgbake_kaniko.watching import Watched
@@ -46,7 +47,11 @@ def bake(blueprint: Blueprint, options: Options, dockerfile: str, ctx: RunContex
     with buckets.kept(packed.path, plan, ctx):
         env = {name: ctx.reveal(value) for name, value in manifests.secret_env(options).items()}
         run = _Run(client, plan, manifests.secret(plan, auths, env), ctx)
-        return run.run(packed.path)
+        commands = Commands(blueprint)
+        try:
+            return run.run(packed.path, commands)
+        except StepError as error:
+            raise commands.explain(error) from None
 
 
 def repositories(blueprint: Blueprint, plan: Plan) -> list[Reference]:
@@ -64,9 +69,10 @@ class _Run:
         self._watched = Watched(client, plan.name, labels, plan.options.start_timeout, ctx)
         self._job: Manifest = {}
 
-    def run(self, context: Path) -> str:
+    def run(self, context: Path, commands: Commands) -> str:
         """Runs it and returns the image's digest. Raises StepError."""
         plan, ctx = self._plan, self._ctx
+
         with self._cleaned():
             self._make()
             ctx.log(f"-- Job {plan.options.namespace}/{plan.name}")
@@ -76,7 +82,7 @@ class _Run:
             pod = self._watched.until_begun(manifests.KANIKO)
             if plan.options.context == "stream":
                 uploading.to_stdin(self._client, pod["metadata"]["name"], context, ctx)
-            said = self._watched.follow(manifests.KANIKO, ctx.log).message
+            said = self._watched.follow(manifests.KANIKO, commands.hear, ctx.log).message
         if not digest.is_digest(said):
             raise StepError(
                 f"Kaniko has ended well, and said no digest but {said!r}", tail=tuple(self._watched.tail)

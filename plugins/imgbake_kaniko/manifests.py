@@ -195,7 +195,7 @@ def arguments(plan: Plan) -> list[str]:
     said = plan.options
     found = ["--dockerfile=Dockerfile", f"--context={plan.context}"]
     found += [f"--destination={each.name}:{each.tag}" for each in plan.destinations]
-    found += [f"--digest-file={_LAST_WORDS}", "--log-format=text", f"--snapshot-mode={said.snapshot_mode}"]
+    found += [f"--digest-file={_LAST_WORDS}", "--log-format=json", f"--snapshot-mode={said.snapshot_mode}"]
     found += [f"--push-retry={said.push_retry}", f"--compression={said.compression}"]
     found += [f"--build-arg={name}={value}" for name, value in plan.arguments.items()]
     found += ["--cache=true"] if said.cache else []

@@ -73,7 +73,7 @@ class _Tested:
         try:
             made = client.create(pod)
             client.create(manifests.owned(manifests.secret(plan, auths, {}), made))
-            watched.follow(manifests.TEST, self._hear)
+            watched.follow(manifests.TEST, self._hear, self._ctx.log)
         except StepError as error:
             what = f"component '{self._layer.component}': `{building.first_line(self._command)}`"
             message = f"{what}: {error.message}"
@@ -82,7 +82,7 @@ class _Tested:
             if not plan.options.keep:
                 client.delete("Pod", plan.name, grace=_NO_GRACE)
 
-    def _hear(self, line: str) -> None:
+    def _hear(self, line: str) -> str:
         if line.startswith(_PROMPT):
             self._command = line.removeprefix(_PROMPT)
-        self._ctx.log(line)
+        return line

@@ -38,10 +38,10 @@ class Watched:
             lambda pod: pods.state(pod, container).kind in ("running", "terminated"), self._patience
         )
 
-    def follow(self, container: str, hear: Callable[[str], None]) -> State:
-        """Hands over what a container prints until it has ended, and returns how. Raises StepError.
+    def follow(self, container: str, hear: Callable[[str], str], log: Callable[[str], None]) -> State:
+        """Logs what a container prints until it has ended, and returns how. Raises StepError.
 
-        A log that breaks off is opened again.
+        `hear` says what a line means. A log that breaks off is opened again.
         """
         heard = 0
         while True:
@@ -49,8 +49,9 @@ class Watched:
             for number, line in enumerate(self._lines(pod["metadata"]["name"], container)):
                 if number >= heard:
                     heard = number + 1
-                    self.tail.append(line)
-                    hear(line)
+                    text = hear(line)
+                    self.tail.append(text)
+                    log(text)
             if ended := self._ended(container):
                 return ended
 
