@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from imgbake_dockerfile.request import Request, documents, request
 _TAIL = 20
 _SECRET = "IMGBAKE_SECRET_"
 _FAILED_AT = re.compile(r"^Dockerfile:(\d+)$")
+_FAILED_STEP = re.compile(r"^ > \[[^]]*\] (.+):$")
 _EXIT_CODE = re.compile(r"exit code: (\d+)")
 _FAILED = re.compile(r"^ERROR: (?:failed to (?:build|solve): )*(.+)$")
 
@@ -116,6 +117,8 @@ def _flags(
         yield f"--target={asked.target}"
     if platform:
         yield f"--platform={platform}"
+    if asked.network != "default":
+        yield f"--network={asked.network}"
     if epoch:
         yield f"--build-arg=SOURCE_DATE_EPOCH={epoch}"
     if ctx.force:
@@ -124,12 +127,21 @@ def _flags(
 
 def _buildkit_failure(asked: Request, error: StepError) -> StepError:
     lines = error.tail
-    at = next((int(match[1]) for line in lines if (match := _FAILED_AT.match(line))), 0)
+    at = next(
+        (int(match[1]) for line in lines if (match := _FAILED_AT.match(line))), _failed_line(asked, lines)
+    )
     said = next((match[1] for line in reversed(lines) if (match := _FAILED.match(line))), error.message)
     code = _EXIT_CODE.search(said)
     if code and at:
         said = f"`{asked.dockerfile.text.splitlines()[at - 1].strip()}` exited with code {code[1]}"
     return asked.failure(said, at, lines)
+
+
+def _failed_line(asked: Request, lines: Sequence[str]) -> int:
+    """The line that failed, if BuildKit is an older one, which tells only the instruction."""
+    told = next((match[1] for line in lines if (match := _FAILED_STEP.match(line))), None)
+    found = (one.first for one in parse(asked.dockerfile.text).instructions if one.text == told)
+    return next(found, 0)
 
 
 def _by_classic(
@@ -139,7 +151,8 @@ def _by_classic(
     parameters: dict[str, Any] = {
         "rm": "1", "forcerm": "1", "version": "1", "dockerfile": pack.dockerfile, "target": asked.target,
         "buildargs": json.dumps(asked.args), "labels": json.dumps(labels), "platform": platform,
-        "cachefrom": json.dumps(asked.cache_from), "nocache": "1" if ctx.force else "",
+        "networkmode": asked.network.removeprefix("default"), "nocache": "1" if ctx.force else "",
+        "cachefrom": json.dumps(asked.cache_from),
     }  # fmt: skip
     empty = ("", "{}", "[]")
     told = _Told(asked, ctx)

@@ -70,7 +70,7 @@ class Docker:
         return Artifact("container", made["Id"], f"docker-daemon:{tags[0]}", facts)
 
     def base(self, reference: str, ctx: ResolveContext) -> Resolved | None:
-        """An image that the engine has, and that is in no registry: one that was built or loaded there."""
+        """An image that the engine has by this name, and did not pull: one that was built or loaded there."""
         from imgbake_docker import engine
 
         if "@" in reference or reference == naming.SCRATCH:
@@ -80,7 +80,9 @@ class Docker:
                 found = engine.image(client, reference)
         except BakeError:
             return None  # said when the image is baked
-        if found is None or found.get("RepoDigests"):
+        repository = naming.repository(reference)
+        digests = (found or {}).get("RepoDigests") or ()
+        if found is None or any(text.startswith(f"{repository}@") for text in digests):
             return None
         facts = {"is_local": True, "config": found.get("Config") or {}}
         return Resolved(Artifact("container", found["Id"], reference, facts), volatile=True)

@@ -98,6 +98,7 @@ class DockerfileFormat:
             options.ssh,
             options.cache_from,
             options.cache_to,
+            options.network,
             _only_buildkit(options.file, build),
         )
         return Described(self.kind, asked, self._seen(build, ignore, ctx), bases, build.args)
@@ -206,7 +207,7 @@ class _Asking:
     def base(self, reference: str) -> Artifact:
         """What a reference means. Raises BakeError."""
         if reference not in self._bases:
-            self._bases[reference] = self._ctx.base(reference)
+            self._bases[reference] = self._ctx.base(_of_registry(reference))
         return self._bases[reference]
 
     def __call__(self, reference: str, platform: str) -> Base | None:
@@ -217,6 +218,12 @@ class _Asking:
         found = _base(config)
         self.triggers += found.triggers
         return found
+
+
+def _of_registry(reference: str) -> str:
+    """A reference that no base of a recipe looks like: in a Dockerfile, `oci:1` is an image of Docker Hub."""
+    is_other = reference.partition(":")[0] in ("oci", "oci-archive", "docker-archive")
+    return f"docker.io/library/{reference}" if is_other else reference
 
 
 def _base(config: Mapping[str, Any]) -> Base:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -62,6 +62,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     platforms: Annotated[
         tuple[str, ...], _described("Platforms as os/architecture[/variant]. Default: this machine's.")
     ] = ()
+    network: Annotated[
+        Literal["default", "none", "host"], _described("The network that RUN can reach, as docker has it.")
+    ] = "default"
     labels: Annotated[dict[str, str], _described("Labels of the image, besides the Dockerfile's.")] = {}
 
     def __post_init__(self) -> None:

@@ -49,6 +49,7 @@ class Request(msgspec.Struct, frozen=True):
     ssh: tuple[str, ...] = ()
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
+    network: str = "default"
     only_buildkit: str = ""  # what in it older builders don't know, with its place
 
     def failure(self, message: str, line: int, tail: tuple[str, ...], hint: str = "") -> StepError:
@@ -76,6 +77,7 @@ def documents(described: Described) -> dict[str, str]:
         "labels": asked.labels,
         "platforms": asked.platforms,
         "secrets": [secret.id for secret in asked.secrets],
+        "network": asked.network.removeprefix("default"),
     }
     plain = {key: value for key, value in said.items() if value}
     found = {"Dockerfile": asked.dockerfile.text}

@@ -1,0 +1,238 @@
+"""Images that are Dockerfiles: the same as docker's own, and rebuilt for what their build can see alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from imgbake_docker import choosing, engine
+from imgbake_docker.tests import trees
+from imgbake_docker.tests.projects import OnEngine, Put, outcome
+
+DOCKERFILE = """\
+# syntax is left to the builder
+ARG BASE
+FROM scratch AS files
+COPY --chown=7:8 src /srv/
+COPY link deep/*/x.txt /to/
+
+FROM scratch AS unneeded
+COPY nowhere /
+
+FROM $BASE AS main
+ARG VERSION
+ENV VERSION=$VERSION A="b c"
+WORKDIR /work
+# how it runs
+COPY --from=files / /
+ADD . /all/
+RUN echo $VERSION > /version && \\
+    # in between
+
+    chmod 0600 /version
+LABEL one=1
+USER 7
+EXPOSE 80
+ENTRYPOINT ["/bin/busybox"]
+CMD echo hi
+"""
+FILES = {
+    "app/src/a.txt": "a",
+    "app/src/b/c.txt": "c",
+    "app/deep/1/x.txt": "x1",
+    "app/é.txt": "e",
+    "app/junk.log": "junk",
+    "app/.dockerignore": "*.log\n",
+}
+
+
+@pytest.fixture
+def local(engine: Any, project: OnEngine) -> Iterator[str]:
+    """A base that only the engine has: busybox."""
+    name = f"{project.name}-base:1"
+    archive = project.root / "base.tar"
+    subprocess.run(
+        ["skopeo", "copy", "-q", f"oci:{project.base}", f"docker-archive:{archive}:{name}"], check=True
+    )
+    with archive.open("rb") as file:
+        engine.load_image(file)
+    archive.unlink()
+    yield name
+    with contextlib.suppress(Exception):
+        engine.remove_image(name, force=True)
+
+
+def write(project: OnEngine, dockerfile: str, keys: str = "", head: str = "") -> None:
+    """A recipe with one image that is this Dockerfile."""
+    project.write("app/Dockerfile", dockerfile)
+    project.recipe(
+        f'{head}\n[targets.docker]\nuses = "docker"\ntags = ["{project.name}:1"]\n{project.options}\n'
+        f'[images.app]\ndockerfile = "app/Dockerfile"\ntargets = ["docker"]\nnetwork = "none"\n{keys}\n'
+    )
+
+
+def fill(project: OnEngine) -> None:
+    for path, text in FILES.items():
+        project.write(path, text)
+    (project.root / "app/src/b").chmod(0o750)
+    (project.root / "app/src/a.txt").chmod(0o4711)
+    (project.root / "app/link").symlink_to("src/b/c.txt")
+    (project.root / "app/src/dangling").symlink_to("nowhere")
+
+
+def theirs(project: OnEngine, builder: str, *args: str) -> str:
+    """The image that docker's own command builds of the same."""
+    name = f"{project.name}-theirs:1"
+    folder = str(project.root / "app")
+    args = ("--network=none", *args)
+    if builder == "classic":
+        command: Sequence[str] = ["docker", "build"]
+    else:
+        command = [*choosing._buildx_here(), "build", f"--builder={engine.context()}", "--load"]
+    env = {**os.environ, "DOCKER_BUILDKIT": "0"} if builder == "classic" else None
+    done = subprocess.run([*command, "-t", name, *args, folder], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return name
+
+
+def image(project: OnEngine, name: str) -> Any:
+    """The tree and the configuration of an image on the engine."""
+    archive = project.root / "image.tar"
+    with archive.open("wb") as file:
+        for piece in project.client.get_image(name):
+            file.write(piece)
+    return trees.image(archive)
+
+
+def test_the_image_is_the_one_that_docker_builds(project: OnEngine, builder: str, local: str) -> None:
+    fill(project)
+    write(project, DOCKERFILE, f'build_args = {{ BASE = "{local}", VERSION = 3 }}')
+    project.build()
+    name = theirs(project, builder, f"--build-arg=BASE={local}", "--build-arg=VERSION=3")
+    try:
+        (tree, config), (their_tree, their_config) = image(project, f"{project.name}:1"), image(project, name)
+        assert tree == their_tree
+        assert config == their_config
+        assert "all/app/junk.log" not in tree and "all/.dockerignore" in tree
+    finally:
+        project.client.remove_image(name)
+
+
+def test_only_what_the_build_can_see_rebuilds(project: OnEngine) -> None:
+    fill(project)
+    write(project, "FROM scratch AS a\nCOPY src /\nFROM scratch\nARG V=1\nLABEL v=$V\nCOPY --from=a / /\n")
+    assert outcome(project.build()) == "ran"
+    project.write("app/deep/1/x.txt", "other")
+    project.write("app/Dockerfile", "# why\n" + project.read("app/Dockerfile"))
+    assert outcome(project.build()) == "cached"
+    project.write("app/src/new", "")
+    assert "app/src/new" in explained(project)
+    assert outcome(project.build()) == "ran"
+    (project.root / "app/src/new").chmod(0o600)
+    assert outcome(project.build()) == "ran"
+    project.write("app/Dockerfile", project.read("app/Dockerfile") + "LABEL w=1\n")
+    assert "+ LABEL w=1" in explained(project) or "LABEL w=1" in explained(project)
+    assert outcome(project.build("--arg", "V=2")) == "ran"
+    assert project.baked()["Config"]["Labels"] == {"v": "2", "w": "1"}
+
+
+def explained(project: OnEngine) -> str:
+    return project.run("explain", "app").stdout
+
+
+def test_an_image_that_is_lost_is_baked_again(project: OnEngine) -> None:
+    fill(project)
+    write(project, "FROM scratch\nCOPY src /\n")
+    project.build()
+    project.clear()
+    assert outcome(project.build()) == "ran"
+    assert project.baked()
+
+
+def test_a_base_of_a_registry_is_pinned(project: OnEngine, registry: Put) -> None:
+    reference = registry(project.base, "busybox", project.name.rpartition("-")[2])
+    write(project, f"FROM {reference}\nRUN echo hi > /hi\n")
+    assert project.run("lock").code == 0
+    assert reference in project.read("imgbake.lock")
+    assert outcome(project.build()) == "ran"
+    assert f"FROM {reference}@sha256:" in project.run("lower", "app").stdout
+    assert (
+        project.baked()["Config"]["Cmd"] == project.client.inspect_image(f"{project.name}:1")["Config"]["Cmd"]
+    )
+
+
+def test_triggers_and_environment_of_a_base_are_seen(project: OnEngine, builder: str, local: str) -> None:
+    fill(project)
+    parent = f"{project.name}-parent:1"
+    text = f"FROM {local}\nENV WHERE=src\nONBUILD COPY deep /deep\n"
+    subprocess.run(
+        ["docker", "build", "-t", parent, "-"], input=text.encode(), check=True, capture_output=True,
+        env={**os.environ, "DOCKER_BUILDKIT": "0"},
+    )  # fmt: skip
+    try:
+        write(project, f"FROM {parent}\nCOPY $WHERE/a.txt /\n")
+        assert outcome(project.build()) == "ran"
+        listed = project.run("lower", "app").stdout
+        assert "deep/1/x.txt" in listed and "src/a.txt" in listed and "src/b" not in listed
+        project.write("app/src/b/c.txt", "other")
+        assert outcome(project.build()) == "cached"
+        project.write("app/deep/1/x.txt", "other")
+        assert outcome(project.build()) == "ran"
+    finally:
+        project.client.remove_image(f"{project.name}:1", force=True)
+        project.client.remove_image(parent, force=True)
+
+
+def test_a_failure_is_placed_in_the_users_file(project: OnEngine, local: str) -> None:
+    write(project, f"FROM {local}\n# a comment\n\nRUN echo told; exit 3\n")
+    ran = project.run("build", "--progress", "plain")
+    assert ran.code == 1
+    assert "app/Dockerfile:4: `RUN echo told; exit 3` exited with code 3" in ran.stderr
+    assert "| told" in ran.stderr or "told" in ran.stderr
+
+
+def test_secrets_are_mounted_and_stand_nowhere(project: OnEngine, builder: str, local: str) -> None:
+    if builder == "classic":
+        pytest.skip("has no secrets: it refuses them")
+    run = "RUN --mount=type=secret,id=token,required=true wc -c < /run/secrets/token > /length\n"
+    head = "[args]\ntoken = { secret = true }"
+    write(project, f"FROM {local}\n{run}", 'secrets = ["token"]', head)
+    ran = project.build("--arg", "token=s3cr3t-Value")
+    assert outcome(ran) == "ran"
+    tree, _ = image(project, f"{project.name}:1")
+    assert "length" in tree and "run/secrets/token" not in tree
+    assert outcome(project.build("--arg", "token=0ther-Value")) == "cached"
+    assert "s3cr3t" not in ran.stderr + ran.stdout + str(project.client.history(f"{project.name}:1"))
+
+
+def test_a_target_and_labels(project: OnEngine) -> None:
+    write(
+        project,
+        "FROM scratch AS one\nLABEL a=1\nFROM scratch\nLABEL b=2\n",
+        'target = "one"\nlabels = { c = "3" }',
+    )
+    project.build()
+    assert project.baked()["Config"]["Labels"] == {"a": "1", "c": "3"}
+
+
+def test_what_a_task_makes_is_copied(project: OnEngine) -> None:
+    task = '[tasks.make]\nrun = "mkdir -p app/out && echo 1 > app/out/x"\noutputs = ["app/out/x"]\n'
+    write(project, "FROM scratch\nCOPY out /\n", head=task)
+    ran = project.build()
+    assert ran.outcomes() == {"task:make": "ran", "image:app@docker": "ran"}
+    tree, _ = image(project, f"{project.name}:1")
+    assert "x" in tree
+
+
+def test_a_dockerignore_that_is_copied_stays_as_it_is(project: OnEngine) -> None:
+    project.write("app/.dockerignore", "*.log\n")
+    project.write("app/a", "")
+    write(project, "FROM scratch\nCOPY . /\n")
+    project.build()
+    tree, _ = image(project, f"{project.name}:1")
+    assert sorted(tree) == [".dockerignore", "Dockerfile", "a"]

@@ -1,0 +1,169 @@
+"""Images that are Dockerfiles, as recipes have them: what decides, what is asked for, what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from imgbake.testing.project import Project
+
+RECIPE = """
+[targets.docker]
+uses = "docker"
+builder = "classic"
+
+[images.app]
+dockerfile = "app/Dockerfile"
+targets = ["docker"]
+"""
+AUTO = RECIPE.replace('"classic"', '"auto"')
+
+
+@pytest.fixture
+def app(project: Project) -> Project:
+    """A project with a Dockerfile image; no engine is needed to plan it."""
+    project.recipe(RECIPE)
+    project.write("app/Dockerfile", "FROM scratch\nCOPY src /src/\n")
+    project.write("app/src/a.txt", "a")
+    return project
+
+
+def parts(project: Project, *args: str) -> dict[str, Any]:
+    """What would be sent."""
+    ran = project.run("plan", "--format", "json", *args)
+    assert ran.code == 0, ran.stderr
+    step = next(step for step in ran.json if step["node"] == "image:app@docker")
+    assert step["action"] != "error", step["why"]
+    documents: dict[str, Any] = step["documents"]
+    return documents
+
+
+def why(project: Project, *args: str) -> str:
+    """What is wrong with the image."""
+    ran = project.run("plan", "--format", "json", *args)
+    step = next(step for step in ran.json if step["node"] == "image:app@docker")
+    assert step["action"] in ("error", "needs arguments"), step
+    return str(step["why"][0])
+
+
+def test_the_plan_shows_the_dockerfile_and_what_it_sees(app: Project) -> None:
+    app.write("app/README", "not copied")
+    assert parts(app) == {
+        "Dockerfile": "FROM scratch\nCOPY src /src/\n",
+        "context.txt": "src\nsrc/a.txt\n",
+    }
+    app.run("lower", "app", "-o", "out")
+    assert app.read("out/Dockerfile") == "FROM scratch\nCOPY src /src/\n"
+
+
+def test_what_is_ignored_is_not_seen(app: Project) -> None:
+    app.write("app/src/b.log")
+    app.write("app/.dockerignore", "**/*.log\n")
+    assert parts(app)["context.txt"] == "src\nsrc/a.txt\n"
+    app.write("app/Dockerfile.dockerignore", "src/a.txt\n")
+    assert parts(app)["context.txt"] == "src\nsrc/b.log\n"
+
+
+def test_our_own_state_is_never_seen(app: Project) -> None:
+    app.recipe(RECIPE.replace("app/Dockerfile", "Dockerfile"))
+    app.write("Dockerfile", "FROM scratch\nCOPY . /\n")
+    app.write(".imgbake/x")
+    assert ".imgbake" not in parts(app)["context.txt"]
+
+
+def test_only_arguments_that_are_used_decide(app: Project) -> None:
+    app.write("app/Dockerfile", "FROM scratch\nARG V=1\nARG W=1\nCOPY src /src-$V/\n")
+    app.recipe(RECIPE + 'build_args = { V = 2, W = "3" }\n')
+    assert json.loads(parts(app)["build.json"]) == {"args": {"V": "2", "W": "3"}}
+    assert json.loads(parts(app, "--arg", "V=4")["build.json"])["args"]["V"] == "4"
+
+
+def test_a_recipes_argument_of_the_same_name_fills_in(app: Project) -> None:
+    app.write("app/Dockerfile", "FROM scratch\nARG V\nCOPY src /src-$V/\n")
+    app.recipe('[args]\nV = "5"\nother = "6"\n' + RECIPE)
+    assert json.loads(parts(app)["build.json"]) == {"args": {"V": "5"}}
+
+
+def test_missing_arguments_are_listed(app: Project) -> None:
+    app.write("app/Dockerfile", "# IMAGE to stand on\nARG IMAGE\nFROM $IMAGE\nARG V\nLABEL v=$V\n")
+    assert why(app) == "needs: IMAGE, V"
+    ran = app.run("build", "--no-input")
+    assert ran.code == 2
+    assert "missing argument 'V' (app/Dockerfile:4), which image:app@docker needs" in ran.stderr
+    assert "missing argument 'IMAGE' (to stand on, app/Dockerfile:2)" in ran.stderr
+
+
+def test_a_misspelt_argument_is_told(app: Project) -> None:
+    app.write("app/Dockerfile", "FROM scratch\nARG VERSION=1\nLABEL v=$VERSION\n")
+    ran = app.run("plan", "--arg", "VERSOIN=2")
+    assert ran.code == 2 and "did you mean 'VERSION'?" in ran.stderr
+    app.recipe(RECIPE + "build_args = { VERSOIN = 2 }\n")
+    assert why(app) == "`build_args`: app/Dockerfile has no ARG 'VERSOIN'"
+
+
+def test_errors_point_into_the_dockerfile_and_harm_no_other_image(app: Project) -> None:
+    app.write("app/Dockerfile", "FROM scratch\nCOPPY a /\n")
+    app.recipe(RECIPE + '[images.b]\ndockerfile = "b/Dockerfile"\ntargets = ["docker"]\n')
+    app.write("b/Dockerfile", "FROM scratch\nLABEL a=b\n")
+    assert why(app) == "app/Dockerfile:2:1: there is no instruction 'COPPY'"
+    plan = {step["node"]: step["action"] for step in app.run("plan", "--format", "json").json}
+    assert plan["image:b@docker"] == "run"
+
+
+def test_a_dockerfile_that_is_not_there_is_told(app: Project) -> None:
+    (app.root / "app/Dockerfile").unlink()
+    assert why(app) == "app/Dockerfile can't be read: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('context = "../x"', "'../x' is outside of the project"),
+        ('platforms = ["a/b/c/d/e"]', "a/b/c/d/e"),
+        ('secrets = ["token"]', "there is no secret argument 'token'"),
+        ('secrets = [{ id = "x" }]', "a secret comes from one of"),
+        ('contxt = "x"', "did you mean 'context'?"),
+        ('entrypoint = "x"', "an image that is a dockerfile has no 'entrypoint'"),
+    ],
+)
+def test_wrong_keys_are_errors_of_the_recipe(app: Project, keys: str, said: str) -> None:
+    app.recipe(RECIPE + keys + "\n")
+    ran = app.run("check")
+    assert ran.code == 2 and said in ran.stderr and "imgbake.toml:" in ran.stderr, ran.stderr
+
+
+def test_the_embedded_target_says_who_can(app: Project) -> None:
+    app.recipe('[images.app]\ndockerfile = "app/Dockerfile"\n')
+    ran = app.run("check")
+    assert ran.code == 2
+    assert "the target 'oci' can't bake an image that is a dockerfile" in ran.stderr
+    assert "docker" in ran.stderr
+
+
+def test_tasks_come_first_if_the_build_can_see_what_they_write(app: Project) -> None:
+    app.recipe(
+        RECIPE + '[tasks.a]\nrun = "x"\noutputs = ["app/src/a.txt"]\n'
+        '[tasks.b]\nrun = "x"\noutputs = ["app/other/b.txt"]\n'
+        '[tasks.c]\nrun = "x"\noutputs = ["app/Dockerfile.dockerignore"]\n'
+    )
+    graph = {node["node"]: node for node in app.run("graph", "--format", "json").json}
+    assert sorted(graph["image:app@docker"]["after"]) == ["task:a", "task:c"]
+
+
+def test_a_required_secret_must_be_given(app: Project) -> None:
+    app.recipe(AUTO)
+    app.write("app/Dockerfile", "FROM scratch\nRUN --mount=type=secret,id=key,required=true x\n")
+    assert why(app).startswith("app/Dockerfile:2:5: the secret 'key' is required")
+    app.recipe(
+        "[args]\nkey = { secret = true }\n" + RECIPE.replace('"classic"', '"auto"') + 'secrets = ["key"]\n'
+    )
+    found = parts(app, "--arg", "key=s3cr3t")
+    assert json.loads(found["build.json"]) == {"secrets": ["key"]}
+    assert "s3cr3t" not in json.dumps(found)
+
+
+def test_the_classic_builder_refuses_what_it_has_not(app: Project) -> None:
+    app.write("app/Dockerfile", "FROM scratch\nRUN --mount=type=cache,target=/c x\n")
+    assert why(app) == "app/Dockerfile:2: RUN --mount: the engine's classic builder has no such thing"
