@@ -22,7 +22,7 @@ COPY --chown=7:8 src /srv/
 COPY link deep/*/x.txt /to/
 
 FROM scratch AS unneeded
-COPY nowhere /
+COPY src /
 
 FROM $BASE AS main
 ARG VERSION
