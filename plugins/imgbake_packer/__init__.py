@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgbake.api import ResolveContext, Resolved, Target, hookimpl
+from imgbake.api import Format, ResolveContext, Resolved, Target, hookimpl
 
 
 @hookimpl
@@ -11,6 +11,14 @@ def imgbake_targets() -> list[type[Target]]:
     from imgbake_packer.target import Packer
 
     return [Packer]
+
+
+@hookimpl
+def imgbake_formats() -> list[type[Format]]:
+    """The kind `template`: Packer's own templates."""
+    from imgbake_packer.template import TemplateFormat
+
+    return [TemplateFormat]
 
 
 @hookimpl

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import secrets as randomness
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,8 @@ from imgbake_oci.folders import Folders
 from imgbake_packer import amazon, aws, lowering, program, scripts, words
 from imgbake_packer.options import Options
 from imgbake_packer.reporting import Report
+from imgbake_packer.template import TemplateOptions
 
-_VAR_FILE = "values.pkrvars.json"
 _ARCHIVE = Format("gzip", 6)
 _PRIVATE = 0o600
 
@@ -37,6 +39,8 @@ class _Manifest(msgspec.Struct):
 
 def bake(blueprint: Blueprint, lowered: Lowered, options: Options, ctx: RunContext) -> Artifact:
     """Bakes an image. Raises BakeError; then nothing of it is left."""
+    if blueprint.described is not None:
+        return _bake_described(blueprint, blueprint.described.plan, options, ctx)
     folder = ctx.work / "packer"
     folder.mkdir()
     _write(folder / lowering.TEMPLATE, lowering.template(blueprint, options, limits=True))
@@ -52,7 +56,11 @@ def bake(blueprint: Blueprint, lowered: Lowered, options: Options, ctx: RunConte
     build = _manifest(folder)
     if options.builder:
         return _other(build, lowered)
-    return _ami(build, blueprint, options)
+    facts: dict[str, Any] = {}
+    if architecture := blueprint.base.facts.get("architecture"):
+        facts["architecture"] = architecture
+    amis = _amis([build.artifact_id] if build else [])
+    return _ami(amis, amazon.region(blueprint, options), facts)
 
 
 def test(artifact: Artifact, blueprint: Blueprint, options: Options, ctx: RunContext) -> None:
@@ -71,7 +79,7 @@ def _run(folder: Path, blueprint: Blueprint, options: Options, ctx: RunContext) 
     for layer in blueprint.layers:
         for name in layer.setup.secrets:
             _write(folder / scripts.secret_name(name), _revealed(name, ctx))
-    _write(folder / _VAR_FILE, msgspec.json.encode(_values(options, ctx)).decode())
+    _write(folder / lowering.VALUES, msgspec.json.encode(_values(options, ctx)).decode())
     found = program.version(ctx)
     if (folder / lowering.PLUGINS).exists():
         if program.has_plugins(found):
@@ -79,9 +87,30 @@ def _run(folder: Path, blueprint: Blueprint, options: Options, ctx: RunContext) 
         else:
             (folder / lowering.PLUGINS).unlink()
     report = Report(blueprint, folder, ctx.log)
-    code = program.build(folder, folder / _VAR_FILE, report.take, ctx)
+    code = program.build(folder, folder / lowering.VALUES, report.take, ctx)
     if code:
         raise report.failure(code)
+
+
+def _bake_described(
+    blueprint: Blueprint, own: TemplateOptions, options: Options, ctx: RunContext
+) -> Artifact:
+    """Runs a user's own template in its folder."""
+    values = own.vars | {name: _revealed(name, ctx) for name in own.secrets}
+    var_file = ctx.work / lowering.VALUES
+    _write(var_file, msgspec.json.encode(values).decode())
+    folder = ctx.root / own.folder
+    template = Path("." if own.is_folder else posixpath.basename(own.template))
+    if program.has_plugins(program.version(ctx)) and not own.is_legacy:
+        program.init(template, ctx, folder)
+    report = Report(blueprint, ctx.work, ctx.log)
+    code = program.build(template, var_file, report.take, ctx, cwd=folder, only=own.only)
+    if code:
+        raise report.failure(code)
+    if regions := _amis(report.artifacts.values()):
+        return _ami(regions, options.region, {})
+    made = "\n".join(f"{name} {report.artifacts[name]}" for name in sorted(report.artifacts))
+    return Artifact("ami", digest.of_bytes(made.encode()), ", ".join(report.artifacts.values()))
 
 
 def _write(path: Path, text: str) -> None:
@@ -119,19 +148,24 @@ def _manifest(folder: Path) -> Build | None:
     return manifest.builds[-1] if manifest.builds else None
 
 
-def _ami(build: Build | None, blueprint: Blueprint, options: Options) -> Artifact:
-    """The AMIs by region. Packer writes them as REGION:ID,REGION:ID."""
-    pairs = [pair.partition(":") for pair in build.artifact_id.split(",")] if build else []
-    regions = {region: ami for region, _, ami in pairs if ami}
+def _amis(artifacts: Iterable[str]) -> dict[str, str]:
+    """The AMIs by region, which Packer writes as REGION:ID,REGION:ID. Raises BakeError for two in one."""
+    found: dict[str, str] = {}
+    for pair in (pair for artifact in artifacts for pair in artifact.split(",")):
+        region, _, ami = pair.partition(":")
+        if ami.startswith("ami-") and found.setdefault(region, ami) != ami:
+            hint = "let `only` name one of its builds, and write an image for each"
+            raise BakeError(f"the template made several AMIs in {region}", hint=hint)
+    return found
+
+
+def _ami(regions: dict[str, str], first: str, facts: dict[str, Any]) -> Artifact:
+    """The AMIs as an artifact, that of the region where it was baked first."""
     if not regions:
         raise BakeError("Packer ended well and names no AMI", hint="`skip_create_ami` makes none")
-    first = amazon.region(blueprint, options)
     ordered = {region: regions[region] for region in sorted(regions, key=lambda each: (each != first, each))}
-    facts: dict[str, Any] = {"regions": ordered}
-    if architecture := blueprint.base.facts.get("architecture"):
-        facts["architecture"] = architecture
-    made = digest.of_bytes(msgspec.json.encode(ordered))
-    return Artifact("ami", made, next(iter(ordered.values())), facts)
+    made = digest.of_bytes(msgspec.json.encode(regions, order="sorted"))
+    return Artifact("ami", made, next(iter(ordered.values())), {"regions": ordered, **facts})
 
 
 def _other(build: Build | None, lowered: Lowered) -> Artifact:

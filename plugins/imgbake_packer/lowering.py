@@ -19,10 +19,12 @@ from imgbake.api import Artifact, BakeError, Blueprint, Layer, Lowered
 from imgbake_oci.target import copy_document
 from imgbake_packer import amazon, scripts, words
 from imgbake_packer.options import Options, Plugin
+from imgbake_packer.template import TemplateOptions
 
 TEMPLATE = "image.pkr.json"
 PLUGINS = "plugins.pkr.json"
 MANIFEST = "manifest.json"
+VALUES = "values.pkrvars.json"
 AMAZON = "amazon-ebs"
 _INSTANCE = "amazon-ebsvolume"
 _OWN_PLUGINS = ("amazon", "docker", "qemu")  # and the beginnings of the types of their builders
@@ -31,7 +33,13 @@ _AS_ROOT = 'if [ "$(id -u)" = 0 ]; then sh "{{ .Path }}"; else sudo -n sh "{{ .P
 
 
 def lower(blueprint: Blueprint, options: Options) -> Lowered:
-    """The template and all that belongs to it. Raises BakeError for what Packer can't say."""
+    """The template and all that belongs to it. Raises BakeError for what Packer can't say.
+
+    Of a user's own template, the values of its variables.
+    """
+    if blueprint.described is not None:
+        own: TemplateOptions = blueprint.described.plan
+        return Lowered({VALUES: _json(own.vars)})
     documents = {TEMPLATE: template(blueprint, options)}
     if text := plugins_document(options):
         documents[PLUGINS] = text

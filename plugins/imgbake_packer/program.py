@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imgbake.api import BakeError, RunContext, StepError
@@ -36,13 +36,33 @@ def has_plugins(found: tuple[int, int]) -> bool:
     return found >= _WITH_PLUGINS
 
 
-def init(folder: Path, ctx: RunContext) -> None:
+def init(template: Path, ctx: RunContext, cwd: Path | None = None) -> None:
     """Installs the plugins that a template requires, unless they are there."""
-    ctx.run(["packer", "init", str(folder)], env=_QUIET, title="`packer init`")
+    ctx.run(["packer", "init", str(template)], cwd=cwd, env=_QUIET, title="`packer init`")
 
 
-def build(folder: Path, var_file: Path, on_line: Callable[[str], None], ctx: RunContext) -> int:
-    """Runs `packer build` in the project and returns its exit code. A stop lets it remove what it made."""
-    argv = ["packer", "build", "-machine-readable", f"-var-file={var_file}", str(folder)]
-    ran = ctx.run(argv, env=_QUIET, check=False, grace=_CLEANING_UP, on_line=on_line, title="`packer build`")
+def build(
+    template: Path,
+    var_file: Path,
+    on_line: Callable[[str], None],
+    ctx: RunContext,
+    *,
+    cwd: Path | None = None,
+    only: Sequence[str] = (),
+) -> int:
+    """Runs `packer build`, in the project unless said otherwise, and returns its exit code.
+
+    A stop lets it remove what it made.
+    """
+    argv = ["packer", "build", "-machine-readable", f"-var-file={var_file}"]
+    argv += [f"-only={','.join(only)}"] if only else []
+    ran = ctx.run(
+        [*argv, str(template)],
+        cwd=cwd,
+        env=_QUIET,
+        check=False,
+        grace=_CLEANING_UP,
+        on_line=on_line,
+        title="`packer build`",
+    )
     return ran.code

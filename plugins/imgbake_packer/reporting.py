@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from imgbake.api import Blueprint, StepError
@@ -21,7 +21,9 @@ _TAIL = 20  # lines
 _SPEAKER = re.compile(r"^(?:==> |--> |    )?[\w-]+\.[\w-]+: ?")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _EXIT_CODE = re.compile(r"exited with non-zero exit status: (\d+)")
-_REFUSED = re.compile(r"^(?:\* |Error: )(.*)")
+_ARTIFACT_ID = re.compile(r"^\d+,id,(.*)")
+_REFUSED = "Error: "
+_CLEANING_UP = "Provisioning step had errors"
 _NOISE = ("Wait completed after", "Builds finished", "Some builds didn't complete", "Build '")
 _NOISE_OF_SCRIPTS = "Provisioning with shell script: "
 
@@ -42,6 +44,9 @@ class Report:
         self._doing = ""  # what Packer said last that it does
         self._phase = ""
         self._errors: list[str] = []
+        self._refusals: list[str] = []
+        self._has_failed = False  # what Packer does from then on is cleaning up
+        self.artifacts: dict[str, str] = {}  # by the name of their build, the last one of each
         self._tail: deque[str] = deque(maxlen=_TAIL)
 
     def take(self, line: str) -> None:
@@ -50,17 +55,21 @@ class Report:
         if len(fields) < 4 or not fields[0].isdigit():
             self._say(line)
             return
-        _, _, kind, data = fields
+        _, target, kind, data = fields
         if kind == "ui":
             how, _, text = data.partition(",")
+            if how == "error" and _plain(text).lstrip().startswith(_REFUSED):
+                self._refusals += _refusals(_plain(text))
             for each in _plain(text).replace(self._folder, "").splitlines():
                 self._take_said(how, each)
+        elif kind == "artifact" and (found := _ARTIFACT_ID.match(data)):
+            self.artifacts[target] = _plain(found[1])
         elif kind == "error":
             self._errors.append(_plain(data).strip())
 
     def failure(self, code: int) -> StepError:
         """Why Packer ended with this code: by what component, command or step, and what it printed."""
-        said = "; ".join(dict.fromkeys(self._errors)) or self._refusal()
+        said = "; ".join(dict.fromkeys(self._errors)) or "; ".join(self._refusals)
         tail = tuple(self._tail)
         command = self._commands.get(self._at)
         exited = _EXIT_CODE.search(said)
@@ -82,23 +91,16 @@ class Report:
         spoken = _SPEAKER.sub("", text)
         if spoken.startswith(MARK):
             self._mark(spoken.removeprefix(MARK).strip())
-        elif how == "error":
+        elif how == "error" or spoken.startswith(_CLEANING_UP):
+            self._has_failed = True
             if spoken.strip():
                 self._say(spoken)
         elif text.startswith("--> ") or spoken.startswith(_NOISE_OF_SCRIPTS):
             return
         elif spoken.strip() and not spoken.removeprefix("==> ").startswith(_NOISE):
-            if text.startswith("==> "):
+            if text.startswith("==> ") and not self._has_failed:
                 self._doing = spoken.strip()
             self._say(spoken)
-
-    def _refusal(self) -> str:
-        """Why Packer refused a template: its headline, and the sentence that it ends with."""
-        for number, line in enumerate(self._tail):
-            if found := _REFUSED.match(line):
-                last = [text.strip() for text in list(self._tail)[number + 1 :] if text.strip()][-1:]
-                return ": ".join([found[1], *last])
-        return ""
 
     def _mark(self, at: str) -> None:
         self._at = at
@@ -117,6 +119,13 @@ class Report:
 
 def _plain(data: str) -> str:
     return data.replace("%!(PACKER_COMMA)", ",").replace("\\n", "\n").replace("\\r", "")
+
+
+def _refusals(text: str) -> Iterator[str]:
+    """What is wrong with a template: the headline of each fault, and the paragraph that it ends with."""
+    for fault in filter(str.strip, text.split(_REFUSED)):
+        headline, *rest = [" ".join(part.split()) for part in fault.strip().split("\n\n")]
+        yield ": ".join([headline, *rest[-1:]])
 
 
 def _hint(said: str) -> str:

@@ -29,6 +29,7 @@ class Packer:
     artifact: ClassVar[str] = "ami"
     phases: ClassVar[frozenset[str]] = frozenset({"build", "validate", "test"})
     volatile: ClassVar[bool] = True
+    accepts: ClassVar[frozenset[str]] = frozenset({"template"})
 
     def __init__(self, options: Options) -> None:
         self._options = options
