@@ -75,7 +75,6 @@ class _Run:
 
         with self._cleaned():
             self._make()
-            ctx.log(f"-- Job {plan.options.namespace}/{plan.name}")
             if plan.has_volume:
                 pod = self._watched.until_begun(manifests.UPLOAD)
                 uploading.to_volume(self._client, pod["metadata"]["name"], context, ctx)
@@ -94,13 +93,19 @@ class _Run:
         client, plan = self._client, self._plan
         job = manifests.job(plan)
         self._sweep()
-        self._job = client.create({**job, "spec": {**job["spec"], "suspend": True}})
+        self._job = self._create({**job, "spec": {**job["spec"], "suspend": True}})
         if plan.has_volume:
             if not plan.options.provision:
-                client.create(manifests.volume(plan))  # of no namespace, so a Job can't own it
-            client.create(manifests.owned(manifests.claim(plan), self._job))
-        client.create(manifests.owned(self._secret, self._job))
+                self._create(manifests.volume(plan))  # of no namespace, so a Job can't own it
+            self._create(manifests.owned(manifests.claim(plan), self._job))
+        self._create(manifests.owned(self._secret, self._job))
         client.change("Job", plan.name, {"spec": {"suspend": False}})
+
+    def _create(self, manifest: Manifest) -> Manifest:
+        made = self._client.create(manifest)
+        place = [manifest["metadata"].get("namespace"), manifest["metadata"]["name"]]
+        self._ctx.log(f"-- {manifest['kind']} {'/'.join(filter(None, place))}")
+        return made
 
     def _sweep(self) -> None:
         """Removes the volumes of bakes that were killed: the cluster has removed what claimed them."""

@@ -198,6 +198,7 @@ def arguments(plan: Plan) -> list[str]:
     found += [f"--digest-file={_LAST_WORDS}", "--log-format=json", f"--snapshot-mode={said.snapshot_mode}"]
     found += [f"--push-retry={said.push_retry}", f"--compression={said.compression}"]
     found += [f"--build-arg={name}={value}" for name, value in plan.arguments.items()]
+    found += ["--reproducible"] if said.reproducible else []
     found += ["--cache=true"] if said.cache else []
     found += [f"--cache-repo={said.cache_repo}"] if said.cache_repo else []
     found += [f"--insecure-registry={registry}" for registry in said.insecure_registries]

@@ -21,8 +21,8 @@ _LONGEST_LABEL = 63
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?")
 
 
-def _described(text: str) -> msgspec.Meta:
-    return msgspec.Meta(description=text)
+def _described(text: str, *, decides: bool = True) -> msgspec.Meta:
+    return msgspec.Meta(description=text, extra={} if decides else {"decides": False})
 
 
 class Toleration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,46 +53,71 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         str, _described("Second half of the image's name when there are no `tags`. Default: the image.")
     ] = ""
     create_repository: Annotated[
-        bool, _described("Create a repository of Amazon ECR that is missing, before anything is pushed.")
+        bool,
+        _described(
+            "Create a repository of Amazon ECR that is missing, before anything is pushed.", decides=False
+        ),
     ] = True
     kube_context: Annotated[
-        str, _described("Context of the kubeconfig. Default: its current one, or the cluster we run in.")
+        str,
+        _described(
+            "Context of the kubeconfig. Default: its current one, or the cluster we run in.", decides=False
+        ),
     ] = ""
-    namespace: Annotated[str, _described("Namespace of the Job and all that belongs to it.")] = "default"
+    namespace: Annotated[
+        str, _described("Namespace of the Job and all that belongs to it.", decides=False)
+    ] = "default"
     context: Annotated[
         str,
         _described(
-            'How the files get to the Job: "volume", "stream" (into the executor\'s stdin) or `s3://BUCKET/PREFIX`.'
+            'How the files get to the Job: "volume", "stream" (into the executor\'s stdin, decides=False) or `s3://BUCKET/PREFIX`.'
         ),
     ] = "volume"
-    volume_size: Annotated[str, _described("Size of the volume.")] = "5Gi"
-    storage_class: Annotated[str, _described("Storage class of volume and claim.")] = ""
-    access_mode: Annotated[AccessMode, _described("Access mode of volume and claim.")] = "ReadWriteOnce"
+    volume_size: Annotated[str, _described("Size of the volume.", decides=False)] = "5Gi"
+    storage_class: Annotated[str, _described("Storage class of volume and claim.", decides=False)] = ""
+    access_mode: Annotated[AccessMode, _described("Access mode of volume and claim.", decides=False)] = (
+        "ReadWriteOnce"
+    )
     volume: Annotated[
         dict[str, Any],
         _described(
-            "What the PersistentVolume is, in Kubernetes' words. Default: a folder of the node, `hostPath`."
+            "What the PersistentVolume is, in Kubernetes' words. Default: a folder of the node, `hostPath`.",
+            decides=False,
         ),
     ] = {}
     provision: Annotated[
-        bool, _described("Let the storage class make the volume, instead of a PersistentVolume of ours.")
+        bool,
+        _described(
+            "Let the storage class make the volume, instead of a PersistentVolume of ours.", decides=False
+        ),
     ] = False
-    requests: Annotated[dict[str, str], _described("What the executor requests, such as `cpu`.")] = {}
-    limits: Annotated[dict[str, str], _described("What the executor is limited to, such as `memory`.")] = {}
+    requests: Annotated[
+        dict[str, str], _described("What the executor requests, such as `cpu`.", decides=False)
+    ] = {}
+    limits: Annotated[
+        dict[str, str], _described("What the executor is limited to, such as `memory`.", decides=False)
+    ] = {}
     node_selector: Annotated[dict[str, str], _described("Labels of the nodes that it may run on.")] = {}
     tolerations: Annotated[
-        tuple[Toleration, ...], _described("Taints of nodes that it may run on all the same.")
+        tuple[Toleration, ...], _described("Taints of nodes that it may run on all the same.", decides=False)
     ] = ()
-    service_account: Annotated[str, _described("Service account of the pods.")] = ""
-    labels: Annotated[dict[str, str], _described("More labels of everything that is made there.")] = {}
-    annotations: Annotated[dict[str, str], _described("Annotations of everything that is made there.")] = {}
+    service_account: Annotated[str, _described("Service account of the pods.", decides=False)] = ""
+    labels: Annotated[
+        dict[str, str], _described("More labels of everything that is made there.", decides=False)
+    ] = {}
+    annotations: Annotated[
+        dict[str, str], _described("Annotations of everything that is made there.", decides=False)
+    ] = {}
     env: Annotated[
         dict[str, str],
         _described("Environment of the executor. Values with a secret argument go into the Secret."),
     ] = {}
     executor: Annotated[str, _described("Image of Kaniko's executor.")] = EXECUTOR
     uploader: Annotated[
-        str, _described("Image with `sh`, `head` and `tar` that receives the files for the volume.")
+        str,
+        _described(
+            "Image with `sh`, `head` and `tar` that receives the files for the volume.", decides=False
+        ),
     ] = UPLOADER
     cache: Annotated[bool, _described("Keep layers of commands in a registry, and use those.")] = False
     cache_repo: Annotated[str, _described("Repository of these layers. Default: beside the image.")] = ""
@@ -100,21 +125,35 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         Literal["full", "redo", "time"], _described("How Kaniko finds what a command changed.")
     ] = "full"
     compression: Annotated[Literal["gzip", "zstd"], _described("How layers are compressed.")] = "gzip"
+    reproducible: Annotated[
+        bool,
+        _described(
+            "Leave times out of the image: equal content has equal digests, and Kaniko takes more memory."
+        ),
+    ] = True
     insecure_registries: Annotated[
         tuple[str, ...], _described("Registries that are spoken to without TLS.")
     ] = ()
     registry_mirrors: Annotated[
-        tuple[str, ...], _described("Mirrors to pull from instead of Docker Hub.")
+        tuple[str, ...], _described("Mirrors to pull from instead of Docker Hub.", decides=False)
     ] = ()
-    push_retry: Annotated[int, _described("How many times a failed push is tried again.")] = 2
+    push_retry: Annotated[int, _described("How many times a failed push is tried again.", decides=False)] = 2
     flags: Annotated[tuple[str, ...], _described("More flags of the executor, each as `--name=value`.")] = ()
     start_timeout: Annotated[
-        int, _described("Seconds that each container may take to begin: for a node, an image, a volume.")
+        int,
+        _described(
+            "Seconds that each container may take to begin: for a node, an image, a volume.", decides=False
+        ),
     ] = 600
     deadline: Annotated[
-        int, _described("Seconds after which the cluster itself ends the Job, also when imgbake is gone.")
+        int,
+        _described(
+            "Seconds after which the cluster itself ends the Job, also when imgbake is gone.", decides=False
+        ),
     ] = 7200
-    keep: Annotated[bool, _described("Leave what was made in the cluster, to look at it.")] = False
+    keep: Annotated[bool, _described("Leave what was made in the cluster, to look at it.", decides=False)] = (
+        False
+    )
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can't be baked; the key that it is about stands in backticks."""

@@ -30,7 +30,9 @@ class Kaniko:
         self._options = options
 
     def lower(self, blueprint: Blueprint) -> Lowered:
-        """The Dockerfile, what is in its context, and the manifests, named for what they bake."""
+        """The Dockerfile, and what is in its context. Beside them the manifests, named for what they bake:
+        what they say of the image are options, and the rest decides nothing.
+        """
         text = lowering.dockerfile(blueprint)
         content = lowering.contents(blueprint)
         run = digest.of_bytes(f"{self._options.namespace}\n{text}\n{content}".encode())
@@ -38,8 +40,7 @@ class Kaniko:
         found = {"Dockerfile": text}
         if content:
             found["context.json"] = content
-        found |= {name: yaml(manifest) for name, manifest in manifests.documents(plan)}
-        return Lowered(found)
+        return Lowered(found, {name: yaml(manifest) for name, manifest in manifests.documents(plan)})
 
     def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
         """Runs the Job. Raises BakeError."""

@@ -148,9 +148,13 @@ class Blueprint(msgspec.Struct, frozen=True):
 
 
 class Lowered(msgspec.Struct, frozen=True):
-    """A blueprint in a target's native words: documents by file name. Pure text, in the fingerprint."""
+    """A blueprint in a target's native words: documents by file name. Pure text, in the fingerprint.
+
+    Those `beside` say how it is baked and not what: they are printed, and decide nothing.
+    """
 
     documents: dict[str, str]
+    beside: dict[str, str] = {}
 
 
 class Completed(msgspec.Struct, frozen=True):

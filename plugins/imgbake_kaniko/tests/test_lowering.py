@@ -18,7 +18,8 @@ TAG = "registry.example.com/shop:1"
 
 
 def lower(*layers: Layer, options: Options | None = None, **more: Any) -> dict[str, str]:
-    return Kaniko(options or Options(tags=(TAG,))).lower(blueprint(*layers, **more)).documents
+    lowered = Kaniko(options or Options(tags=(TAG,))).lower(blueprint(*layers, **more))
+    return {**lowered.documents, **lowered.beside}
 
 
 def golden(name: str, documents: dict[str, str]) -> None:
@@ -100,11 +101,18 @@ def test_a_provisioned_volume_is_made_by_the_storage_class() -> None:
     assert "volumeName" not in documents["persistent-volume-claim.yaml"]
 
 
-@pytest.mark.parametrize("key", ["kaniko", "target"])
-def test_equal_blueprints_give_equal_names_and_others_other_names(key: str) -> None:
-    one, same = (lower(config=ImageConfig(cmd=(key,)))["job.yaml"] for _ in range(2))
+def test_equal_blueprints_give_equal_names_and_others_other_names() -> None:
+    one, same = (lower(config=ImageConfig(cmd=("a",)))["job.yaml"] for _ in range(2))
     assert one == same
-    assert lower(config=ImageConfig(cmd=(key, "more")))["job.yaml"] != one
+    assert lower(config=ImageConfig(cmd=("b",)))["job.yaml"] != one
+
+
+def test_what_the_cluster_spends_on_an_image_decides_nothing() -> None:
+    big = Options(tags=(TAG,), volume_size="1Ti", limits={"memory": "64Gi"}, deadline=9)
+    plan = blueprint(config=ImageConfig(cmd=("a",)))
+    lowered = Kaniko(big).lower(plan), Kaniko(Options(tags=(TAG,))).lower(plan)
+    assert lowered[0].documents == lowered[1].documents
+    assert lowered[0].beside != lowered[1].beside
 
 
 @pytest.mark.parametrize(

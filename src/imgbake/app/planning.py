@@ -122,7 +122,8 @@ def lower(project: Project, name: str) -> Lowered:
             raise BakeError(f"{name} is made from {step.node}, which is not there yet ({why})", hint=hint)
     work = work_of(node, project, planner.artifacts)
     assert isinstance(work, BakeWork)
-    return work.draw()[1]
+    lowered = work.draw()[1]
+    return Lowered({**lowered.documents, **lowered.beside})
 
 
 def as_json(steps: Sequence[Planned]) -> list[dict[str, Any]]:

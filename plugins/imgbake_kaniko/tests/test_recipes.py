@@ -1,0 +1,46 @@
+"""The target as a recipe has it."""
+
+from __future__ import annotations
+
+from imgbake.testing.project import Project
+
+RECIPE = """
+[targets.cluster]
+uses = "kaniko"
+tags = ["registry.example.com/shop:1"]
+OPTIONS
+
+[components.app]
+files = [{ from = "app.txt", to = "/srv/app.txt" }]
+
+[images.app]
+base = "scratch"
+components = ["app"]
+targets = ["cluster"]
+"""
+
+
+def test_lower_prints_four_manifests(project: Project) -> None:
+    project.write("app.txt", "hello")
+    project.recipe(RECIPE.replace("OPTIONS", ""))
+    ran = project.run("lower", "app@cluster", "-o", "lowered")
+    assert ran.code == 0, ran.stderr
+    kinds = [
+        line
+        for path in sorted((project.root / "lowered").rglob("*.yaml"))
+        for line in path.read_text().splitlines()
+        if line.startswith("kind:")
+    ]
+    assert [line.split('"')[1] for line in kinds] == [
+        "Job",
+        "PersistentVolumeClaim",
+        "PersistentVolume",
+        "Secret",
+    ]
+
+
+def test_a_wrong_option_is_shown_where_it_stands(project: Project) -> None:
+    project.recipe(RECIPE.replace("OPTIONS", 'volume_size = "many"'))
+    ran = project.run("check")
+    assert ran.code == 2
+    assert "'many' is not a size, such as 5Gi" in ran.stderr
