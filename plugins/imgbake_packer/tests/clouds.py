@@ -12,6 +12,32 @@ from typing import Any
 from imgbake.testing.project import Project, Ran
 
 UBUNTU = "filter:owner=099720109477,name=ubuntu/images/hvm-ssd/ubuntu-trusty-14.04-*,region=us-east-1"
+TRUSTY, OTHER = "ami-1e749f67", "ami-03cf127a"
+PUBLIC = [
+    {
+        "ami_id": ami,
+        "name": name,
+        "description": name,
+        "owner_id": "099720109477",
+        "state": "available",
+        "public": True,
+        "image_location": "amazon/getting-started",
+        "image_type": "machine",
+        "platform": None,
+        "architecture": "x86_64",
+        "virtualization_type": "hvm",
+        "hypervisor": "xen",
+        "sriov": "simple",
+        "root_device_type": "ebs",
+        "root_device_name": "/dev/sda1",
+    }
+    for ami, name in [
+        (TRUSTY, "ubuntu/images/hvm-ssd/ubuntu-trusty-14.04-amd64-server-20170727"),
+        (OTHER, "ubuntu/images/hvm-ssd/ubuntu-xenial-16.04-amd64-server-20170721"),
+    ]
+]
+"""The AMIs that others have published in the cloud."""
+
 _COMPONENT = re.compile(r"^\s*\[components\.([^\].]+)\]", re.MULTILINE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import shutil
 import socket
@@ -17,7 +18,7 @@ from typing import NoReturn
 import pytest
 
 from imgbake_packer import presence
-from imgbake_packer.tests.clouds import Baked, Cloud
+from imgbake_packer.tests.clouds import PUBLIC, Baked, Cloud
 from imgbake_packer.tests.machines import Machine, running
 
 _ENTRY_POINTS = "[imgbake]\npacker = imgbake_packer\ntemplate = imgbake_packer\nbase = imgbake_packer\n"
@@ -74,7 +75,7 @@ def packer() -> str:
 
 
 @pytest.fixture(scope="session")
-def moto() -> Iterator[str]:
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of moto's server."""
     pytest.importorskip("boto3")
     if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
@@ -82,10 +83,13 @@ def moto() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    public = tmp_path_factory.mktemp("moto") / "amis.json"
+    public.write_text(json.dumps(PUBLIC))
     process = subprocess.Popen(
         [sys.executable, "-c", _MOTO, "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env={**os.environ, "MOTO_AMIS_PATH": str(public)},
     )
     try:
         for _ in range(300):

@@ -6,9 +6,7 @@ import pytest
 
 from imgbake.api import BakeError
 from imgbake_packer import bases
-from imgbake_packer.tests.clouds import UBUNTU, Baked, artifact
-
-TRUSTY = "ami-1e749f67"  # moto knows some AMIs of 2017
+from imgbake_packer.tests.clouds import OTHER, TRUSTY, UBUNTU, Baked, artifact
 
 
 @pytest.mark.parametrize(
@@ -61,7 +59,7 @@ def test_a_parameter_that_moves_bakes_again(project: Baked) -> None:
     project.recipe(project.read("imgbake.toml").replace(UBUNTU, "ssm:/golden"))
     project.build()
     assert set(project.build().outcomes().values()) == {"cached"}
-    ssm.put_parameter(Name="/golden", Value="ami-03cf127a", Type="String", Overwrite=True)
+    ssm.put_parameter(Name="/golden", Value=OTHER, Type="String", Overwrite=True)
     assert project.build().outcomes()["image:app@ami"] == "ran"
 
 
