@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import signal
+import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +99,7 @@ def test_an_image_is_baked_pushed_and_nothing_stays_behind(project: InCluster) -
     assert ran.outcomes()["image:app@kaniko"] == "ran"
     assert "copied" in ran.stderr or "cat /etc/motd" in ran.stderr
     assert project.left() == []
+    assert list((project.cluster.folder / "volumes").iterdir()) == []
     assert project.build().outcomes()["image:app@kaniko"] == "cached"
 
 
@@ -159,7 +163,8 @@ CONFIG_KEYS = """
 def test_kaniko_and_docker_and_oci_bake_the_same(project: InCluster, components: str, keys: str) -> None:
     furnish(project)
     local = "imgbake-test-same:1"
-    keys += f'\n[targets.docker]\nuses = "docker"\nbuilder = "classic"\ntags = ["{local}"]\n[targets.oci]\nuses = "oci"\n'
+    keys += f'\n[targets.docker]\nuses = "docker"\nbuilder = "classic"\ntags = ["{local}"]\n'
+    keys += '[targets.oci]\nuses = "oci"\n'
     project.image(components, keys, targets='["kaniko", "docker", "oci"]')
     project.build()
     found = {}
@@ -297,20 +302,49 @@ def _delete(project: InCluster, said: list[str]) -> None:
         time.sleep(0.2)
 
 
-def test_credentials_reach_the_executor_and_nothing_else(project: InCluster, tmp_path: Path) -> None:
-    config = {"auths": {project.cluster.registry: {"auth": base64.b64encode(b"me:pa55word").decode()}}}
+@pytest.fixture
+def locked(cluster: Any, tmp_path: Path) -> Iterator[str]:
+    """A registry that wants a user and a password."""
+    if shutil.which("htpasswd") is None:
+        pytest.skip("htpasswd is not installed")
+    users = subprocess.check_output(["htpasswd", "-Bbn", "me", "pa55word"], text=True)
+    (tmp_path / "users").write_text(users)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{free.getsockname()[1]}"
+    (tmp_path / "registry.yml").write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path / 'registry'}}}}}\n"
+        f"http: {{addr: '{host}'}}\nauth: {{htpasswd: {{realm: tests, path: {tmp_path / 'users'}}}}}\n"
+    )
+    quiet = subprocess.DEVNULL
+    serve = ["docker-registry", "serve", str(tmp_path / "registry.yml")]
+    process = subprocess.Popen(serve, stdout=quiet, stderr=quiet)
+    yield host
+    process.terminate()
+    process.wait()
+
+
+def test_credentials_reach_the_executor_and_nobody_else(
+    project: InCluster, locked: str, tmp_path: Path
+) -> None:
+    auth = base64.b64encode(b"me:pa55word").decode()
     docker = tmp_path / "docker"
     docker.mkdir()
-    (docker / "config.json").write_text(json.dumps(config))
+    (docker / "config.json").write_text(json.dumps({"auths": {locked: {"auth": auth}}}))
     env = {"DOCKER_CONFIG": str(docker)}
-    show = 'build = "cat /kaniko/.docker/config.json | wc -c"'
-    project.image(f"[components.a]\n{show}")
+    project.image('[components.a]\nbuild = "true"')
+    other = f'"{project.cluster.registry}", "{locked}"'
+    text = project.read("imgbake.toml").replace(f'"{project.cluster.registry}"', other)
+    project.recipe(text.replace(project.tag, f"{locked}/app:1"))
     lowered = project.run("lower", "app@kaniko", env=env)
     assert lowered.code == 0, lowered.stderr
     ran = project.build(env=env)
-    for text in (lowered.stdout, ran.stdout, ran.stderr):
-        assert "pa55word" not in text and config["auths"][project.cluster.registry]["auth"] not in text
-    assert not any(b"pa55word" in path.read_bytes() for path in project.root.rglob("*") if path.is_file())
+    assert ran.outcomes()["image:app@kaniko"] == "ran"
+    for said in (lowered.stdout, ran.stdout, ran.stderr):
+        assert "pa55word" not in said and auth not in said
+    kept = [path.read_bytes() for path in project.root.rglob("*") if path.is_file()]
+    assert not any(b"pa55word" in data or auth.encode() in data for data in kept)
+    assert project.build(env=env).outcomes()["image:app@kaniko"] == "cached"
 
 
 def test_a_real_api_takes_the_manifests_that_are_printed(project: InCluster) -> None:
