@@ -89,6 +89,13 @@ def context() -> str:
     return os.environ.get("DOCKER_CONTEXT") or str(get_current_context_name())
 
 
+def unix_socket() -> str:
+    """The path of the engine's socket; empty when it isn't on this machine."""
+    with warnings_off():
+        host = str(_settings(_sdk()).get("base_url") or "unix:///var/run/docker.sock")
+    return host.removeprefix("unix://") if host.startswith("unix://") else ""
+
+
 def _sdk() -> Any:
     try:
         import docker

@@ -4,6 +4,7 @@ from imgbake import digest
 from imgbake.contract import (
     Argument,
     Artifact,
+    Askable,
     BaseHolder,
     Blobs,
     Blueprint,
@@ -58,6 +59,7 @@ from imgbake.store.folder import parse_size
 __all__ = [
     "Argument",
     "Artifact",
+    "Askable",
     "BakeError",
     "BaseHolder",
     "Blobs",

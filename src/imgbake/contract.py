@@ -451,6 +451,21 @@ class Target(Protocol):
         """Is the artifact still there? Asked before a remembered one is used."""
 
 
+class Askable(Protocol):
+    """A volatile target that can be asked for an artifact without reading the recipe.
+
+    A build that left nothing to do can then be settled all the same: the next one asks, and if all is still
+    there and no file has moved, that is all it does.
+    """
+
+    def question(self, artifact: Artifact) -> tuple[Callable[[str], bool], str] | None:
+        """A function that tells whether the artifact is there, and its argument; None if there is none.
+
+        The function stands at the top of a module that imports only what Python brings and is quick to
+        import, for it is loaded by itself. It raises nothing, and says no when it can't tell.
+        """
+
+
 class BaseHolder(Protocol):
     """A target that has images which nobody else knows, and described images can stand on."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -236,3 +237,15 @@ def test_a_dockerignore_that_is_copied_stays_as_it_is(project: OnEngine) -> None
     project.build()
     tree, _ = image(project, f"{project.name}:1")
     assert sorted(tree) == [".dockerignore", "Dockerfile", "a"]
+
+
+def test_with_nothing_to_do_the_engine_alone_is_asked(project: OnEngine) -> None:
+    fill(project)
+    write(project, "FROM scratch\nCOPY src /\n")
+    time.sleep(0.1)  # what is younger than a tick of the file system's clock proves nothing
+    for _ in range(3):
+        last = project.run("build", "app")
+    assert "nothing to do: 1 cached" in last.stderr
+    project.clear()
+    assert "nothing to do" not in project.run("build", "app").stderr
+    assert project.baked()

@@ -120,7 +120,7 @@ def _remember(project: Project, order: Order, outcome: Outcome) -> None:
     project.files.settle()
     project.files.save()
     report = outcome.report
-    if not report.is_settled or order.push or not order.key:
+    if not report.is_settled or order.push or not order.key or None in project.questions.values():
         return
     own = (project.root / "imgbake.lock", project.state / saved.NAME)
     for path in (*project.recipe.files, *own, *_environment(project)):
@@ -132,7 +132,8 @@ def _remember(project: Project, order: Order, outcome: Outcome) -> None:
         is_settled=True,
     )  # fmt: skip
     document = msgspec.json.encode(as_json(fresh)).decode()
-    kept = settled.Settled(len(report.results), list(outcome.lines), document)
+    questions = [settled.question(*asked) for asked in project.questions.values() if asked is not None]
+    kept = settled.Settled(len(report.results), list(outcome.lines), document, questions)
     settled.keep(project.root, order.key, kept, project.files.seen, project.env_read)
 
 

@@ -2,13 +2,14 @@
 
 When a build ends with everything in place, all that it looked at is written down: each file, folder
 and environment variable that decided something. While they all stay as they are, so does the
-outcome, and neither the recipe nor the graph needs to be read to know it. Anything that was asked
-from outside this machine makes a build unfit for this.
+outcome, and neither the recipe nor the graph needs to be read to know it. What is kept elsewhere must be
+there still: a function of the target's own tells, loaded from its file without the plugin around it.
+Anything else that was asked from outside this machine makes a build unfit for this.
 
 One file for each request, `.imgbake/settled/<key>`:
 
     a line of JSON: env (name to digest), count of paths, length of what follows, crc32, and the
-                    report's lines and JSON
+                    report's lines and JSON, and questions (file, function, argument)
     signatures of the paths, four 64-bit numbers each (witness.py)
     the paths, separated by NUL
 
@@ -19,12 +20,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import sys
 import zlib
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +43,7 @@ class Settled(NamedTuple):
     nodes: int
     lines: list[str]  # what it printed as its result
     report: str  # the same as JSON
+    questions: Sequence[Sequence[str]] = ()  # see `question`
 
 
 class Since(NamedTuple):
@@ -56,11 +59,18 @@ def key(request: object) -> str:
     return hashlib.sha256(words.encode()).hexdigest()
 
 
+def question(ask: Callable[[str], bool], argument: str) -> list[str]:
+    """A question to a function at the top of a module: is what the argument names still there?"""
+    return [ask.__code__.co_filename, ask.__name__, argument]
+
+
 def find(root: Path, name: str, environ: Mapping[str, str]) -> Settled | None:
     """The settled build of this key, if nothing that it looked at has moved since."""
     try:
         header, paths, signatures = _read(root, name, environ)
         if witness.first_moved(str(root), paths, signatures) is not None:
+            return None
+        if not all(_says_yes(*question) for question in header["questions"]):
             return None
         return Settled(header["nodes"], header["lines"], header["report"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -115,6 +125,19 @@ def _read(root: Path, name: str, environ: Mapping[str, str]) -> tuple[dict[str, 
         raise ValueError("another environment")
     signatures = array("q", body[: header["count"] * 32])
     return header, os.fsdecode(body[header["count"] * 32 :]).split("\0"), signatures
+
+
+def _says_yes(file: str, function: str, argument: str) -> bool:
+    """The answer to a question. Its module is loaded once for all."""
+    name = f"imgbake question {file}"
+    module = sys.modules.get(name)
+    if module is None:
+        spec = importlib.util.spec_from_file_location(name, file)
+        if spec is None or spec.loader is None:
+            return False
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return bool(getattr(module, function)(argument))
 
 
 def _drop_old(folder: Path) -> None:

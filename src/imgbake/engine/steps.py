@@ -156,10 +156,11 @@ class BakeWork:
         self._target = target_of(bake, project)
         self._format = project.descriptions.format(bake.image) if bake.image.description else None
         self._needed = bake.image.needs
+        self._is_volatile = bool(getattr(self._target, "volatile", False))
         self._drawn: tuple[Blueprint, Lowered] | None = None
 
     def parts(self, ctx: Looking) -> list[Part]:
-        if getattr(self._target, "volatile", False):
+        if self._is_volatile and not hasattr(self._target, "question"):
             ctx.volatile()
         plan, lowered = self.draw(ctx)
         found = [Part("kind", f"{self._target.kind} {self._target.version}")]
@@ -222,6 +223,8 @@ class BakeWork:
         kept = (str(self._project.store.path(digest)) for digest in artifact.blobs)
         for path in (*artifact.proof, *kept):
             self._project.watch(path)
+        if self._is_volatile and hasattr(self._target, "question"):
+            self._project.questions[self._node.id] = self._target.question(artifact)
 
     def _scan(self, patterns: Sequence[str], exclude: Sequence[str], *, follow: bool) -> Tree:
         return self._project.files.tree(patterns, exclude, follow=follow)
