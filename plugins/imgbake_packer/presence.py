@@ -10,13 +10,13 @@ import msgspec
 
 from imgbake_packer import aws
 
-_FRESH = 2.0  # seconds for which an answer counts; the images of a build ask within them
+_FRESH = 5.0  # seconds for which an answer counts; the images of a build ask within them
 _USABLE = "available"
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    asked: float  # of time.monotonic
     ids: frozenset[str]
+    came: float  # of time.monotonic
 
 
 _answers: dict[tuple[str, str, str], _Answer] = {}
@@ -41,8 +41,8 @@ def _available(region: str, profile: str) -> frozenset[str]:
         lock = _locks.setdefault(key, threading.Lock())
     with lock:
         answer = _answers.get(key)
-        if answer is None or time.monotonic() - answer.asked > _FRESH:
-            answer = _Answer(time.monotonic(), _ask(region, profile))
+        if answer is None or time.monotonic() - answer.came > _FRESH:
+            answer = _Answer(_ask(region, profile), time.monotonic())
             with _guard:
                 _answers[key] = answer
     return answer.ids

@@ -21,7 +21,7 @@ from imgbake_packer import presence
 from imgbake_packer.tests.clouds import PUBLIC, Baked, Cloud
 from imgbake_packer.tests.machines import Machine, running
 
-_ENTRY_POINTS = "[imgbake]\npacker = imgbake_packer\ntemplate = imgbake_packer\nbase = imgbake_packer\n"
+_ENTRY_POINTS = "[imgbake]\npacker = imgbake_packer\ntemplate = imgbake_packer\n"
 _MOTO = """
 import functools, sys
 from moto.ec2.models.amis import Ami

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -110,3 +111,23 @@ def test_what_aws_refuses_is_said_in_one_line(project: Baked) -> None:
 def test_without_packer_it_says_so(project: Baked) -> None:
     project.image()
     assert "needs Packer" in project.fail(env={"PATH": "/nowhere"})
+
+
+@pytest.mark.slow
+def test_cleaning_up_may_take_longer_than_other_commands_may(project: Baked) -> None:
+    program = project.write(
+        "bin/packer",
+        "#!/bin/sh\n"
+        'if [ "$1" = version ]; then echo Packer v1.6.6; exit; fi\n'
+        "trap 'sleep 7; touch cleaned; exit 1' TERM\n"
+        "echo 1,,ui,say,began\nwhile :; do sleep 0.1; done\n",
+    )
+    program.chmod(0o755)
+    project.image()
+    path = f"{program.parent}:{os.environ['PATH']}"
+    process = project.start("build", "--progress", "plain", env={"PATH": path})
+    assert process.stderr is not None
+    assert any("began" in line for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130 and (project.root / "cleaned").exists()

@@ -1,0 +1,39 @@
+"""How often AWS is asked whether AMIs are there."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from imgbake_packer import presence
+from imgbake_packer.tests.clouds import TRUSTY, Cloud
+
+REGIONS = ("us-east-1", "eu-west-1", "eu-central-1")
+
+
+def test_a_region_is_asked_once_for_all_images(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    ask = presence._ask
+
+    def counted(region: str, profile: str) -> frozenset[str]:
+        asked.append(region)
+        return ask(region, profile)
+
+    monkeypatch.setattr(presence, "_ask", counted)
+    amis = {}
+    for region in REGIONS:
+        ec2 = cloud.client("ec2", region)
+        machine = ec2.run_instances(ImageId=TRUSTY, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+        amis[region] = [
+            ec2.create_image(InstanceId=machine, Name=f"ours {number}")["ImageId"] for number in range(5)
+        ]
+    images = [dict(zip(REGIONS, ids, strict=True)) for ids in zip(*amis.values(), strict=True)] * 10
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda regions: presence.are_there(regions, ""), images))
+    assert sorted(asked) == sorted(REGIONS)
+    assert not presence.are_there({**images[0], "us-east-1": "ami-00000000"}, "")
+
+
+def test_somebody_elses_ami_is_not_ours(cloud: Cloud) -> None:
+    assert not presence.are_there({"us-east-1": TRUSTY}, "")
