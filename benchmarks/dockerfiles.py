@@ -123,7 +123,7 @@ def _contestants(folder: Path, engine: Engine) -> list[Contestant]:
     build = ["docker", "build", "-q", "-t", "bench-docker", "context"]
     found.insert(1, Contestant(DOCKER, build, folder, classic, None, servers))
     if _has_buildx(engine):
-        bake = ["docker", "buildx", "bake", "-q", "-f", "bake.json"]
+        bake = ["docker", "buildx", "bake", "--progress=quiet", "-f", "bake.json"]
         return [*found, Contestant(BAKE, bake, folder, engine.env, None, servers)]
     print("docker has no buildx here: bake isn't compared with")
     return found[:2]
