@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from imgbake.api import Blueprint, StepError
-from imgbake_packer.scripts import MARK
+from imgbake_packer.scripts import END, MARK
 
 _TAIL = 20  # lines
 _SPEAKER = re.compile(r"^(?:==> |--> |    )?[\w-]+\.[\w-]+: ?")
@@ -103,7 +103,9 @@ class Report:
             self._say(spoken)
 
     def _mark(self, at: str) -> None:
-        self._at = at
+        self._at = "" if at == END else at
+        if not self._at:
+            return
         component, _, what = at.partition(" ")
         phase = f"{component}: {what.split(' ')[0]}"
         if phase != self._phase:

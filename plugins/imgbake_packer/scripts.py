@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from imgbake.api import BakeError, Blueprint, Layer, Setup
 
 MARK = "imgbake: "
+END = "end"  # what the mark says when a script has ended well
 PROFILE = "/etc/profile.d/imgbake.sh"
 IMAGE = "image.sh"
 _HEAD = "#!/bin/sh\n# {}\nset -eu\numask 022\ncd /\nmark() {{ printf '" + MARK + '%s\\n\' "$1"; }}\n'
+_END = f"mark {END}\n"
 _UNPACK = """\
 archive={archive}
 if tar --version 2>/dev/null | grep -q GNU; then
@@ -126,12 +128,12 @@ def _building(layer: Layer, env: Mapping[str, str], reveal: Reveal) -> str:
         lines += _profile(layer.env, reveal)
     if layer.build:
         lines += _commands(layer, "build", layer.build, env, reveal)
-    return "".join(lines)
+    return "".join([*lines, _END])
 
 
 def _phase(layer: Layer, phase: str, commands: Sequence[str], env: Mapping[str, str], reveal: Reveal) -> str:
     head = _HEAD.format(f"component {layer.component}: {phase}")
-    return "".join([head, *_commands(layer, phase, commands, env, reveal)])
+    return "".join([head, *_commands(layer, phase, commands, env, reveal), _END])
 
 
 def _image(blueprint: Blueprint, reveal: Reveal) -> str:

@@ -6,3 +6,4 @@ cd /
 mark() { printf 'imgbake: %s\n' "$1"; }
 mark 'app build 1'
 /bin/sh -c true </dev/null
+mark end

@@ -22,3 +22,4 @@ mark 'app build 1'
 /bin/sh -c 'pip install /opt/wheels/*.whl' </dev/null
 mark 'app build 2'
 /bin/sh -c 'docker inspect --format '"'"'{{ .Id }}'"'"' x' </dev/null
+mark end

@@ -9,3 +9,4 @@ mark 'runtime build 1'
 mark 'runtime build 2'
 /bin/sh -c 'apt-get install -y \
   libpq5' </dev/null
+mark end

@@ -7,3 +7,4 @@ mark() { printf 'imgbake: %s\n' "$1"; }
 export MODE='it'"'"'s $5'
 mark 'app validate 1'
 /bin/sh -c 'shop --version' </dev/null
+mark end

@@ -31,3 +31,4 @@ mkdir -p '/srv/my app'
 cd '/srv/my app'
 mark 'Build.Tools build 1'
 unshare --net -- env HOME="${home:-/}" setpriv --reuid "$uid" --regid "$gid" "$groups" -- /bin/bash -ec 'echo "$HOME"' </dev/null
+mark end

@@ -1,0 +1,62 @@
+"""What is made of Packer's lines, of old versions and new ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imgbake.api import Layer
+from imgbake_packer.reporting import Report
+from imgbake_packer.tests.blueprints import blueprint
+
+LAYER = Layer("app.web", build=("true", "make \\\n  all"), validate=("check",))
+OLD, NEW = "1,,ui,message,    amazon-ebs.shop: ", "1,,ui,say,==> amazon-ebs.shop: "
+
+
+def told(*lines: str) -> tuple[Report, list[str]]:
+    """A report that took these lines, and its log."""
+    log: list[str] = []
+    report = Report(blueprint(LAYER), Path("/work"), log.append)
+    for line in lines:
+        report.take(line)
+    return report, log
+
+
+@pytest.mark.parametrize("said", [OLD, NEW])
+def test_a_command_is_named(said: str) -> None:
+    report, log = told(
+        "1,,ui,say,==> amazon-ebs.shop: Connected to SSH!",
+        f"{said}imgbake: app.web build 1",
+        f"{said}imgbake: app.web build 2",
+        f"{said}one%!(PACKER_COMMA) two\\nthree",
+        "1,amazon-ebs.shop,error,Script exited with non-zero exit status: 3",
+    )
+    failure = report.failure(1)
+    assert failure.message == "component 'app.web': build: `make \\ …` exited with code 3"
+    assert log == ["Connected to SSH!", "-- app.web: build", "$ true", "$ make \\", "one, two", "three"]
+    assert failure.tail[-1] == "three"
+
+
+def test_what_comes_after_a_script_is_not_its_fault() -> None:
+    report, _ = told(
+        f"{OLD}imgbake: app.web validate 1",
+        f"{OLD}imgbake: end",
+        "1,,ui,say,==> amazon-ebs.shop: Waiting for AMI to become ready...",
+        "1,,ui,error,==> amazon-ebs.shop: Error waiting for AMI: it failed",
+        "1,,ui,say,==> amazon-ebs.shop: Terminating the source AWS instance...",
+        "1,amazon-ebs.shop,error,Error waiting for AMI: it failed",
+    )
+    message = report.failure(1).message
+    assert message == "Packer failed while it was at “Waiting for AMI to become ready...”: " + (
+        "Error waiting for AMI: it failed"
+    )
+
+
+def test_what_is_often_wrong_has_a_hint() -> None:
+    report, _ = told("1,amazon-ebs.shop,error,InvalidAMIID.NotFound: The image id does not exist")
+    assert "belong to a region" in report.failure(1).hint
+
+
+def test_a_line_that_is_none_of_packers_is_logged() -> None:
+    assert told("panic: runtime error")[1] == ["panic: runtime error"]
