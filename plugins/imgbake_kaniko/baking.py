@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from imgbake.api import BakeError, Blueprint, RunContext, StepError, digest
-from imgbake_docker.naming import SCRATCH
 from imgbake_kaniko import buckets, credentials, manifests, packing, uploading
 from imgbake_kaniko.cluster import kubeconfig
 from imgbake_kaniko.cluster.client import Client
@@ -21,7 +20,6 @@ from imgbake_kaniko.commands import Commands
 from imgbake_kaniko.manifests import Manifest, Plan
 from imgbake_kaniko.options import Options
 from imgbake_kaniko.watching import Watched
-from imgbake_oci.reference import Reference, parse
 
 _CLEANING_SECONDS = 30
 _LOOK_EVERY = 0.3
@@ -41,9 +39,10 @@ def bake(blueprint: Blueprint, options: Options, dockerfile: str, ctx: RunContex
         for reference in plan.destinations:
             if credentials.ensure_repository(reference):
                 ctx.log(f"made the repository {reference.name}")
-    auths = credentials.auths(repositories(blueprint, plan))
+    auths = credentials.auths([*plan.destinations, *manifests.bases(blueprint)])
     packed = packing.pack(blueprint, dockerfile, ctx)
-    plan = msgspec.structs.replace(plan, arguments=packed.arguments)
+    flags = (*plan.flags, *packed.flags)
+    plan = msgspec.structs.replace(plan, dockerfile=packed.dockerfile, flags=flags)
     with buckets.kept(packed.path, plan, ctx):
         env = {name: ctx.reveal(value) for name, value in manifests.secret_env(options).items()}
         run = _Run(client, plan, manifests.secret(plan, auths, env), ctx)
@@ -52,12 +51,6 @@ def bake(blueprint: Blueprint, options: Options, dockerfile: str, ctx: RunContex
             return run.run(packed.path, commands)
         except StepError as error:
             raise commands.explain(error) from None
-
-
-def repositories(blueprint: Blueprint, plan: Plan) -> list[Reference]:
-    """Those for which a bake needs credentials: of what is pushed, and of the base."""
-    base = blueprint.base.reference
-    return [*plan.destinations, *([] if base == SCRATCH else [parse(base)])]
 
 
 class _Run:

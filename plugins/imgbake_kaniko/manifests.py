@@ -17,7 +17,7 @@ import msgspec
 
 from imgbake.api import Blueprint, Json
 from imgbake_docker.naming import SCRATCH
-from imgbake_kaniko import lowering, naming
+from imgbake_kaniko import dockerfiles, lowering, naming
 from imgbake_kaniko.options import Options
 from imgbake_oci.reference import HUB, Reference, parse
 
@@ -28,6 +28,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 RUN = "imgbake.dev/run"
 KANIKO, UPLOAD, TEST = "kaniko", "upload", "test"  # names of containers
 CONTEXT = "/workspace"  # where the context lies in the executor
+UNPACKED = "context"  # the folder of the volume that it is there
 COMPLETE = ".imgbake-complete"  # the file that ends the wait for an upload
 CONFIG_KEY = ".dockerconfigjson"
 
@@ -46,7 +47,8 @@ class Plan(msgspec.Struct, frozen=True):
     destinations: tuple[Reference, ...]
     registries: tuple[str, ...]  # whose credentials the Job may need, sorted
     is_checked: bool
-    arguments: Mapping[str, str] = {}  # build arguments
+    dockerfile: str = "Dockerfile"  # its name in the context
+    flags: tuple[str, ...] = ()  # what the executor is told of the image
 
     @property
     def context(self) -> str:
@@ -65,10 +67,18 @@ def plan(blueprint: Blueprint, options: Options, run: str) -> Plan:
     """The plan of a bake; `run` tells it from others. Raises BakeError for tags that are none."""
     destinations = naming.references(blueprint, options)
     name = naming.object_name(blueprint.image, blueprint.target, run)
-    registries = {each.registry for each in destinations}
-    if (base := blueprint.base.reference) != SCRATCH:
-        registries.add(parse(base).registry)
-    return Plan(name, options, destinations, tuple(sorted(registries)), lowering.is_checked(blueprint))
+    registries = {each.registry for each in (*destinations, *bases(blueprint))}
+    is_checked = lowering.is_checked(blueprint)
+    flags = dockerfiles.flags(blueprint.described) if blueprint.described is not None else ()
+    return Plan(name, options, destinations, tuple(sorted(registries)), is_checked, flags=flags)
+
+
+def bases(blueprint: Blueprint) -> tuple[Reference, ...]:
+    """The images that the Job pulls."""
+    found = [blueprint.base.reference]
+    if blueprint.described is not None:
+        found = list(blueprint.described.bases)
+    return tuple(parse(reference) for reference in found if reference != SCRATCH)
 
 
 def volume(plan: Plan) -> Manifest:
@@ -193,11 +203,11 @@ def owned(manifest: Manifest, owner: Manifest) -> Manifest:
 def arguments(plan: Plan) -> list[str]:
     """The executor's flags."""
     said = plan.options
-    found = ["--dockerfile=Dockerfile", f"--context={plan.context}"]
+    found = [f"--dockerfile={plan.dockerfile}", f"--context={plan.context}"]
     found += [f"--destination={each.name}:{each.tag}" for each in plan.destinations]
     found += [f"--digest-file={_LAST_WORDS}", "--log-format=json", f"--snapshot-mode={said.snapshot_mode}"]
     found += [f"--push-retry={said.push_retry}", f"--compression={said.compression}"]
-    found += [f"--build-arg={name}={value}" for name, value in plan.arguments.items()]
+    found += plan.flags
     found += ["--reproducible"] if said.reproducible else []
     found += ["--cache=true"] if said.cache else []
     found += [f"--cache-repo={said.cache_repo}"] if said.cache_repo else []
@@ -243,7 +253,8 @@ def _kaniko(plan: Plan) -> Manifest:
     said = plan.options
     mounts = [{"name": _CREDENTIALS, "mountPath": "/kaniko/.docker", "readOnly": True}]
     if plan.has_volume:
-        mounts.insert(0, {"name": _VOLUME, "mountPath": CONTEXT, "subPath": plan.name})
+        folder = f"{plan.name}/{UNPACKED}"
+        mounts.insert(0, {"name": _VOLUME, "mountPath": CONTEXT, "subPath": folder})
     container: Manifest = {"name": KANIKO, "image": said.executor, "args": arguments(plan)}
     if said.env:
         container["env"] = [_variable(plan, name, value) for name, value in said.env.items()]

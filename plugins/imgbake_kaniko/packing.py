@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ from imgbake.api import BakeError, Blueprint, Layer, RunContext
 from imgbake_docker import lowering
 from imgbake_docker.lowering import BASE_USER, BASE_WORKDIR
 from imgbake_docker.options import Options as DockerOptions
+from imgbake_kaniko import dockerfiles
 from imgbake_kaniko.lowering import PASSED, is_checked
 from imgbake_oci import bases, layers
 from imgbake_oci.bases import Base
@@ -29,16 +29,19 @@ class Packed(msgspec.Struct, frozen=True):
     """A context."""
 
     path: Path
-    arguments: Mapping[str, str]  # for the build
+    dockerfile: str = "Dockerfile"  # its name in the context
+    flags: tuple[str, ...] = ()  # arguments for the build
 
 
 def pack(blueprint: Blueprint, dockerfile: str, ctx: RunContext) -> Packed:
     """Writes the context into the step's folder. Raises BakeError."""
+    path = ctx.work / "context.tar.gz"
+    if blueprint.described is not None:
+        return Packed(path, dockerfiles.pack(blueprint.described, path, ctx))
     base = _base(blueprint, dockerfile, ctx)
     below = Folders()
     for added in bases.folders(base, ctx):
         below.add(added)
-    path = ctx.work / "context.tar.gz"
     with tarfile.open(path, "w:gz", compresslevel=_LEVEL) as tar:
         _add(tar, "Dockerfile", dockerfile.encode())
         if is_checked(blueprint):
@@ -46,7 +49,7 @@ def pack(blueprint: Blueprint, dockerfile: str, ctx: RunContext) -> Packed:
         for stage in lowering.stages(blueprint, DockerOptions()):
             if stage.layer is not None and stage.archive():
                 tar.add(_archive(stage.layer, below, blueprint.epoch, ctx), stage.archive())
-    return Packed(path, _arguments(base, dockerfile))
+    return Packed(path, flags=_arguments(base, dockerfile))
 
 
 def _base(blueprint: Blueprint, dockerfile: str, ctx: RunContext) -> Base:
@@ -57,11 +60,13 @@ def _base(blueprint: Blueprint, dockerfile: str, ctx: RunContext) -> Base:
     return Base(bases.host())
 
 
-def _arguments(base: Base, dockerfile: str) -> dict[str, str]:
+def _arguments(base: Base, dockerfile: str) -> tuple[str, ...]:
     """What gives back user and folder of the base behind a component that has changed them."""
     config = (base.config.whole.get("config") if base.config else None) or {}
     given = {BASE_USER: config.get("User") or "", BASE_WORKDIR: config.get("WorkingDir") or "/"}
-    return {name: value for name, value in given.items() if f"ARG {name}" in dockerfile}
+    return tuple(
+        f"--build-arg={name}={value}" for name, value in given.items() if f"ARG {name}" in dockerfile
+    )
 
 
 def _archive(layer: Layer, below: Folders, epoch: int, ctx: RunContext) -> Path:

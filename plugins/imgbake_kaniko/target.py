@@ -25,6 +25,7 @@ class Kaniko:
     artifact: ClassVar[str] = "container"
     phases: ClassVar[frozenset[str]] = frozenset({"build", "validate", "test"})
     volatile: ClassVar[bool] = True
+    accepts: ClassVar[frozenset[str]] = frozenset({"dockerfile"})
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -33,13 +34,10 @@ class Kaniko:
         """The Dockerfile, and what is in its context. Beside them the manifests, named for what they bake:
         what they say of the image are options, and the rest decides nothing.
         """
-        text = lowering.dockerfile(blueprint)
-        content = lowering.contents(blueprint)
-        run = digest.of_bytes(f"{self._options.namespace}\n{text}\n{content}".encode())
+        found = _documents(blueprint)
+        said = "\n".join([self._options.namespace, *found.values()])
+        run = digest.of_bytes(said.encode("utf-8", "surrogateescape"))
         plan = manifests.plan(blueprint, self._options, run.removeprefix("sha256:"))
-        found = {"Dockerfile": text}
-        if content:
-            found["context.json"] = content
         return Lowered(found, {name: yaml(manifest) for name, manifest in manifests.documents(plan)})
 
     def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
@@ -61,3 +59,13 @@ class Kaniko:
         from imgbake_kaniko import pushed
 
         return pushed.is_there(artifact)
+
+
+def _documents(blueprint: Blueprint) -> dict[str, str]:
+    """The Dockerfile of components, or the user's own, and what is in the context."""
+    if blueprint.described is not None:
+        from imgbake_kaniko import dockerfiles
+
+        return dockerfiles.lower(blueprint.described, blueprint)
+    content = lowering.contents(blueprint)
+    return {"Dockerfile": lowering.dockerfile(blueprint), **({"context.json": content} if content else {})}

@@ -10,7 +10,7 @@ from imgbake_docker.following import follow
 from imgbake_kaniko.cluster import channel
 from imgbake_kaniko.cluster.channel import Channel
 from imgbake_kaniko.cluster.client import Client
-from imgbake_kaniko.manifests import COMPLETE, CONTEXT, KANIKO, UPLOAD
+from imgbake_kaniko.manifests import COMPLETE, CONTEXT, KANIKO, UNPACKED, UPLOAD
 
 _PIECE = 1 << 20
 
@@ -18,7 +18,8 @@ _PIECE = 1 << 20
 def to_volume(client: Client, pod: str, context: Path, ctx: RunContext) -> None:
     """Unpacks a context on the volume, and lets the pod go on. Raises StepError."""
     size = context.stat().st_size
-    unpack = f"head -c {size} | tar -x -z -f - -C {CONTEXT} && touch {CONTEXT}/{COMPLETE}"
+    folder = f"{CONTEXT}/{UNPACKED}"
+    unpack = f"mkdir -p {folder} && head -c {size} | tar -x -z -f - -C {folder} && touch {CONTEXT}/{COMPLETE}"
     _send(lambda: client.execute(pod, UPLOAD, ["sh", "-c", unpack]), context, ctx, waits=True)
 
 

@@ -385,3 +385,37 @@ storage_class = "fast"
 access_mode = "ReadWriteMany"
 cache = true
 """
+
+
+def test_a_dockerfile_of_the_users_own_is_baked(project: InCluster) -> None:
+    project.write("site/Dockerfile", DOCKERFILE.replace("BASE", project.base))
+    project.write("site/.dockerignore", "*.log\n")
+    project.write("site/a.txt", "a\n")
+    project.write("site/a.log", "unseen\n")
+    project.image('[components.a]\nbuild = "true"')
+    project.recipe(
+        project.read("imgbake.toml").partition("[components")[0]
+        + '[images.app]\ndockerfile = "site/Dockerfile"\ncontext = "site"\ntargets = ["kaniko"]\n'
+        + 'build_args = { WORD = "said" }\ntarget = "last"\nlabels = { a = "b" }\n'
+    )
+    assert project.build().outcomes()["image:app@kaniko"] == "ran"
+    to = project.root / "kaniko.tar"
+    copy = ["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{project.tag}"]
+    subprocess.run([*copy, f"docker-archive:{to}"], check=True)
+    tree, config = trees.image(to)
+    assert sorted(path for path in tree if path.startswith("srv/")) == ["srv/a.txt", "srv/said"]
+    assert config["Labels"] == {"a": "b"}
+    assert project.left() == []
+    project.write("site/a.log", "still unseen\n")
+    assert project.build().outcomes()["image:app@kaniko"] == "cached"
+
+
+DOCKERFILE = """
+FROM BASE AS last
+ARG WORD=unsaid
+WORKDIR /srv
+COPY . .
+RUN rm -f Dockerfile .dockerignore && touch $WORD
+FROM last
+RUN false
+"""
