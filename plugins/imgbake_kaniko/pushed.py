@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from imgbake.api import Artifact, BakeError
+import tempfile
+from pathlib import Path
+
+from imgbake.api import Artifact, BakeError, Blobs
+from imgbake_oci import documents, layouts
+from imgbake_oci.descriptor import Descriptor
+from imgbake_oci.documents import Index
 from imgbake_oci.reference import parse_tag
 from imgbake_oci.registry import Client, RegistryError
 
@@ -20,3 +26,22 @@ def is_there(artifact: Artifact) -> bool:
             if error.status in _GONE:
                 return False
             raise BakeError(f"{error.message}", hint=error.hint) from None
+
+
+def export(artifact: Artifact, blobs: Blobs, to: Path, form: str) -> None:
+    """Writes an image to a path as "oci" or "oci-archive", by way of the store. Raises BakeError."""
+    reference = parse_tag(artifact.facts["tags"][0])
+    with Client() as client, tempfile.TemporaryDirectory(dir=blobs.scratch()) as work:
+        media_type, data = client.manifest(reference, artifact.digest)
+        manifest = documents.manifest_or_index(data, reference.familiar)
+        assert not isinstance(manifest, Index), "Kaniko pushes images for one platform"
+        needed = [blobs.add_bytes(data)]
+        for each in (manifest.config, *manifest.layers):
+            if not blobs.has(each.digest):
+                path = Path(work) / each.digest.replace(":", "-")
+                client.blob(reference, each, path)
+                blobs.adopt(path, each.digest)
+            needed.append(each.digest)
+    write = layouts.export_folder if form == "oci" else layouts.export_archive
+    root = Descriptor(media_type, artifact.digest, len(data))
+    write(to, root, "latest", list(dict.fromkeys(needed)), blobs)

@@ -9,9 +9,10 @@ has it under its tags, which is asked in every build.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
-from imgbake.api import Artifact, Blueprint, Lowered, ResolveContext, RunContext, digest
+from imgbake.api import Artifact, Blobs, Blueprint, Lowered, ResolveContext, RunContext, digest
 from imgbake_kaniko import lowering, manifests, naming
 from imgbake_kaniko.options import Options
 from imgbake_kaniko.yaml_document import yaml
@@ -59,6 +60,19 @@ class Kaniko:
         from imgbake_kaniko import pushed
 
         return pushed.is_there(artifact)
+
+    def formats(self) -> tuple[str, ...]:
+        return ("oci", "oci-archive")
+
+    def export(self, artifact: Artifact, blobs: Blobs, to: Path, form: str, name: str) -> None:
+        """Writes what the registry has."""
+        from imgbake_kaniko import pushed
+
+        pushed.export(artifact, blobs, to, form)
+
+    def push(self, artifact: Artifact, ctx: RunContext) -> tuple[str, ...]:
+        """What the Job has pushed already."""
+        return tuple(f"{tag}@{artifact.digest}" for tag in artifact.facts["tags"])
 
 
 def _documents(blueprint: Blueprint) -> dict[str, str]:

@@ -100,7 +100,12 @@ def test_an_image_is_baked_pushed_and_nothing_stays_behind(project: InCluster) -
     assert "copied" in ran.stderr or "cat /etc/motd" in ran.stderr
     assert project.left() == []
     assert list((project.cluster.folder / "volumes").iterdir()) == []
-    assert project.build().outcomes()["image:app@kaniko"] == "cached"
+    again = project.build("--push")
+    assert again.outcomes()["image:app@kaniko"] == "cached"
+    (pushed,) = again.json["pushed"]
+    assert project.run("export", "app", "-o", "app.tar", "--format", "oci-archive").code == 0
+    inspect = ["skopeo", "inspect", "--format", "{{.Digest}}", f"oci-archive:{project.root / 'app.tar'}"]
+    assert subprocess.check_output(inspect, text=True).strip() == pushed.partition("@")[2]
 
 
 FILES = """
