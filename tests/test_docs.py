@@ -155,7 +155,8 @@ def _signature(function: object) -> str:
 
 @pytest.mark.parametrize(
     "protocol",
-    [contract.Step, contract.Target, contract.Exporter, contract.Pinnable, contract.PartsContext,
+    [contract.Step, contract.Format, contract.DescribingContext, contract.Target, contract.Askable,
+     contract.Exporter, contract.Pinnable, contract.PartsContext,
      contract.RunContext, contract.ResolveContext, contract.Blobs, events.Observer],
 )  # fmt: skip
 def test_every_method_that_plugins_meet_is_in_their_guide(protocol: type) -> None:

@@ -35,6 +35,11 @@ def lower(described: Described, blueprint: Blueprint, options: Options) -> dict[
     if len(asked.platforms) > 1:
         hint = "an engine holds an image for one platform: give each a recipe's image of its own"
         raise BakeError(f"image '{blueprint.image}' is for several platforms", hint=hint)
+    if options.platforms:
+        hint = "write `platforms` in the image's table: what its Dockerfile copies may depend on it"
+        raise BakeError(
+            f"image '{blueprint.image}' is a Dockerfile, and its target says `platforms`", hint=hint
+        )
     if options.builder == "classic":
         _refuse_classic(asked, 'write builder = "buildkit"')
     found = documents(described)
@@ -48,7 +53,7 @@ def bake(client: Client, blueprint: Blueprint, options: Options, ctx: RunContext
     described = blueprint.described
     assert described is not None
     asked = request(described)
-    platform = asked.platforms[0] if asked.platforms else options.platform()
+    platform = asked.platforms[0] if asked.platforms else ""
     builder = choosing.builder(options.builder, client)
     if not isinstance(builder, BuildKit):
         _refuse_classic(asked, "install docker's buildx plugin")

@@ -117,6 +117,9 @@ class Docker:
         """Does the engine still have the image, by its id and all of its names?"""
         from imgbake_docker import engine
 
+        asked = self.question(artifact)
+        if asked is not None and asked[0](asked[1]):
+            return True  # the quick way, which doesn't tell why not
         with engine.connected() as client:
             found = engine.image(client, naming.image_id(artifact))
         return found is not None and set(artifact.facts["tags"]) <= set(found.get("RepoTags") or ())

@@ -70,7 +70,7 @@ class DockerfileFormat:
 
     def describe(self, given: Given, ctx: DescribingContext) -> Described:
         options = self._options
-        ctx.exact(self._files())
+        self._look_at_files(ctx)
         dockerfile = self._read(ctx.root)
         values = self._values(given)
         self._refuse_missing(dockerfile, values)
@@ -158,6 +158,14 @@ class DockerfileFormat:
         options = self._options
         own = f"{options.file}.dockerignore"
         return tuple(dict.fromkeys((options.file, own, posixpath.join(options.folder, ".dockerignore"))))
+
+    def _look_at_files(self, ctx: DescribingContext) -> None:
+        """Notes the Dockerfile and the ignore files, and where they and the context really are."""
+        ctx.exact(self._files())
+        for name in (*self._files(), self._options.folder):
+            path = ctx.root / name
+            if path.is_symlink():
+                ctx.watch(str(path.resolve()))
 
     def _read(self, root: Path) -> Dockerfile:
         try:

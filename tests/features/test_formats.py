@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -84,13 +85,30 @@ class Box:
     def present(self, artifact, ctx):
         return True
 
+class Shelf(Box):
+    """Keeps what it bakes on a shelf, outside of the project."""
+    kind = "shelf"
+    volatile = True
+    def bake(self, blueprint, lowered, ctx):
+        place = ctx.root.parent / "shelf"
+        place.write_text(lowered.documents["plan"])
+        return Artifact("container", "", str(place))
+    def present(self, artifact, ctx):
+        return is_on_shelf(artifact.reference)
+    def question(self, artifact):
+        return is_on_shelf, artifact.reference
+
+def is_on_shelf(path):
+    import os
+    return os.path.exists(path)
+
 @hookimpl
 def imgbake_formats():
     return [Note]
 
 @hookimpl
 def imgbake_targets():
-    return [Box]
+    return [Box, Shelf]
 '''
 BOX = '[targets.box]\nuses = "box"\n'
 IMAGE = BOX + '[images.a]\nnote = "a.note"\ntargets = ["box"]\n'
@@ -103,7 +121,9 @@ def note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info.mkdir(parents=True)
     (info.parent / "note_plugin.py").write_text(NOTE)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: note_plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[imgbake]\nnote = note_plugin\nbox = note_plugin\n")
+    (info / "entry_points.txt").write_text(
+        "[imgbake]\nnote = note_plugin\nbox = note_plugin\nshelf = note_plugin\n"
+    )
     monkeypatch.syspath_prepend(str(info.parent))
     monkeypatch.delitem(sys.modules, "note_plugin", raising=False)
     importlib.invalidate_caches()
@@ -128,13 +148,30 @@ def test_what_the_file_names_decides_and_nothing_else(project: Project) -> None:
     assert outcome(project) == "ran"
 
 
-def test_a_build_that_left_nothing_to_do_is_settled(project: Project) -> None:
-    project.recipe(IMAGE)
+@pytest.mark.parametrize("kind", ["box", "shelf"])
+def test_a_build_that_left_nothing_to_do_is_settled(project: Project, kind: str) -> None:
+    project.recipe(IMAGE.replace('uses = "box"', f'uses = "{kind}"'))
     project.write("a.note", "copy x.txt\n")
     project.write("x.txt", "1")
-    project.build()
-    project.build()
-    assert list((project.root / ".imgbake/settled").iterdir())
+    time.sleep(0.1)  # what is younger than a tick of the file system's clock proves nothing
+    for _ in range(3):
+        last = project.run("build", "a")
+    assert "nothing to do: 1 cached" in last.stderr
+    project.write("x.txt", "2")
+    assert "x.txt changed" in project.run("build", "a").stderr
+
+
+def test_a_settled_build_asks_for_what_is_kept_elsewhere(project: Project) -> None:
+    project.recipe(IMAGE.replace('uses = "box"', 'uses = "shelf"'))
+    project.write("a.note", "copy x.txt\n")
+    project.write("x.txt", "1")
+    time.sleep(0.1)
+    for _ in range(3):
+        project.run("build", "a")
+    (project.root.parent / "shelf").unlink()
+    ran = project.run("build", "a")
+    assert "nothing to do" not in ran.stderr and "what it made is gone" in ran.stderr
+    assert (project.root.parent / "shelf").exists()
 
 
 def test_a_missing_argument_is_listed_and_can_be_given(project: Project) -> None:

@@ -249,3 +249,13 @@ def test_with_nothing_to_do_the_engine_alone_is_asked(project: OnEngine) -> None
     project.clear()
     assert "nothing to do" not in project.run("build", "app").stderr
     assert project.baked()
+
+
+def test_platforms_are_said_by_the_image(project: OnEngine) -> None:
+    project.options += '\nplatforms = ["linux/amd64"]'
+    write(project, "FROM scratch\nLABEL a=1\n")
+    ran = project.run("build")
+    assert ran.code == 1 and "is a Dockerfile, and its target says `platforms`" in ran.stderr
+    project.options = project.options.rpartition("\n")[0]
+    write(project, "FROM scratch\nLABEL a=1\n", 'platforms = ["linux/amd64"]')
+    assert outcome(project.build()) == "ran"
