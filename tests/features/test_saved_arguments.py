@@ -44,10 +44,10 @@ def test_what_can_be_given_is_listed(greeter: Project) -> None:
     ran = greeter.run("args", "--arg", "who=moon", env={"TOKEN": "s3cret"})
     assert ran.code == 0 and "s3cret" not in ran.stdout + ran.stderr
     assert [line.split() for line in ran.stdout.splitlines()] == [
-        ["ARGUMENT", "VALUE", "FROM", "DEFAULT", "HELP"],
-        ["who", "moon", "--arg", "whom", "to", "greet;", "one", "of", "world,", "moon"],
-        ["how", "hello", "default", "hello"],
-        ["token", "(secret)", "$TOKEN"],
+        ["ARGUMENT", "OF", "VALUE", "FROM", "DEFAULT", "HELP"],
+        ["who", "the", "recipe", "moon", "--arg", "whom", "to", "greet;", "one", "of", "world,", "moon"],
+        ["how", "the", "recipe", "hello", "default", "hello"],
+        ["token", "the", "recipe", "(secret)", "$TOKEN"],
     ]
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from imgbake.app.arguments import Listed
 
 
+HEADER = ("ARGUMENT", "OF", "VALUE", "FROM", "DEFAULT", "HELP")
+
+
 def register(app: typer.Typer) -> None:
     """Adds the command."""
     app.command("args")(show_args)
@@ -55,15 +58,17 @@ def show_args(
     elif found:
         from imgbake.ui.tables import table
 
-        typer.echo(table([_row(each) for each in found], ("ARGUMENT", "VALUE", "FROM", "DEFAULT", "HELP")))
+        typer.echo(table([_row(each) for each in found], HEADER))
 
 
 def _row(found: Listed) -> tuple[str, ...]:
-    value = ("(secret)" if found.is_secret else found.value or '""') if found.is_given else "needed"
+    value = "needed" if found.is_needed else ""
+    if found.is_given:
+        value = "(secret)" if found.is_secret else found.value or '""'
     origin = f"${found.env}" if found.origin == "environment" else found.origin
     choices = f"one of {', '.join(found.choices)}" if found.choices else ""
-    about = "; ".join(filter(None, (found.help, choices)))
-    return found.name, value, origin, found.default or "", about
+    about = "; ".join(filter(None, (found.help, choices, found.at)))
+    return found.name, found.place or "the recipe", value, origin, found.default or "", about
 
 
 def _document(found: Listed) -> dict[str, object]:
@@ -78,5 +83,7 @@ def _document(found: Listed) -> dict[str, object]:
         "env": found.env,
         "choices": found.choices,
         "help": found.help,
+        "of": found.place,
+        "at": found.at,
         "readers": found.readers,
     }
