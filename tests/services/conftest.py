@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -33,7 +34,8 @@ _PROGRAMS = (
     "kaniko-executor",
 )
 _TOKEN = "a-token-for-tests"
-EXECUTOR, UPLOADER = "imgbake-test/kaniko:1", "imgbake-test/busybox:1"
+_RUN = secrets.token_hex(4)  # test runs side by side have images of their own
+EXECUTOR, UPLOADER = f"imgbake-test/kaniko:{_RUN}", f"imgbake-test/busybox:{_RUN}"
 
 
 class Cluster(NamedTuple):
@@ -42,6 +44,8 @@ class Cluster(NamedTuple):
     kubeconfig: Path
     registry: str  # host and port
     folder: Path
+    executor: str  # images on the node
+    uploader: str
 
     def objects(self, kind: str) -> list[Any]:
         """All objects of a kind, such as "pods", in the namespace `default`, or in none."""
@@ -74,7 +78,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         start("kube-controller-manager", *_controllers(folder, config))
         start("docker-registry", "serve", str(_registry(folder, registry)))
         start(sys.executable, str(Path(__file__).with_name("node.py")), config, folder / "node.pem", kubelet)
-        made = Cluster(config, f"127.0.0.1:{registry}", folder)
+        made = Cluster(config, f"127.0.0.1:{registry}", folder, EXECUTOR, UPLOADER)
         _wait(lambda: _is_ready(made) and _answers(registry) and _answers(kubelet))
         yield made
 

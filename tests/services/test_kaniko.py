@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import shutil
 import signal
 import socket
@@ -19,7 +20,7 @@ from imgbake.testing import busybox
 from imgbake.testing.project import Project, Ran
 from imgbake_docker.tests import trees
 
-EXECUTOR, UPLOADER = "imgbake-test/kaniko:1", "imgbake-test/busybox:1"
+_OURS = "imgbake-app-kaniko-"  # and not what other tests have killed on purpose
 
 
 class InCluster(Project):
@@ -34,8 +35,9 @@ class InCluster(Project):
         names = json.dumps([line[12:-1] for line in components.split() if line.startswith("[components.")])
         folder = json.dumps(str(self.cluster.folder / "volumes"))
         self.recipe(
-            f'[targets.kaniko]\nuses = "kaniko"\ntags = ["{self.tag}"]\nexecutor = "{EXECUTOR}"\n'
-            f'uploader = "{UPLOADER}"\ninsecure_registries = ["{self.cluster.registry}"]\n'
+            f'[targets.kaniko]\nuses = "kaniko"\ntags = ["{self.tag}"]\n'
+            f'executor = "{self.cluster.executor}"\n'
+            f'uploader = "{self.cluster.uploader}"\ninsecure_registries = ["{self.cluster.registry}"]\n'
             f"start_timeout = 60\n{options}\n"
             + ("" if "volume =" in options else f"volume = {{ hostPath = {{ path = {folder} }} }}\n")
             + f'{components}\n[images.app]\nbase = "{self.base}"\ntargets = {targets}\n'
@@ -51,7 +53,10 @@ class InCluster(Project):
         until = time.monotonic() + 30
         while True:
             found = [
-                f"{kind}/{each['metadata']['name']}" for kind in kinds for each in self.cluster.objects(kind)
+                f"{kind}/{each['metadata']['name']}"
+                for kind in kinds
+                for each in self.cluster.objects(kind)
+                if _OURS in each["metadata"]["name"]
             ]
             if not found or time.monotonic() > until:
                 return found
@@ -99,7 +104,7 @@ def test_an_image_is_baked_pushed_and_nothing_stays_behind(project: InCluster) -
     assert ran.outcomes()["image:app@kaniko"] == "ran"
     assert "copied" in ran.stderr or "cat /etc/motd" in ran.stderr
     assert project.left() == []
-    assert list((project.cluster.folder / "volumes").iterdir()) == []
+    assert list((project.cluster.folder / "volumes").glob(f"{_OURS}*")) == []
     again = project.build("--push")
     assert again.outcomes()["image:app@kaniko"] == "cached"
     (pushed,) = again.json["pushed"]
@@ -167,7 +172,7 @@ CONFIG_KEYS = """
 )
 def test_kaniko_and_docker_and_oci_bake_the_same(project: InCluster, components: str, keys: str) -> None:
     furnish(project)
-    local = "imgbake-test-same:1"
+    local = f"imgbake-test-{secrets.token_hex(4)}:1"
     keys += f'\n[targets.docker]\nuses = "docker"\nbuilder = "classic"\ntags = ["{local}"]\n'
     keys += '[targets.oci]\nuses = "oci"\n'
     project.image(components, keys, targets='["kaniko", "docker", "oci"]')
@@ -252,7 +257,7 @@ def test_failures_are_explained(project: InCluster, component: str, options: str
     project.image(f"[components.a]\n{component}")
     text = project.read("imgbake.toml")
     if "executor" in options:
-        text = text.replace(f'executor = "{EXECUTOR}"', "")
+        text = text.replace(f'executor = "{project.cluster.executor}"', "")
     if "start_timeout" in options:
         text = text.replace("start_timeout = 60", "")
     project.recipe(text.replace("[components.a]", f"{options}\n[components.a]", 1))
@@ -283,25 +288,27 @@ def _is_running(pod: Any) -> bool:
 def test_what_is_kept_can_be_looked_at(project: InCluster) -> None:
     project.image('[components.a]\nbuild = "exit 1"', options="keep = true")
     assert project.run("build").code == 1
-    (job,) = project.cluster.objects("jobs")
-    assert len(project.cluster.objects("persistentvolumeclaims")) == 1
-    kubectl = ["delete", "job", job["metadata"]["name"]]
-    _delete(project, kubectl)
+    jobs = [each["metadata"]["name"] for each in project.cluster.objects("jobs")]
+    (job,) = (name for name in jobs if name.startswith(_OURS))
+    claims = [each["metadata"]["name"] for each in project.cluster.objects("persistentvolumeclaims")]
+    assert job in claims
+    _delete(project, job)
     project.image('[components.a]\nbuild = "true"')
     project.build()  # takes away the volume too, which nobody claims any more
     assert project.left() == []
 
 
-def _delete(project: InCluster, said: list[str]) -> None:
+def _delete(project: InCluster, job: str) -> None:
     from imgbake_kaniko.cluster import kubeconfig
     from imgbake_kaniko.cluster.client import Client
     from imgbake_kaniko.cluster.connection import Connection
 
     access = kubeconfig.access(environ={"KUBECONFIG": str(project.cluster.kubeconfig)})
-    Client(Connection(access), "default").delete("Job", said[-1])
+    Client(Connection(access), "default").delete("Job", job)
     until = time.monotonic() + 30
-    while not all(
-        each["status"]["phase"] == "Released" for each in project.cluster.objects("persistentvolumes")
+    while any(
+        each["metadata"]["name"] == job and each["status"]["phase"] != "Released"
+        for each in project.cluster.objects("persistentvolumes")
     ):
         assert time.monotonic() < until
         time.sleep(0.2)

@@ -22,8 +22,8 @@ class TestConformance(PluginConformance):
             [targets.cluster]
             uses = "kaniko"
             tags = ["{cluster.registry}/conformance:1"]
-            executor = "imgbake-test/kaniko:1"
-            uploader = "imgbake-test/busybox:1"
+            executor = "{cluster.executor}"
+            uploader = "{cluster.uploader}"
             insecure_registries = ["{cluster.registry}"]
             volume = {{ hostPath = {{ path = "{cluster.folder}/volumes" }} }}
 
