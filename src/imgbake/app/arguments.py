@@ -51,8 +51,8 @@ def listed(project: Project, names: Sequence[str]) -> list[Listed]:
             described.setdefault(node.work.image.name, []).append(name)
     found = [_listed(arg, readers[name]) for name, arg in project.recipe.args.items() if name in readers]
     for image, nodes in described.items():
-        for one in project.descriptions.arguments(project.recipe.images[image]):
-            found.append(_of_image(one, image, nodes, project))
+        arguments = project.descriptions.arguments(project.recipe.images[image])
+        found += [_of_image(one, image, nodes, project) for one in arguments]
     return found
 
 
