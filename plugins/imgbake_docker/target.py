@@ -128,7 +128,7 @@ class Docker:
         """What tells the same as `present` in a few milliseconds; None for an engine that is elsewhere."""
         from imgbake_docker import asking, engine
 
-        path = engine.unix_socket()
+        path = asking.usual_socket() or engine.unix_socket()
         if not path:
             return None
         return asking.is_present, asking.question(path, naming.image_id(artifact), artifact.facts["tags"])
