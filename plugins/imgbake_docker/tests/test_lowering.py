@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imgbake.api import Artifact, BakeError, CacheFolder, Healthcheck, ImageConfig, Layer, Setup
+from imgbake.testing import golden
 from imgbake_docker.options import Builder, Options
 from imgbake_docker.target import Docker
 from imgbake_docker.tests.blueprints import DIGEST, blueprint, copied
@@ -18,16 +18,6 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def lower(*layers: Layer, options: Options | None = None, **more: object) -> dict[str, str]:
     return Docker(options or Options()).lower(blueprint(*layers, **more)).documents  # type: ignore[arg-type]
-
-
-def golden(name: str, documents: dict[str, str]) -> None:
-    """Compares with the golden files; GOLDEN_UPDATE=1 writes them anew."""
-    folder = GOLDEN / name
-    if os.environ.get("GOLDEN_UPDATE"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, text in documents.items():
-            (folder / file).write_text(text)
-    assert documents == {path.name: path.read_text() for path in folder.iterdir()}
 
 
 def test_components_become_stages() -> None:
@@ -46,7 +36,7 @@ def test_components_become_stages() -> None:
             test=("shop selftest",),
         ),
     )
-    golden("components", lower(*layers, config=ImageConfig(entrypoint=("shop",))))
+    golden.compare(GOLDEN / "components", lower(*layers, config=ImageConfig(entrypoint=("shop",))))
 
 
 def test_commands_run_where_and_as_whom_the_component_says() -> None:
@@ -58,7 +48,7 @@ def test_commands_run_where_and_as_whom_the_component_says() -> None:
         caches=(CacheFolder("/root/.cache"), CacheFolder("/var/cache/apt", shared=True)),
         secrets=("token",),
     )
-    golden("setup", lower(Layer("Build.Tools", build=('echo "$HOME"',), setup=setup)))
+    golden.compare(GOLDEN / "setup", lower(Layer("Build.Tools", build=('echo "$HOME"',), setup=setup)))
 
 
 def test_the_configuration_comes_last() -> None:
@@ -77,7 +67,7 @@ def test_the_configuration_comes_last() -> None:
         ),
     )
     options = Options(labels={"team": "a b"}, platforms=("linux/arm64",))
-    golden("config", lower(config=config, options=options))
+    golden.compare(GOLDEN / "config", lower(config=config, options=options))
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imgbake.api import Artifact, BakeError, CacheFolder, ImageConfig, Layer, Setup
+from imgbake.testing import golden
 from imgbake_docker.tests.blueprints import DIGEST, blueprint, copied
 from imgbake_kaniko.options import Options, Toleration
 from imgbake_kaniko.target import Kaniko
@@ -22,16 +22,6 @@ def lower(*layers: Layer, options: Options | None = None, **more: Any) -> dict[s
     return {**lowered.documents, **lowered.beside}
 
 
-def golden(name: str, documents: dict[str, str]) -> None:
-    """Compares with the golden files; GOLDEN_UPDATE=1 writes them anew."""
-    folder = GOLDEN / name
-    if os.environ.get("GOLDEN_UPDATE"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, text in documents.items():
-            (folder / file).write_text(text)
-    assert documents == {path.name: path.read_text() for path in folder.iterdir()}
-
-
 def test_four_manifests_and_a_dockerfile() -> None:
     layers = (
         Layer("runtime", build=("apt-get update", "apt-get install -y libpq5")),
@@ -39,7 +29,7 @@ def test_four_manifests_and_a_dockerfile() -> None:
             "app", (copied("/opt/", "shop.whl"),), {"MODE": "production"}, build=("pip install /opt/*.whl",)
         ),
     )
-    golden("volume", lower(*layers, config=ImageConfig(entrypoint=("shop",))))
+    golden.compare(GOLDEN / "volume", lower(*layers, config=ImageConfig(entrypoint=("shop",))))
 
 
 def test_everything_that_can_be_said_of_a_cluster() -> None:
@@ -74,7 +64,7 @@ def test_everything_that_can_be_said_of_a_cluster() -> None:
         deadline=600,
         keep=True,
     )
-    golden("said", lower(config=ImageConfig(cmd=("a",)), options=options))
+    golden.compare(GOLDEN / "said", lower(config=ImageConfig(cmd=("a",)), options=options))
 
 
 def test_a_check_is_a_stage_that_the_next_depends_on_and_that_leaves_nothing() -> None:
@@ -85,7 +75,10 @@ def test_a_check_is_a_stage_that_the_next_depends_on_and_that_leaves_nothing() -
         Layer("last", env={"B": "2"}, validate=("test -e /srv",), setup=setup),
     )
     documents = lower(*layers, config=ImageConfig(cmd=("a",)))
-    golden("validate", {"Dockerfile": documents["Dockerfile"], "context.json": documents["context.json"]})
+    golden.compare(
+        GOLDEN / "validate",
+        {"Dockerfile": documents["Dockerfile"], "context.json": documents["context.json"]},
+    )
     assert "--ignore-path=/.imgbake-passed" in documents["job.yaml"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 import pytest
 
 from imgbake.api import Artifact, BakeError, CacheFolder, ImageConfig, Layer, Setup
+from imgbake.testing import golden
 from imgbake_packer.options import Options, Plugin, Volume
 from imgbake_packer.target import Packer
 from imgbake_packer.tests.blueprints import ID, blueprint, copied
@@ -34,16 +34,6 @@ def template(options: Options, **more: object) -> dict[str, Any]:
     return found
 
 
-def golden(name: str, documents: dict[str, str]) -> None:
-    """Compares with the golden files; GOLDEN_UPDATE=1 writes them anew."""
-    folder = GOLDEN / name
-    if os.environ.get("GOLDEN_UPDATE"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, text in documents.items():
-            (folder / file).write_text(text)
-    assert documents == {path.name: path.read_text() for path in folder.iterdir()}
-
-
 def test_components_become_provisioners_in_order() -> None:
     layers = (
         Layer("runtime", build=("apt-get update", "apt-get install -y \\\n  libpq5")),
@@ -59,7 +49,10 @@ def test_components_become_provisioners_in_order() -> None:
             test=("shop selftest",),
         ),
     )
-    golden("components", lower(*layers, config=ImageConfig(env={"LAST": "1"}, labels={"team": "${shop}"})))
+    golden.compare(
+        GOLDEN / "components",
+        lower(*layers, config=ImageConfig(env={"LAST": "1"}, labels={"team": "${shop}"})),
+    )
 
 
 def test_commands_run_where_and_as_whom_the_component_says() -> None:
@@ -72,7 +65,10 @@ def test_commands_run_where_and_as_whom_the_component_says() -> None:
         secrets=("token",),
         timeout=90,
     )
-    golden("setup", lower(Layer("Build.Tools", build=('echo "$HOME"',), validate=("true",), setup=setup)))
+    golden.compare(
+        GOLDEN / "setup",
+        lower(Layer("Build.Tools", build=('echo "$HOME"',), validate=("true",), setup=setup)),
+    )
 
 
 def test_every_option_has_its_place() -> None:
@@ -102,7 +98,7 @@ def test_every_option_has_its_place() -> None:
         ssh_username="admin",
         more={"ssh_interface": "session_manager", "aws_polling": [{"max_attempts": 90}]},
     )
-    golden("options", lower(options=options))
+    golden.compare(GOLDEN / "options", lower(options=options))
 
 
 def test_another_builder_says_itself_what_it_takes() -> None:
@@ -110,7 +106,7 @@ def test_another_builder_says_itself_what_it_takes() -> None:
         builder={"type": "docker", "image": "debian:12", "commit": True},
         plugins={"docker": Plugin("github.com/hashicorp/docker", "~> 1.1")},
     )
-    golden("builder", lower(Layer("app", build=("true",)), options=options, base=SCRATCH))
+    golden.compare(GOLDEN / "builder", lower(Layer("app", build=("true",)), options=options, base=SCRATCH))
 
 
 def test_secrets_are_variables_without_a_value() -> None:
