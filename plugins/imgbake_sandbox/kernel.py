@@ -197,9 +197,8 @@ def hide_from_others() -> None:
 
 def name_process(name: str) -> None:
     """Gives this process a name of at most 15 letters that `ps` and `top` show."""
-    _checked(
-        _libc.prctl(_PR_SET_NAME, ctypes.cast(ctypes.c_char_p(name.encode()), ctypes.c_void_p).value, 0, 0, 0)
-    )
+    text = ctypes.create_string_buffer(name.encode())
+    _prctl(_PR_SET_NAME, ctypes.addressof(text))
 
 
 def keep_capabilities(kept: int) -> None:

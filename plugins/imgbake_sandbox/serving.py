@@ -36,7 +36,7 @@ class Server:
                 start_new_session=True,
             )
         self._ours.send(records.encode(identity.records()))
-        self._end = weakref.finalize(self, _end, self._ours, self._process)
+        weakref.finalize(self, _end, self._ours, self._process)
         self._failed: Failed | None = None
         self._is_ready = False
 

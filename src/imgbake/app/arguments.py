@@ -25,7 +25,6 @@ class Listed(msgspec.Struct, frozen=True):
     default: str | None
     value: str | None
     origin: str
-    is_given: bool
     is_needed: bool  # it must be given, as it has no default
     is_secret: bool = False
     help: str = ""
@@ -33,6 +32,11 @@ class Listed(msgspec.Struct, frozen=True):
     env: str = ""
     place: str = ""
     at: str = ""  # file and line of an argument that the recipe doesn't declare
+
+    @property
+    def is_given(self) -> bool:
+        """Has it a value?"""
+        return bool(self.origin)
 
 
 def listed(project: Project, names: Sequence[str]) -> list[Listed]:
@@ -69,7 +73,7 @@ def _read(node: Node) -> tuple[str, ...]:
 
 def _listed(arg: Arg, readers: Sequence[str]) -> Listed:
     return Listed(
-        arg.name, tuple(readers), arg.default, arg.value, arg.origin, bool(arg.origin), arg.default is None,
+        arg.name, tuple(readers), arg.default, arg.value, arg.origin, arg.default is None,
         arg.secret, arg.help, arg.choices, arg.env,
     )  # fmt: skip
 
@@ -84,6 +88,6 @@ def _of_image(one: Argument, image: str, nodes: Sequence[str], project: Project)
         origin = "default" if one.value == one.default else "recipe"
     place = f"{image}, {one.place}" if one.place else image
     return Listed(
-        one.name, tuple(nodes), one.default, one.value, origin, bool(origin), one.is_needed,
+        one.name, tuple(nodes), one.default, one.value, origin, one.is_needed,
         declared is not None and declared.secret, one.help, place=place, at=one.at,
     )  # fmt: skip
