@@ -70,7 +70,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     context: Annotated[
         str,
         _described(
-            'How the files get to the Job: "volume", "stream" (into the executor\'s stdin, decides=False) or `s3://BUCKET/PREFIX`.'
+            'How the files get to the Job: "volume", "stream" (into the executor\'s stdin) or '
+            "`s3://BUCKET/PREFIX`.",
+            decides=False,
         ),
     ] = "volume"
     volume_size: Annotated[str, _described("Size of the volume.", decides=False)] = "5Gi"

@@ -192,7 +192,7 @@ def _images() -> Iterator[None]:
     """Kaniko's executor and busybox, each alone in an image on the engine."""
     docker = pytest.importorskip("docker")
     try:
-        client = docker.APIClient(version="auto", timeout=120)
+        client = docker.APIClient(version="auto", timeout=120, **docker.utils.kwargs_from_env())
     except docker.errors.DockerException as error:
         _missing(f"no docker engine: {error}")
     busybox = shutil.which("busybox")

@@ -42,6 +42,11 @@ Object = dict[str, Any]
 STATUS = "application/merge-patch+json"
 
 
+def engine(timeout: int | None = 60) -> Any:
+    """A client of the engine that the environment names, as docker's own commands find it."""
+    return docker.APIClient(timeout=timeout, **docker.utils.kwargs_from_env())
+
+
 class Api:
     """The API server, as the node asks it."""
 
@@ -242,10 +247,10 @@ class Node:
         found = {each["metadata"]["uid"]: each for each in self.api.call("GET", "/api/v1/pods")["items"]}
         for uid, pod in found.items():
             if pod["metadata"].get("deletionTimestamp"):
-                known = self.pods.pop(uid, None) or Pod(self.api, docker.APIClient(), pod)
+                known = self.pods.pop(uid, None) or Pod(self.api, engine(), pod)
                 known.remove()
             elif uid not in self.pods and self.is_ready(pod):
-                self.pods[uid] = Pod(self.api, docker.APIClient(timeout=3600), pod)
+                self.pods[uid] = Pod(self.api, engine(timeout=3600), pod)
                 threading.Thread(target=self.pods[uid].run, daemon=True).start()
         for uid in self.pods.keys() - found.keys():
             self.pods.pop(uid).remove()
@@ -317,19 +322,17 @@ class Kubelet(http.server.BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         with contextlib.suppress(OSError, APIError):
-            for piece in docker.APIClient(timeout=None).logs(
-                container, stream=True, follow=bool(query.get("follow"))
-            ):
+            for piece in engine(timeout=None).logs(container, stream=True, follow=bool(query.get("follow"))):
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
                 self.wfile.flush()
             self.wfile.write(b"0\r\n\r\n")
 
     def execute(self, container: str, query: dict[str, list[str]]) -> None:
-        engine = docker.APIClient(timeout=None)
-        made = engine.exec_create(container, query["command"], stdin=True)["Id"]
+        client = engine(timeout=None)
+        made = client.exec_create(container, query["command"], stdin=True)["Id"]
         self.upgrade()
-        self.join(engine.exec_start(made, socket=True)._sock)
-        code = engine.exec_inspect(made)["ExitCode"]
+        self.join(client.exec_start(made, socket=True)._sock)
+        code = client.exec_inspect(made)["ExitCode"]
         status: Object = {"metadata": {}, "status": "Success"}
         if code:
             status |= {"status": "Failure", "reason": "NonZeroExitCode"}
@@ -341,7 +344,7 @@ class Kubelet(http.server.BaseHTTPRequestHandler):
     def attach(self, container: str, query: dict[str, list[str]]) -> None:
         self.upgrade()
         params = {"stdin": 1, "stream": 1, "stdout": 1, "stderr": 1}
-        self.join(docker.APIClient(timeout=None).attach_socket(container, params)._sock)
+        self.join(engine(timeout=None).attach_socket(container, params)._sock)
         self.close_connection = True
 
     def upgrade(self) -> None:
