@@ -1,0 +1,61 @@
+"""Every type that the core and its plugins exchange.
+
+A plugin implements `Step` (a kind of task) or `Target` (a way of baking) as an ordinary class whose
+only constructor argument is its options, one typed `msgspec.Struct`. The engine hands it a context,
+its only way to touch the world: whatever is read through a context is known to decide, and whatever
+is started through it can be stopped.
+"""
+
+from imgbake.contract.artifacts import Artifact, Entry, Json, Part, Resolved, Tree
+from imgbake.contract.blueprints import Blueprint, Copied, Described, Layer, Lowered
+from imgbake.contract.contexts import (
+    Blobs,
+    Completed,
+    DescribingContext,
+    PartsContext,
+    ResolveContext,
+    RunContext,
+    Starter,
+)
+from imgbake.contract.formats import Argument, Format, Given
+from imgbake.contract.runners import Commands, LayerFormat, NewLayer, Runner, StackLayer
+from imgbake.contract.steps import Pin, Pinnable, Step
+from imgbake.contract.targets import Askable, BaseHolder, Enterable, Exporter, Restorer, Target
+
+__all__ = [
+    "Argument",
+    "Artifact",
+    "Askable",
+    "BaseHolder",
+    "Blobs",
+    "Blueprint",
+    "Commands",
+    "Completed",
+    "Copied",
+    "Described",
+    "DescribingContext",
+    "Enterable",
+    "Entry",
+    "Exporter",
+    "Format",
+    "Given",
+    "Json",
+    "Layer",
+    "LayerFormat",
+    "Lowered",
+    "NewLayer",
+    "Part",
+    "PartsContext",
+    "Pin",
+    "Pinnable",
+    "ResolveContext",
+    "Resolved",
+    "Restorer",
+    "RunContext",
+    "Runner",
+    "StackLayer",
+    "Starter",
+    "Step",
+    "Target",
+    "Tree",
+]

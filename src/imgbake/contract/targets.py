@@ -1,0 +1,102 @@
+"""Ways of baking: what every target does, and what some can do besides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from imgbake.contract.artifacts import Artifact, Resolved
+from imgbake.contract.blueprints import Blueprint, Lowered
+from imgbake.contract.contexts import Blobs, ResolveContext, RunContext
+
+
+class Target(Protocol):
+    """A way of baking images. Its options are its only constructor argument.
+
+    A class with `accepts: ClassVar[frozenset[str]]` bakes described images of these formats, too. It may
+    have `outputs(image: str) -> tuple[str, ...]`, the folders in the project that it writes for an image
+    besides what is below `.imgbake`: no two nodes of a recipe may write one. One that says
+    `volatile = True` keeps what it makes outside the project and its store: then `present` is asked in
+    every build, also when nothing changed.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int]
+    artifact: ClassVar[str]  # what it makes: "container", "ami", …
+    phases: ClassVar[frozenset[str]]  # which of build, validate, test it can run
+
+    def lower(self, blueprint: Blueprint) -> Lowered:
+        """The blueprint in native words. Pure. Raises BakeError with a hint for what can't be said."""
+
+    def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
+        """Makes the image."""
+
+    def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
+        """Runs the test phase on a fresh instance. Raises StepError when a test fails."""
+
+    def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
+        """Is the artifact still there? Asked before a remembered one is used."""
+
+
+class Askable(Protocol):
+    """A volatile target that can be asked for an artifact without reading the recipe.
+
+    A build that left nothing to do can then be settled all the same: the next one asks, and if all is still
+    there and no file has moved, that is all it does.
+    """
+
+    def question(self, artifact: Artifact) -> tuple[Callable[[str], bool], str] | None:
+        """A function that tells whether the artifact is there, and its argument; None if there is none.
+
+        The function stands at the top of a module that imports only what Python brings and is quick to
+        import, for it is loaded by itself. It raises nothing, and says no when it can't tell.
+        """
+
+
+class BaseHolder(Protocol):
+    """A target that has images which nobody else knows, and described images can stand on."""
+
+    def base(self, reference: str, ctx: ResolveContext) -> Resolved | None:
+        """The image of this name, if only this target has it. Its facts may hold its `config`."""
+
+
+class Restorer(Protocol):
+    """A target that can put back what it made once, without baking it again."""
+
+    def restorable(self, artifact: Artifact, ctx: ResolveContext) -> bool:
+        """Could `restore` do it now? Reads only."""
+
+    def restore(self, artifact: Artifact, ctx: RunContext) -> bool:
+        """Makes an artifact present that isn't. False when it can't be: then it is baked again."""
+
+
+class Enterable(Protocol):
+    """A target whose images can be looked at from inside."""
+
+    def shell(
+        self,
+        artifact: Artifact | None,
+        blueprint: Blueprint,
+        at: str,
+        commands: tuple[str, ...],
+        ctx: RunContext,
+    ) -> int:
+        """Runs commands for the user, or else a shell, in a throw-away copy. Returns the exit code.
+
+        Of the finished image; or with `at`, which names a component, of what its commands find. Then
+        there need not be an artifact. Raises BakeError.
+        """
+
+
+class Exporter(Protocol):
+    """A target whose artifacts can leave imgbake as files, or be pushed to their tags."""
+
+    def formats(self) -> tuple[str, ...]:
+        """The formats `export` knows, the default first."""
+
+    def export(self, artifact: Artifact, blobs: Blobs, to: Path, form: str, name: str) -> None:
+        """Writes the artifact to a path, whole or not at all. Raises BakeError."""
+
+    def push(self, artifact: Artifact, ctx: RunContext) -> tuple[str, ...]:
+        """Pushes to the target's tags and returns the references. Tags move last."""
