@@ -62,7 +62,7 @@ def _act(project: Project, action: str, rng: random.Random, world: dict[str, str
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=st.lists(st.sampled_from(ACTIONS), min_size=3, max_size=12), seed=st.integers(0, 1 << 30))
 def test_outputs_follow_inputs_whatever_happened_between_runs(
     tmp_path_factory: pytest.TempPathFactory, actions: list[str], seed: int

@@ -103,7 +103,7 @@ _PATTERNS = st.builds(
 _PATHS = st.lists(st.sampled_from(["a", "b", "ab", "ba", "abb"]), min_size=1, max_size=4)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(_PATTERNS, max_size=5), _PATHS)
 def test_as_a_slow_reading_of_the_rules(patterns: list[str], names: list[str]) -> None:
     """Pattern by pattern, folder by folder, each as one regular expression."""
@@ -128,7 +128,7 @@ def test_as_a_slow_reading_of_the_rules(patterns: list[str], names: list[str]) -
             assert matcher.may_match_below(folder)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.text("ab*?[]^-!\\/.|{}()+$#1,:é \t", max_size=12), max_size=4), _PATHS)
 def test_no_pattern_is_a_bug(patterns: list[str], names: list[str]) -> None:
     try:

@@ -97,7 +97,7 @@ def _edited(edits: list[tuple[int, int, str]]) -> str:
     return text
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edits=_EDITS)
 def test_a_dockerfile_with_mistakes(tmp_path: Path, edits: list[tuple[int, int, str]]) -> None:
     text = _edited(edits)
@@ -112,7 +112,7 @@ def test_a_dockerfile_with_mistakes(tmp_path: Path, edits: list[tuple[int, int, 
         assert error.render()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200) | st.text(max_size=200))
 def test_any_text(text: bytes | str) -> None:
     try:
@@ -121,7 +121,7 @@ def test_any_text(text: bytes | str) -> None:
         assert error.render()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(_START.splitlines(keepends=True)), max_size=15))
 def test_lines_in_any_order(lines: list[str]) -> None:
     try:

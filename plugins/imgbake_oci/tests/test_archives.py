@@ -273,7 +273,7 @@ def test_a_damaged_archive_is_an_error_that_names_it(project: Project, name: str
 
 
 @pytest.mark.parametrize("form", [*sorted(PACKERS), "zip"])
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_changed_byte_is_noticed_or_harmless(tmp_path: Path, form: str, data: Any) -> None:
     whole = (

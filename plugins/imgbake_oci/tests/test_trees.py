@@ -67,7 +67,7 @@ def _seen(root: Path) -> dict[str, Any]:
     return found
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=trees)
 def test_a_folder_is_in_its_layer_what_it_is_on_disk(project: Project, tmp_path: Path, tree: Any) -> None:
     shutil.rmtree(project.root / "data", ignore_errors=True)
@@ -99,7 +99,7 @@ def test_many_whiteouts_over_many_folders_take_little_time(project: Project) -> 
 PATHS = ["/a", "/a/b", "/a/b/c", "/link/x", "/link/deep/x", "/d/e"]
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(copies=st.lists(st.tuples(st.sampled_from(["f", "g", "t", "u"]), st.sampled_from(PATHS)), max_size=4))
 def test_copies_over_a_base_are_what_cp_would_make_or_an_error(
     project: Project, tmp_path: Path, copies: list[tuple[str, str]]

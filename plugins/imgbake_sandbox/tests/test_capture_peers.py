@@ -35,7 +35,6 @@ def memory(tmp_path: Path) -> Iterator[Path]:
 
 @settings(
     max_examples=20,
-    deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -25,7 +25,7 @@ def memory(tmp_path: Path) -> Iterator[Path]:
 
 
 @needs_root
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(components)
 def test_layers_on_their_base_are_what_the_commands_saw(
     memory: Path, components: list[list[tuple[Any, ...]]]

@@ -292,7 +292,7 @@ def test_other_bytes_are_damage(target: Path) -> None:
         extract(b"<html>not found</html>" * 100, target)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 4095), st.integers(0, 255), st.booleans())
 def test_a_byte_that_changed_is_never_more_than_damage(
     tmp_path: Path, place: int, value: int, compressed: bool

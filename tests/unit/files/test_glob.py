@@ -6,7 +6,7 @@ import fnmatch
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imgbake.files import glob
@@ -168,14 +168,12 @@ PATTERNS = st.tuples(st.lists(WILD, min_size=1, max_size=4).map("/".join), st.sa
 )
 
 
-@settings(deadline=None)
 @given(PATTERNS, PATTERNS, PATHS)
 def test_patterns_that_match_one_path_overlap(one: str, other: str, path: str) -> None:
     if Matcher([one]).file(path) and Matcher([other]).file(path):
         assert overlaps(one, other)
 
 
-@settings(deadline=None)
 @given(PATTERNS, PATHS)
 def test_what_is_meant_can_be_found(pattern: str, path: str) -> None:
     """Every folder on the way to a path that is meant leads there, and it lies below the prefix."""
@@ -187,7 +185,6 @@ def test_what_is_meant_can_be_found(pattern: str, path: str) -> None:
         assert all(matcher.leads(folder) for folder in parents)
 
 
-@settings(deadline=None)
 @given(st.lists(PATTERNS, max_size=3), st.lists(PATTERNS, max_size=2), PATHS)
 def test_many_patterns_are_each_of_them(patterns: list[str], exclude: list[str], path: str) -> None:
     each = any(Matcher([pattern]).file(path) for pattern in patterns)
@@ -195,7 +192,6 @@ def test_many_patterns_are_each_of_them(patterns: list[str], exclude: list[str],
     assert Matcher(patterns, exclude).file(path) is (each and not gone)
 
 
-@settings(deadline=None)
 @given(st.text("ab*?[]!-.", min_size=1, max_size=8), st.text("ab.-[]!", min_size=1, max_size=5))
 def test_one_name_matches_as_in_a_shell(pattern: str, name: str) -> None:
     if pattern in (".", "..", "**") or name in (".", ".."):
@@ -203,7 +199,6 @@ def test_one_name_matches_as_in_a_shell(pattern: str, name: str) -> None:
     assert Matcher([pattern]).file(name) is fnmatch.fnmatchcase(name, pattern)
 
 
-@settings(deadline=None)
 @given(st.text("ab*?[]!-^./", max_size=12), st.text("ab*?[]!-^./", max_size=12), st.text("ab./", max_size=8))
 def test_any_text_is_a_pattern(one: str, other: str, path: str) -> None:
     matcher = Matcher([one], [other])

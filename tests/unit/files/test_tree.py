@@ -402,7 +402,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_a_tree_is_always_what_is_on_disk(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, str]]

@@ -17,8 +17,8 @@ from imgbake.errors import RecipeError
 from imgbake.recipe import recipe
 from imgbake.testing.recipes import Kinds
 
-FEW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-MANY = settings(max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=150, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=5_000, suppress_health_check=list(HealthCheck))
 
 SEED = """\
 include = ["more.toml"]

@@ -838,4 +838,4 @@ class GatheringStoreMachine(StoreMachine):
 TestStoreMachine = StoreMachine.TestCase
 TestGatheringStoreMachine = GatheringStoreMachine.TestCase
 for machine in (TestStoreMachine, TestGatheringStoreMachine):
-    machine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+    machine.settings = settings(max_examples=40, stateful_step_count=25)

@@ -212,7 +212,7 @@ BODY = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(STATUS, st.lists(HEADERS, max_size=4), BODY)
 def test_whatever_a_server_says_there_is_no_traceback(
     babbler: Babbler, tmp_path_factory: pytest.TempPathFactory, status: str, headers: list[str], body: str
