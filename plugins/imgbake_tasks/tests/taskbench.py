@@ -168,6 +168,10 @@ class _Working(_Context):
     def force(self) -> bool:
         return False
 
+    @property
+    def keep(self) -> bool:
+        return False
+
     def run(
         self,
         command: str | Sequence[str],

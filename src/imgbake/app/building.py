@@ -34,6 +34,7 @@ class Order(msgspec.Struct, frozen=True):
     jobs: int = 1
     keep_going: bool = False
     force: bool = False
+    keep: bool = False  # what is only made to bake with
     push: bool = False
     save: bool = False  # the arguments, for the next builds
     key: str = ""  # under which a settled build is remembered
@@ -57,7 +58,7 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
             require_args(project, names)
             if order.save:
                 save_args(project, order.request.args, warn)
-            how = Settings(order.jobs, order.keep_going, order.force, marker)
+            how = Settings(order.jobs, order.keep_going, order.force, order.keep, marker)
             same = _unmoved(project, order, names)
             report = Engine(project, how, [*observers, *project.plugins.observers()], stop, same).run(names)
             pushed = _push(project, names, report, stop, marker, observers) if order.push else ()

@@ -66,7 +66,7 @@ def enter(
         plan, _ = BakeWork(node, work, project, planner.artifacts).draw()
         target = cast(Enterable, target_of(work, project))  # checked before it was built
         with building.stoppable() as stop:
-            ctx = Working(project, node, stop, telling([observer]), "", force=False)
+            ctx = Working(project, node, stop, telling([observer]), "")
             try:
                 return target.shell(planner.artifacts.get(node.id), plan, entrance.at, commands, ctx)
             finally:

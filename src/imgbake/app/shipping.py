@@ -58,7 +58,7 @@ def push(
     pushed: list[str] = []
     for name, artifact in made.items():
         node = project.graph.nodes[name]
-        ctx = Working(project, node, stop, tell, marker, force=False)
+        ctx = Working(project, node, stop, tell, marker)
         try:
             pushed += _exporter(node, project).push(artifact, ctx)
         finally:

@@ -37,6 +37,7 @@ Names = Annotated[list[str] | None, typer.Argument(help="What to make; everythin
 Jobs = Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="How many nodes run at once.")]
 KeepGoing = Annotated[bool, typer.Option("-k", "--keep-going", help="Go on with what a failure leaves.")]
 Force = Annotated[bool, typer.Option("-B", "--force", help="Run everything, changed or not.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Leave what is only made to bake with, to look at it.")]
 DryRun = Annotated[bool, typer.Option("-n", "--dry-run", help="Print the plan, and do nothing.")]
 Push = Annotated[bool, typer.Option("--push", help="Push to the tags of the targets, when all is done.")]
 
@@ -54,6 +55,7 @@ def build(
     jobs: Jobs = None,
     keep_going: KeepGoing = False,
     force: Force = False,
+    keep: Keep = False,
     dry_run: DryRun = False,
     push: Push = False,
     args: Args = None,
@@ -69,7 +71,8 @@ def build(
         _plan(names, "image", file, args, commits, force, format)
         return
     shown = _Shown(format, progress, asks=not no_input)
-    _make(_Wanted("image", names, file, args, commits, save), jobs, keep_going, force, push, shown)
+    how = _How(jobs, keep_going, force, keep, push)
+    _make(_Wanted("image", names, file, args, commits, save), how, shown)
 
 
 def run(
@@ -93,7 +96,7 @@ def run(
         _plan(names, "task", file, args, commits, force, format)
         return
     shown = _Shown(format, progress, asks=not no_input)
-    _make(_Wanted("task", names, file, args, commits, save), jobs, keep_going, force, False, shown)
+    _make(_Wanted("task", names, file, args, commits, save), _How(jobs, keep_going, force), shown)
 
 
 class _Wanted(NamedTuple):
@@ -107,6 +110,16 @@ class _Wanted(NamedTuple):
     save: bool
 
 
+class _How(NamedTuple):
+    """How it is made."""
+
+    jobs: int | None
+    keep_going: bool
+    force: bool
+    keep: bool = False
+    push: bool = False
+
+
 class _Shown(NamedTuple):
     """How it is shown, and whether the user may be asked."""
 
@@ -115,12 +128,10 @@ class _Shown(NamedTuple):
     asks: bool
 
 
-def _make(
-    wanted: _Wanted, jobs: int | None, keep_going: bool, force: bool, push: bool, shown: _Shown
-) -> None:
+def _make(wanted: _Wanted, how: _How, shown: _Shown) -> None:
     started = time.monotonic()
     key = shortcut.key(wanted.kind, wanted.names, str(wanted.file), wanted.args, wanted.commits)
-    found = None if force or push or wanted.save else shortcut.find(key, str(wanted.file))
+    found = None if how.force or how.push or wanted.save else shortcut.find(key, str(wanted.file))
     if found is not None:
         _show_settled(found, time.monotonic() - started, shown)
         return
@@ -130,10 +141,11 @@ def _make(
         request(wanted.file, wanted.args, wanted.commits),
         wanted.kind,
         tuple(wanted.names or ()),
-        jobs or building.processors(),
-        keep_going,
-        force,
-        push,
+        how.jobs or building.processors(),
+        how.keep_going,
+        how.force,
+        how.keep,
+        how.push,
         wanted.save,
         key,
     )

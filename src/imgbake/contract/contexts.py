@@ -163,6 +163,10 @@ class RunContext(Protocol):
     def force(self) -> bool:
         """Did the user ask for it to run although nothing changed?"""
 
+    @property
+    def keep(self) -> bool:
+        """Did the user ask to leave what is only made to bake with, such as a machine, to look at it?"""
+
     def run(
         self,
         command: str | Sequence[str],

@@ -88,7 +88,8 @@ class Working:
         emit: Callable[[Event], None],
         build: str,
         *,
-        force: bool,
+        force: bool = False,
+        keep: bool = False,
     ) -> None:
         self._project = project
         self._node = node
@@ -96,6 +97,7 @@ class Working:
         self._emit = emit
         self._build = build
         self._force = force
+        self._keep = keep
         timeout = node.policy.timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._work: Path | None = None
@@ -122,6 +124,10 @@ class Working:
     @property
     def force(self) -> bool:
         return self._force
+
+    @property
+    def keep(self) -> bool:
+        return self._keep
 
     @property
     def work(self) -> Path:

@@ -59,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True):
     jobs: int
     keep_going: bool = False
     force: bool = False
+    keep: bool = False  # what is only made to bake with
     build: str = ""  # marks our processes, see process.MARKER
 
 
@@ -437,7 +438,7 @@ class Engine:
     def _context(self, node: Node) -> Working:
         return Working(
             self._project, node, self._stop, self._messages.put, self._settings.build,
-            force=self._settings.force,
+            force=self._settings.force, keep=self._settings.keep,
         )  # fmt: skip
 
 
