@@ -31,6 +31,7 @@ class Planned(msgspec.Struct, frozen=True):
     action: str
     why: tuple[str, ...] = ()
     verdict: Verdict | None = None
+    makes: tuple[str, ...] = ()  # what is made elsewhere to bake with
 
     @property
     def state(self) -> str:
@@ -79,7 +80,8 @@ class Planner:
         if verdict.artifact is not None:
             self.artifacts[node.id] = verdict.artifact
         why = () if verdict.action == "cached" else verdict.why
-        return Planned(node.id, verdict.action, why, verdict)
+        makes = work.draw()[1].makes if isinstance(work, BakeWork) and verdict.action == "run" else ()
+        return Planned(node.id, verdict.action, why, verdict, makes)
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -135,6 +137,7 @@ def as_json(steps: Sequence[Planned]) -> list[dict[str, Any]]:
             "state": step.state,
             "why": list(step.why),
             **({"documents": documents} if (documents := _documents(step)) else {}),
+            **({"makes": list(step.makes)} if step.makes else {}),
         }
         for step in steps
     ]

@@ -77,6 +77,9 @@ def show_plan(names: list[str] | None, kind: str, wanted: Request, *, force: boo
         return
     rows = [(step.action, step.node, "; ".join(step.why)) for step in steps]
     _print_table(rows, ("ACTION", "NODE", "WHY"))
+    for step in steps:
+        if step.makes:
+            typer.echo("\n".join([f"\n{step.node} is baked with", *(f"  {what}" for what in step.makes)]))
     _print_counts(steps)
 
 

@@ -68,8 +68,10 @@ class Blueprint(msgspec.Struct, frozen=True):
 class Lowered(msgspec.Struct, frozen=True):
     """A blueprint in a target's native words: documents by file name. Pure text, in the fingerprint.
 
-    Those `beside` say how it is baked and not what: they are printed, and decide nothing.
+    Those `beside` say how it is baked and not what: they are printed, and decide nothing. `makes` lists,
+    for people, what is made elsewhere meanwhile, such as a machine to bake on.
     """
 
     documents: dict[str, str]
     beside: dict[str, str] = {}
+    makes: tuple[str, ...] = ()
