@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,16 @@ from typing import Any
 import msgspec
 
 from imgbake.api import BakeError, Blueprint, RunContext, StepError, digest
-from imgbake_kaniko import buckets, credentials, manifests, packing, uploading
+from imgbake_kaniko import buckets, commits, credentials, executor, manifests, packing, removing, uploading
 from imgbake_kaniko.cluster import kubeconfig
 from imgbake_kaniko.cluster.client import Client
 from imgbake_kaniko.cluster.connection import Connection
 from imgbake_kaniko.commands import Commands
-from imgbake_kaniko.manifests import Manifest, Plan
+from imgbake_kaniko.manifests import Manifest
 from imgbake_kaniko.options import Options
+from imgbake_kaniko.plan import Plan, bases, plan
+from imgbake_kaniko.removing import Note
 from imgbake_kaniko.watching import Watched
-
-_CLEANING_SECONDS = 30
-_LOOK_EVERY = 0.3
-_NO_GRACE = 1  # seconds between asking and killing
 
 
 def connected(options: Options) -> Client:
@@ -31,50 +28,74 @@ def connected(options: Options) -> Client:
     return Client(Connection(kubeconfig.access(options.kube_context)), options.namespace)
 
 
-def bake(blueprint: Blueprint, options: Options, dockerfile: str, ctx: RunContext) -> str:
-    """Bakes an image in the cluster, and returns the digest that it has in the registry. Raises BakeError."""
+def bake(
+    blueprint: Blueprint, options: Options, dockerfile: str, ctx: RunContext
+) -> tuple[str, dict[str, Any]]:
+    """Bakes an image in the cluster. Returns the digest that it has in the registry, and what was made.
+
+    Raises BakeError.
+    """
     client = connected(options)
-    plan = manifests.plan(blueprint, options, secrets.token_hex(4))
+    its = plan(blueprint, options, secrets.token_hex(4))
+    if its.commit is not None and blueprint.described is not None:
+        its = msgspec.structs.replace(its, commit=commits.find(blueprint.described, options, ctx))
     if options.create_repository:
-        for reference in plan.destinations:
+        for reference in its.destinations:
             if credentials.ensure_repository(reference):
                 ctx.log(f"made the repository {reference.name}")
-    auths = credentials.auths([*plan.destinations, *manifests.bases(blueprint)])
-    packed = packing.pack(blueprint, dockerfile, ctx)
-    flags = (*plan.flags, *packed.flags)
-    plan = msgspec.structs.replace(plan, dockerfile=packed.dockerfile, flags=flags)
-    with buckets.kept(packed.path, plan, ctx):
-        env = {name: ctx.reveal(value) for name, value in manifests.secret_env(options).items()}
-        run = _Run(client, plan, manifests.secret(plan, auths, env), ctx)
+    auths = credentials.auths([*its.destinations, *bases(blueprint)])
+    context: Path | None = None
+    if its.commit is None:
+        packed = packing.pack(blueprint, dockerfile, ctx)
+        flags = (*its.flags, *packed.flags)
+        its = msgspec.structs.replace(its, dockerfile=packed.dockerfile, flags=flags)
+        context = packed.path
+    with buckets.kept(context, its, ctx):
+        secret = manifests.secret(its, auths, _secret_texts(its, ctx))
+        run = _Run(client, its, secret, removing.note_of(blueprint, ctx), ctx)
         commands = Commands(blueprint)
         try:
-            return run.run(packed.path, commands)
+            return run.run(context, commands), _facts(its, run.made)
         except StepError as error:
             raise commands.explain(error) from None
+
+
+def _secret_texts(plan: Plan, ctx: RunContext) -> dict[str, str]:
+    found = {key: ctx.reveal(text) for key, text in plan.secret_texts.items()}
+    return found if plan.commit is None else found | plan.commit.login
+
+
+def _facts(plan: Plan, made: list[str]) -> dict[str, Any]:
+    found = {"namespace": plan.options.namespace, "resources": made}
+    if plan.commit is None:
+        return found
+    return {**found, "repository": plan.commit.url, "commit": plan.commit.id}
 
 
 class _Run:
     """A Job, from its creation to its removal."""
 
-    def __init__(self, client: Client, plan: Plan, secret: Manifest, ctx: RunContext) -> None:
-        self._client, self._plan, self._secret, self._ctx = client, plan, secret, ctx
+    def __init__(self, client: Client, plan: Plan, secret: Manifest, note: Path, ctx: RunContext) -> None:
+        self._client, self._plan, self._secret = client, plan, secret
+        self._note, self._ctx = note, ctx
         labels = f"{manifests.RUN}={plan.name}"
         self._watched = Watched(client, plan.name, labels, plan.options.start_timeout, ctx)
         self._job: Manifest = {}
+        self.made: list[str] = []  # kind, namespace and name of all that was made
 
-    def run(self, context: Path, commands: Commands) -> str:
+    def run(self, context: Path | None, commands: Commands) -> str:
         """Runs it and returns the image's digest. Raises StepError."""
         plan, ctx = self._plan, self._ctx
 
         with self._cleaned():
             self._make()
-            if plan.has_volume:
-                pod = self._watched.until_begun(manifests.UPLOAD)
+            if plan.has_volume and context is not None:
+                pod = self._watched.until_begun(executor.UPLOAD)
                 uploading.to_volume(self._client, pod["metadata"]["name"], context, ctx)
-            pod = self._watched.until_begun(manifests.KANIKO)
-            if plan.options.context == "stream":
+            pod = self._watched.until_begun(executor.KANIKO)
+            if plan.options.context == "stream" and context is not None:
                 uploading.to_stdin(self._client, pod["metadata"]["name"], context, ctx)
-            said = self._watched.follow(manifests.KANIKO, commands.hear, ctx.log).message
+            said = self._watched.follow(executor.KANIKO, commands.hear, ctx.log).message
         if not digest.is_digest(said):
             raise StepError(
                 f"Kaniko has ended well, and said no digest but {said!r}", tail=tuple(self._watched.tail)
@@ -84,28 +105,29 @@ class _Run:
     def _make(self) -> None:
         """Makes the Job, asleep, then what it owns; and wakes it."""
         client, plan = self._client, self._plan
-        job = manifests.job(plan)
-        self._sweep()
+        removing.remove_noted(client, plan, self._note, self._ctx)
+        removing.remove_released(client, plan)
+        if not self._is_kept:
+            removing.write(self._note, Note(client.server, plan.options.namespace, plan.name))
+        job = manifests.job(plan, is_kept=self._ctx.keep)
         self._job = self._create({**job, "spec": {**job["spec"], "suspend": True}})
-        if plan.has_volume:
-            if not plan.options.provision:
+        if plan.is_static:
+            with removing.may_lack_volumes():
                 self._create(manifests.volume(plan))  # of no namespace, so a Job can't own it
+        if plan.has_volume:
             self._create(manifests.owned(manifests.claim(plan), self._job))
         self._create(manifests.owned(self._secret, self._job))
         client.change("Job", plan.name, {"spec": {"suspend": False}})
 
+    @property
+    def _is_kept(self) -> bool:
+        return self._plan.options.keep or self._ctx.keep
+
     def _create(self, manifest: Manifest) -> Manifest:
         made = self._client.create(manifest)
-        place = [manifest["metadata"].get("namespace"), manifest["metadata"]["name"]]
-        self._ctx.log(f"-- {manifest['kind']} {'/'.join(filter(None, place))}")
+        self.made.append(manifests.title(manifest))
+        self._ctx.log(f"-- {self.made[-1]}")
         return made
-
-    def _sweep(self) -> None:
-        """Removes the volumes of bakes that were killed: the cluster has removed what claimed them."""
-        if self._plan.has_volume and not self._plan.options.provision:
-            for volume in self._client.list("PersistentVolume", labels=f"{manifests.MANAGED_BY}=imgbake"):
-                if volume.get("status", {}).get("phase") == "Released":
-                    self._client.delete("PersistentVolume", volume["metadata"]["name"])
 
     @contextlib.contextmanager
     def _cleaned(self) -> Iterator[None]:
@@ -119,32 +141,8 @@ class _Run:
         self._clean()
 
     def _clean(self) -> None:
-        client, plan = self._client, self._plan
-        if plan.options.keep:
-            self._ctx.log(f"kept {plan.options.namespace}/{plan.name}: Job, Secret and volume")
-            return
-        if not self._job:
-            return
-        for pod in client.list("Pod", labels=f"{manifests.RUN}={plan.name}"):
-            client.delete("Pod", pod["metadata"]["name"], grace=_NO_GRACE)
-        is_static = plan.has_volume and not plan.options.provision
-        if is_static and self._watched.node:
-            self._empty()
-        client.delete("Job", plan.name)
-        if is_static:
-            client.delete("PersistentVolume", plan.name)
-
-    def _empty(self) -> None:
-        """Empties the volume, which no provisioner does."""
-        pod = manifests.owned(manifests.cleaning_pod(self._plan, self._watched.node), self._job)
-        name = self._client.create(pod)["metadata"]["name"]
-        until = time.monotonic() + _CLEANING_SECONDS
-        found: Any = None
-        while time.monotonic() < until:
-            found = self._client.find("Pod", name)
-            if found is None or found.get("status", {}).get("phase") in ("Succeeded", "Failed"):
-                break
-            time.sleep(_LOOK_EVERY)
-        if found is None or found["status"].get("phase") != "Succeeded":
-            self._ctx.log(f"the files of {self._plan.name} could not be removed from its volume")
-        self._client.delete("Pod", name, grace=0)
+        if self._is_kept:
+            self._ctx.log(f"kept in the cluster: {', '.join(self.made) or 'nothing'}")
+        else:
+            removing.remove(self._client, self._plan, self._ctx)
+            self._note.unlink(missing_ok=True)

@@ -9,14 +9,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from imgbake.api import BakeError, RunContext
-from imgbake_kaniko.manifests import Plan
+from imgbake_kaniko.plan import Plan
 
 
 @contextlib.contextmanager
-def kept(context: Path, plan: Plan, ctx: RunContext) -> Iterator[None]:
+def kept(context: Path | None, plan: Plan, ctx: RunContext) -> Iterator[None]:
     """Keeps a context in the bucket that the options name, if any, while the block runs. Raises BakeError."""
     place = urlsplit(plan.context)
-    if place.scheme != "s3":
+    if place.scheme != "s3" or context is None:
         yield
         return
     key = place.path.lstrip("/")
@@ -26,7 +26,7 @@ def kept(context: Path, plan: Plan, ctx: RunContext) -> Iterator[None]:
     try:
         yield
     finally:
-        if not plan.options.keep:
+        if not (plan.options.keep or ctx.keep):
             with _explained(place.netloc):
                 client.delete_object(Bucket=place.netloc, Key=key)
 

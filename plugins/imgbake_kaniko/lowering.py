@@ -14,9 +14,10 @@ Kaniko saves and unpacks the whole file system between stages, so there are no m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from imgbake.api import BakeError, Blueprint, Layer
 from imgbake_docker import instructions, lowering
@@ -35,9 +36,10 @@ _DEFAULTS = {f"ARG {BASE_USER}": "=0", f"ARG {BASE_WORKDIR}": "=/"}
 def dockerfile(blueprint: Blueprint) -> str:
     """The Dockerfile. Raises BakeError with a hint for what Kaniko can't do."""
     _check(blueprint)
-    stages = lowering.stages(blueprint, DockerOptions())
+    stages = lowering.stages(_unmounted(blueprint), DockerOptions())
+    mounted = {layer.component: _mounted(layer) for layer in blueprint.layers}
     text = f"# image {blueprint.image}, baked by the target {blueprint.target}\n"
-    return text + "".join(f"\n{block}\n" for block in _blocks(stages))
+    return text + "".join(f"\n{block}\n" for block in _blocks(stages, mounted))
 
 
 def contents(blueprint: Blueprint) -> str:
@@ -59,7 +61,7 @@ def is_checked(blueprint: Blueprint) -> bool:
     return any(layer.validate for layer in blueprint.layers)
 
 
-def _blocks(stages: tuple[Stage, ...]) -> Iterator[str]:
+def _blocks(stages: tuple[Stage, ...], mounted: Mapping[str, str]) -> Iterator[str]:
     """FROM, and the lines of each stage; a new FROM only behind a stage that checks."""
     yield f"FROM {stages[0].base}" + _label(stages[0], 0, stages)
     checked: list[str] = []
@@ -69,11 +71,29 @@ def _blocks(stages: tuple[Stage, ...]) -> Iterator[str]:
             lines = [f"COPY --from={name} /{PASSED} /{PASSED}" for name in checked]
             yield "\n".join([*lines, *stage.lines])
             return
-        yield "\n".join([f"# component {layer.component}", *map(_with_default, stage.lines)])
+        heading = f"# component {layer.component}{mounted[layer.component]}"
+        yield "\n".join([heading, *map(_with_default, stage.lines)])
         if layer.validate:
             checked.append(f"{stage.name}-checked")
             yield "\n".join(_checking(layer, stage.name, checked[-1]))
             yield f"FROM {stage.name}" + _label(stages[number + 1], number + 1, stages)
+
+
+def _unmounted(blueprint: Blueprint) -> Blueprint:
+    """The blueprint without what is mounted into the pod, of which a Dockerfile for Kaniko says nothing."""
+    layers = tuple(
+        replace(layer, setup=replace(layer.setup, caches=(), secrets=())) for layer in blueprint.layers
+    )
+    return replace(blueprint, layers=layers)
+
+
+def _mounted(layer: Layer) -> str:
+    """The same, as a comment says it: so it decides."""
+    if not (layer.build or layer.validate):
+        return ""
+    secrets, caches = layer.setup.secrets, [cache.path for cache in layer.setup.caches]
+    said = {"secrets": ", ".join(secrets), "caches": ", ".join(caches)}
+    return "".join(f"; {key}: {value}" for key, value in said.items() if value)
 
 
 def _label(stage: Stage, number: int, stages: tuple[Stage, ...]) -> str:
@@ -114,7 +134,6 @@ def _check(blueprint: Blueprint) -> None:
             raise BakeError(
                 message, hint=_HINTS.get(key, 'leave it out, or bake the image with `uses = "oci"`')
             )
-
         user = layer.setup.user
         if layer.test and user is not None and not _NUMBERS.fullmatch(user):
             message = f"component '{layer.component}': `test` can't run as '{user}' in a cluster"
@@ -132,8 +151,6 @@ _HINTS = {
 def _missing(layer: Layer) -> str:
     setup = layer.setup
     asked = {
-        "caches": bool(setup.caches),
-        "secrets": bool(setup.secrets),
         "network": setup.network != "host",
         "limits.memory": setup.memory is not None,
         "limits.cpus": setup.cpus is not None,

@@ -15,70 +15,22 @@ from typing import Any
 
 import msgspec
 
-from imgbake.api import Blueprint, Json
-from imgbake_docker.naming import SCRATCH
-from imgbake_kaniko import dockerfiles, lowering, naming
-from imgbake_kaniko.options import Options
-from imgbake_oci.reference import HUB, Reference, parse
+from imgbake.api import Json
+from imgbake_kaniko import executor
+from imgbake_kaniko.executor import CONFIG_KEY
+from imgbake_kaniko.plan import Plan
+from imgbake_oci.reference import HUB
 
 Manifest = dict[str, Any]
 """An object of the Kubernetes API."""
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 RUN = "imgbake.dev/run"
-KANIKO, UPLOAD, TEST = "kaniko", "upload", "test"  # names of containers
-CONTEXT = "/workspace"  # where the context lies in the executor
-UNPACKED = "context"  # the folder of the volume that it is there
-COMPLETE = ".imgbake-complete"  # the file that ends the wait for an upload
-CONFIG_KEY = ".dockerconfigjson"
+TEST = "test"  # the container that tests
 
-_VOLUME, _CREDENTIALS = "context", "credentials"
-_LAST_WORDS = "/dev/termination-log"  # read by the kubelet when the container ends
 _AFTERWARDS = 600  # seconds until the cluster removes a Job that nobody removed
 _FOLDER = "/var/lib/imgbake"
 _HUB_KEY = "https://index.docker.io/v1/"
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What the manifests of a bake are made from."""
-
-    name: str
-    options: Options
-    destinations: tuple[Reference, ...]
-    registries: tuple[str, ...]  # whose credentials the Job may need, sorted
-    is_checked: bool
-    dockerfile: str = "Dockerfile"  # its name in the context
-    flags: tuple[str, ...] = ()  # what the executor is told of the image
-
-    @property
-    def context(self) -> str:
-        """Where Kaniko finds the context, in its own words."""
-        said = self.options.context.rstrip("/")
-        places = {"volume": f"dir://{CONTEXT}", "stream": "tar://stdin"}
-        return places.get(said, f"{said}/{self.name}.tar.gz")
-
-    @property
-    def has_volume(self) -> bool:
-        """Does the context come by a volume?"""
-        return self.options.context == "volume"
-
-
-def plan(blueprint: Blueprint, options: Options, run: str) -> Plan:
-    """The plan of a bake; `run` tells it from others. Raises BakeError for tags that are none."""
-    destinations = naming.references(blueprint, options)
-    name = naming.object_name(blueprint.image, blueprint.target, run)
-    registries = {each.registry for each in (*destinations, *bases(blueprint))}
-    is_checked = lowering.is_checked(blueprint)
-    flags = dockerfiles.flags(blueprint.described) if blueprint.described is not None else ()
-    return Plan(name, options, destinations, tuple(sorted(registries)), is_checked, flags=flags)
-
-
-def bases(blueprint: Blueprint) -> tuple[Reference, ...]:
-    """The images that the Job pulls."""
-    found = [blueprint.base.reference]
-    if blueprint.described is not None:
-        found = list(blueprint.described.bases)
-    return tuple(parse(reference) for reference in found if reference != SCRATCH)
 
 
 def volume(plan: Plan) -> Manifest:
@@ -114,22 +66,22 @@ def claim(plan: Plan) -> Manifest:
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": _metadata(plan), "spec": spec}
 
 
-def secret(plan: Plan, auths: Mapping[str, Json], env: Mapping[str, str]) -> Manifest:
-    """The Secret with credentials by registry, and the executor's secret environment."""
+def secret(plan: Plan, auths: Mapping[str, Json], texts: Mapping[str, str]) -> Manifest:
+    """The Secret with credentials by registry, and whatever else is secret, by key."""
     config = msgspec.json.encode({"auths": auths}, order="sorted").decode()
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": _metadata(plan),
         "type": "kubernetes.io/dockerconfigjson",
-        "stringData": {CONFIG_KEY: config, **env},
+        "stringData": {CONFIG_KEY: config, **plan.recipe, **texts},
     }
 
 
 def nameless_secret(plan: Plan) -> Manifest:
-    """The same without anything secret: the registries' names alone, and those of variables."""
+    """The same without anything secret: the registries' names alone, and the keys."""
     auths: dict[str, Json] = {auth_key(registry): {} for registry in plan.registries}
-    return secret(plan, auths, dict.fromkeys(secret_env(plan.options), ""))
+    return secret(plan, auths, dict.fromkeys(plan.secret_texts, ""))
 
 
 def auth_key(registry: str) -> str:
@@ -137,33 +89,32 @@ def auth_key(registry: str) -> str:
     return _HUB_KEY if registry == HUB else registry
 
 
-def secret_env(options: Options) -> dict[str, str]:
-    """The variables of the executor's environment that hold a secret argument."""
-    return {name: value for name, value in options.env.items() if "{{" in value}
-
-
-def job(plan: Plan) -> Manifest:
+def job(plan: Plan, *, is_kept: bool = False) -> Manifest:
     """The Job. It is tried once: what fails is told, and not hidden by another try."""
     said = plan.options
     spec: Manifest = {
         "backoffLimit": 0,
         "activeDeadlineSeconds": said.deadline,
-        "template": {"metadata": _labelled(plan), "spec": _pod_spec(plan)},
+        "template": {"metadata": _labelled(plan), "spec": executor.pod_spec(plan)},
     }
-    if not said.keep:
+    if not (said.keep or is_kept):
         spec["ttlSecondsAfterFinished"] = _AFTERWARDS
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": _metadata(plan), "spec": spec}
 
 
 def test_pod(plan: Plan, image: str, container: Manifest) -> Manifest:
     """A pod that runs a container, of which a part is given, on the finished image."""
+    if mounts := list(executor.mounts_of_commands(plan)):
+        container = {**container, "volumeMounts": mounts}
     spec = {
-        **_placed(plan.options),
+        **executor.placed(plan.options),
         "restartPolicy": "Never",
         "activeDeadlineSeconds": plan.options.deadline,
         "imagePullSecrets": [{"name": plan.name}],
-        "containers": [{"name": TEST, "image": image, **container}],
+        "containers": [{"name": TEST, "image": image, **container, **executor.resources(plan.options)}],
     }
+    if mounts:
+        spec["volumes"] = list(executor.volumes_of_commands(plan))
     return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(plan), "spec": spec}
 
 
@@ -171,7 +122,7 @@ def cleaning_pod(plan: Plan, node: str) -> Manifest:
     """A pod that empties the folder of a bake on its volume, on the node where that may be."""
     name = f"{plan.name}-clean"
     spec = {
-        **_placed(plan.options),
+        **executor.placed(plan.options),
         "nodeName": node,
         "restartPolicy": "Never",
         "activeDeadlineSeconds": 60,
@@ -180,10 +131,11 @@ def cleaning_pod(plan: Plan, node: str) -> Manifest:
                 "name": "clean",
                 "image": plan.options.uploader,
                 "command": ["sh", "-c", f"rm -rf /volume/{plan.name}"],
-                "volumeMounts": [{"name": _VOLUME, "mountPath": "/volume"}],
+                "volumeMounts": [{"name": executor.VOLUME, "mountPath": "/volume"}],
+                **executor.resources(plan.options),
             }
         ],
-        "volumes": [_claimed(plan)],
+        "volumes": [executor.claimed(plan)],
     }
     metadata = {**_metadata(plan), "name": name}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -198,93 +150,6 @@ def owned(manifest: Manifest, owner: Manifest) -> Manifest:
         "uid": owner["metadata"]["uid"],
     }
     return {**manifest, "metadata": {**manifest["metadata"], "ownerReferences": [reference]}}
-
-
-def arguments(plan: Plan) -> list[str]:
-    """The executor's flags."""
-    said = plan.options
-    found = [f"--dockerfile={plan.dockerfile}", f"--context={plan.context}"]
-    found += [f"--destination={each.name}:{each.tag}" for each in plan.destinations]
-    found += [f"--digest-file={_LAST_WORDS}", "--log-format=json", f"--snapshot-mode={said.snapshot_mode}"]
-    found += [f"--push-retry={said.push_retry}", f"--compression={said.compression}"]
-    found += plan.flags
-    found += ["--reproducible"] if said.reproducible else []
-    found += ["--cache=true"] if said.cache else []
-    found += [f"--cache-repo={said.cache_repo}"] if said.cache_repo else []
-    found += [f"--insecure-registry={registry}" for registry in said.insecure_registries]
-    found += [f"--registry-mirror={mirror}" for mirror in said.registry_mirrors]
-    found += [f"--ignore-path=/{lowering.PASSED}"] if plan.is_checked else []
-    return [*found, *said.flags]
-
-
-def _pod_spec(plan: Plan) -> Manifest:
-    volumes: list[Manifest] = [
-        {
-            "name": _CREDENTIALS,
-            "secret": {
-                "secretName": plan.name,
-                "items": [{"key": CONFIG_KEY, "path": "config.json"}],
-            },
-        }
-    ]
-    spec: Manifest = {**_placed(plan.options), "restartPolicy": "Never"}
-    if plan.has_volume:
-        volumes.insert(0, _claimed(plan))
-        spec["initContainers"] = [_upload(plan)]
-    return {**spec, "containers": [_kaniko(plan)], "volumes": volumes}
-
-
-def _placed(said: Options) -> Manifest:
-    """Where pods run, and as whom."""
-    spec: Manifest = {"enableServiceLinks": False}
-    if said.service_account:
-        spec["serviceAccountName"] = said.service_account
-    else:
-        spec["automountServiceAccountToken"] = False
-    if said.node_selector:
-        spec["nodeSelector"] = dict(said.node_selector)
-    if said.tolerations:
-        tolerations = [msgspec.to_builtins(each) for each in said.tolerations]
-        spec["tolerations"] = [{key: value for key, value in each.items() if value} for each in tolerations]
-    return spec
-
-
-def _kaniko(plan: Plan) -> Manifest:
-    said = plan.options
-    mounts = [{"name": _CREDENTIALS, "mountPath": "/kaniko/.docker", "readOnly": True}]
-    if plan.has_volume:
-        folder = f"{plan.name}/{UNPACKED}"
-        mounts.insert(0, {"name": _VOLUME, "mountPath": CONTEXT, "subPath": folder})
-    container: Manifest = {"name": KANIKO, "image": said.executor, "args": arguments(plan)}
-    if said.env:
-        container["env"] = [_variable(plan, name, value) for name, value in said.env.items()]
-    if resources := {
-        key: dict(value) for key, value in (("requests", said.requests), ("limits", said.limits)) if value
-    }:
-        container["resources"] = resources
-    container |= {"volumeMounts": mounts, "terminationMessagePath": _LAST_WORDS}
-    if plan.options.context == "stream":
-        container |= {"stdin": True, "stdinOnce": True}
-    return container
-
-
-def _variable(plan: Plan, name: str, value: str) -> Manifest:
-    if "{{" not in value:
-        return {"name": name, "value": value}
-    return {"name": name, "valueFrom": {"secretKeyRef": {"name": plan.name, "key": name}}}
-
-
-def _upload(plan: Plan) -> Manifest:
-    return {
-        "name": UPLOAD,
-        "image": plan.options.uploader,
-        "command": ["sh", "-c", f"until [ -e {CONTEXT}/{COMPLETE} ]; do sleep 1; done"],
-        "volumeMounts": [{"name": _VOLUME, "mountPath": CONTEXT, "subPath": plan.name}],
-    }
-
-
-def _claimed(plan: Plan) -> Manifest:
-    return {"name": _VOLUME, "persistentVolumeClaim": {"claimName": plan.name}}
 
 
 def _metadata(plan: Plan, *, namespaced: bool = True) -> Manifest:
@@ -302,10 +167,16 @@ def _labelled(plan: Plan) -> Manifest:
     return found
 
 
+def title(manifest: Manifest) -> str:
+    """What people call an object: kind, namespace and name."""
+    place = [manifest["metadata"].get("namespace"), manifest["metadata"]["name"]]
+    return f"{manifest['kind']} {'/'.join(filter(None, place))}"
+
+
 def documents(plan: Plan) -> Sequence[tuple[str, Manifest]]:
     """What is applied to a cluster, in this order, each with its file's name; nothing secret in it."""
     found = [("secret.yaml", nameless_secret(plan)), ("job.yaml", job(plan))]
     if not plan.has_volume:
         return found
-    volumes = [] if plan.options.provision else [("persistent-volume.yaml", volume(plan))]
+    volumes = [("persistent-volume.yaml", volume(plan))] if plan.is_static else []
     return [*volumes, ("persistent-volume-claim.yaml", claim(plan)), *found]

@@ -18,6 +18,7 @@ AccessMode = Literal["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LONGEST_LABEL = 63
+_GIT = re.compile(r"git(\+https?://[^\s@#?/]+/[^\s@#?]+)?")
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?")
 
 
@@ -70,8 +71,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     context: Annotated[
         str,
         _described(
-            'How the files get to the Job: "volume", "stream" (into the executor\'s stdin) or '
-            "`s3://BUCKET/PREFIX`.",
+            'How the files get to the Job: "volume", "stream" (into the executor\'s stdin), '
+            '`s3://BUCKET/PREFIX`, or "git": Kaniko clones the commit that is checked out here from its '
+            "remote, or from `git+https://HOST/PATH`.",
             decides=False,
         ),
     ] = "volume"
@@ -93,11 +95,19 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             "Let the storage class make the volume, instead of a PersistentVolume of ours.", decides=False
         ),
     ] = False
+    cache_claim: Annotated[
+        str,
+        _described(
+            "A PersistentVolumeClaim of yours that keeps the `caches` of components which are `shared`. "
+            "Other caches, and all without it, are empty when a bake begins.",
+            decides=False,
+        ),
+    ] = ""
     requests: Annotated[
-        dict[str, str], _described("What the executor requests, such as `cpu`.", decides=False)
+        dict[str, str], _described("What each container requests, such as `cpu`.", decides=False)
     ] = {}
     limits: Annotated[
-        dict[str, str], _described("What the executor is limited to, such as `memory`.", decides=False)
+        dict[str, str], _described("What each container is limited to, such as `memory`.", decides=False)
     ] = {}
     node_selector: Annotated[dict[str, str], _described("Labels of the nodes that it may run on.")] = {}
     tolerations: Annotated[
@@ -162,6 +172,16 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         for key, problem in _problems(self):
             raise ValueError(f"`{key}`: {problem}")
 
+    @property
+    def is_cloned(self) -> bool:
+        """Does Kaniko clone the context?"""
+        return _GIT.fullmatch(self.context) is not None
+
+    @property
+    def repository(self) -> str:
+        """The url that it clones; empty for the one that the checkout here has."""
+        return self.context.removeprefix("git+") if self.is_cloned and self.context != "git" else ""
+
 
 def _problems(said: Options) -> Iterator[tuple[str, str]]:
     for tag in filter(_is_given, said.tags):
@@ -171,9 +191,8 @@ def _problems(said: Options) -> Iterator[tuple[str, str]]:
             yield "tags", f"{error.message}; {error.hint}"
     if not said.tags and not said.registry:
         yield "registry", "an image is pushed to `tags` or below `registry`: write one of them"
-    known = said.context in ("volume", "stream") or _BUCKET.fullmatch(said.context)
-    if _is_given(said.context) and not known:
-        yield "context", f"'{said.context}' is neither 'volume' nor 'stream' nor s3://BUCKET/PREFIX"
+    if _is_given(said.context):
+        yield from (("context", problem) for problem in _context_problems(said))
     yield from _kubernetes_problems(said)
     for flag in said.flags:
         if not flag.startswith("--"):
@@ -182,7 +201,23 @@ def _problems(said: Options) -> Iterator[tuple[str, str]]:
             yield "flags", f"{name} is what imgbake says itself"
 
 
-_OURS = ("--context", "--dockerfile", "--destination", "--digest-file", "--no-push", "--tar-path")
+def _context_problems(said: Options) -> Iterator[str]:
+    is_known = said.context in ("volume", "stream") or said.is_cloned or _BUCKET.fullmatch(said.context)
+    if said.context.startswith("git+") and "@" in said.context:
+        yield 'it holds a password: write `env = { GIT_TOKEN = "{{ token }}" }` with a secret argument'
+    elif not is_known:
+        yield f"'{said.context}' is neither 'volume', 'stream', s3://BUCKET/PREFIX, 'git' nor git+https://HOST/PATH"
+
+
+_OURS = (
+    "--context",
+    "--context-sub-path",
+    "--dockerfile",
+    "--destination",
+    "--digest-file",
+    "--no-push",
+    "--tar-path",
+)
 
 
 def _kubernetes_problems(said: Options) -> Iterator[tuple[str, str]]:

@@ -12,9 +12,10 @@ from imgbake.api import StepError
 Pod = Mapping[str, Any]
 Event = Mapping[str, Any]
 
+_CLAIM = "PersistentVolumeClaim"
 _KILLED = 137  # 128 and SIGKILL
 _PULL = "is its name right, and may the cluster pull it? `service_account` can bring pull secrets"
-_REFUSED = "`kubectl describe pod` with `keep = true` shows more"
+_REFUSED = "build with `--keep`, and `kubectl describe pod` shows more"
 _HOPELESS = {
     "ImagePullBackOff": ("the cluster can't pull {image}", _PULL),
     "InvalidImageName": ("{image} is no name of an image", "correct it in the recipe"),
@@ -80,7 +81,9 @@ def delay(pod: Pod | None, events: Sequence[Event]) -> str:
         return latest
     for condition in pod.get("status", {}).get("conditions", ()):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return _with(condition.get("reason", ""), condition.get("message", ""))
+            why = _with(condition.get("reason", ""), condition.get("message", ""))
+            claimed = [each for each in warnings if each.get("involvedObject", {}).get("kind") == _CLAIM]
+            return f"{why} {claimed[-1].get('message', '')}" if claimed else why
     waiting = (found for found in map(_state, _statuses(pod)) if found.kind == "waiting" and found.message)
     return next((_with(found.reason, found.message) for found in waiting), latest)
 

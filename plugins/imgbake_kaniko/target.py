@@ -9,13 +9,17 @@ has it under its tags, which is asked in every build.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import ClassVar
 
-from imgbake.api import Artifact, Blobs, Blueprint, Lowered, ResolveContext, RunContext, digest
+from imgbake.api import Artifact, BakeError, Blobs, Blueprint, Lowered, ResolveContext, RunContext, digest
 from imgbake_kaniko import lowering, manifests, naming
 from imgbake_kaniko.options import Options
+from imgbake_kaniko.plan import plan
 from imgbake_kaniko.yaml_document import yaml
+
+_RUN = re.compile(r"-[0-9a-f]{8}$")  # what tells the names of a bake from those of others
 
 
 class Kaniko:
@@ -35,19 +39,20 @@ class Kaniko:
         """The Dockerfile, and what is in its context. Beside them the manifests, named for what they bake:
         what they say of the image are options, and the rest decides nothing.
         """
-        found = _documents(blueprint)
+        found = _documents(blueprint, self._options)
         said = "\n".join([self._options.namespace, *found.values()])
         run = digest.of_bytes(said.encode("utf-8", "surrogateescape"))
-        plan = manifests.plan(blueprint, self._options, run.removeprefix("sha256:"))
-        return Lowered(found, {name: yaml(manifest) for name, manifest in manifests.documents(plan)})
+        made = manifests.documents(plan(blueprint, self._options, run.removeprefix("sha256:")))
+        any_run = [_RUN.sub("-*", manifests.title(manifest)) for _, manifest in made]
+        return Lowered(found, {name: yaml(manifest) for name, manifest in made}, tuple(any_run))
 
     def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
         """Runs the Job. Raises BakeError."""
         from imgbake_kaniko import baking
 
-        made = baking.bake(blueprint, self._options, lowered.documents["Dockerfile"], ctx)
+        made, facts = baking.bake(blueprint, self._options, lowered.documents["Dockerfile"], ctx)
         tags = [each.familiar for each in naming.references(blueprint, self._options)]
-        return Artifact("container", made, tags[0], {"tags": tags, "namespace": self._options.namespace})
+        return Artifact("container", made, tags[0], {"tags": tags, **facts})
 
     def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
         """Runs the commands of each component in a pod of the finished image."""
@@ -75,11 +80,14 @@ class Kaniko:
         return tuple(f"{tag}@{artifact.digest}" for tag in artifact.facts["tags"])
 
 
-def _documents(blueprint: Blueprint) -> dict[str, str]:
+def _documents(blueprint: Blueprint, options: Options) -> dict[str, str]:
     """The Dockerfile of components, or the user's own, and what is in the context."""
     if blueprint.described is not None:
         from imgbake_kaniko import dockerfiles
 
         return dockerfiles.lower(blueprint.described, blueprint)
+    if options.is_cloned:
+        hint = 'write `context = "volume"`: what components copy is put together here'
+        raise BakeError("only an image that is a Dockerfile has a context that can be cloned", hint=hint)
     content = lowering.contents(blueprint)
     return {"Dockerfile": lowering.dockerfile(blueprint), **({"context.json": content} if content else {})}

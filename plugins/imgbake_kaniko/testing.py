@@ -6,12 +6,15 @@ import posixpath
 import secrets
 import shlex
 
+from msgspec.structs import replace
+
 from imgbake.api import Artifact, Blueprint, Layer, RunContext, StepError
 from imgbake_docker import building
 from imgbake_kaniko import baking, credentials, manifests
 from imgbake_kaniko.cluster.client import Client
-from imgbake_kaniko.manifests import Manifest, Plan
+from imgbake_kaniko.manifests import Manifest
 from imgbake_kaniko.options import Options
+from imgbake_kaniko.plan import Plan, plan
 from imgbake_kaniko.watching import Watched
 from imgbake_oci.reference import parse_tag
 
@@ -30,10 +33,11 @@ def test(artifact: Artifact, blueprint: Blueprint, options: Options, ctx: RunCon
         if layer.test:
             ctx.log(f"-- {layer.component}: test")
         for argv in _argvs(layer) if layer.test else ():
-            plan = manifests.plan(blueprint, options, secrets.token_hex(4))
+            its = plan(blueprint, options, secrets.token_hex(4))
+            its = replace(its, secrets=layer.setup.secrets, caches=layer.setup.caches)
             container = {"command": argv, **_surroundings(layer)}
-            pod = manifests.test_pod(plan, f"{first.name}@{artifact.digest}", container)
-            _Tested(client, plan, layer, ctx).run(pod)
+            pod = manifests.test_pod(its, f"{first.name}@{artifact.digest}", container)
+            _Tested(client, its, layer, ctx).run(pod)
 
 
 def _argvs(layer: Layer) -> list[list[str]]:
@@ -72,14 +76,15 @@ class _Tested:
         auths = credentials.auths(plan.destinations)
         try:
             made = client.create(pod)
-            client.create(manifests.owned(manifests.secret(plan, auths, {}), made))
+            texts = {key: self._ctx.reveal(f"{{{{ {name} }}}}") for key, name in plan.secret_files.items()}
+            client.create(manifests.owned(manifests.secret(plan, auths, texts), made))
             watched.follow(manifests.TEST, self._hear, self._ctx.log)
         except StepError as error:
             what = f"component '{self._layer.component}': `{building.first_line(self._command)}`"
             message = f"{what}: {error.message}"
             raise StepError(message, hint=error.hint, tail=error.tail) from None
         finally:
-            if not plan.options.keep:
+            if not (plan.options.keep or self._ctx.keep):
                 client.delete("Pod", plan.name, grace=_NO_GRACE)
 
     def _hear(self, line: str) -> str:

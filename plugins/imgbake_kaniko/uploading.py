@@ -10,7 +10,8 @@ from imgbake_docker.following import follow
 from imgbake_kaniko.cluster import channel
 from imgbake_kaniko.cluster.channel import Channel
 from imgbake_kaniko.cluster.client import Client
-from imgbake_kaniko.manifests import COMPLETE, CONTEXT, KANIKO, UNPACKED, UPLOAD
+from imgbake_kaniko.executor import COMPLETE, KANIKO, UNPACKED, UPLOAD
+from imgbake_kaniko.plan import CONTEXT
 
 _PIECE = 1 << 20
 

@@ -30,7 +30,6 @@ class Watched:
         self._was_seen = False
         self._told = ""
         self.tail: deque[str] = deque(maxlen=_TAIL)
-        self.node = ""
 
     def until_begun(self, container: str) -> Pod:
         """Waits until a container has begun, however it went on, and returns the pod. Raises StepError."""
@@ -113,12 +112,13 @@ class Watched:
                 raise StepError("the pod is gone", hint=hint, tail=tuple(self.tail))
             return None
         self._was_seen = True
-        self.node = found[0]["spec"].get("nodeName", "")
         return found[0]
 
     def _events(self, pod: Pod | None) -> Any:
-        name = pod["metadata"]["name"] if pod is not None else self._owner
-        return self._client.list("Event", fields=f"involvedObject.name={name}")
+        """Of the pod, and of what it is made by and claims."""
+        names = [self._owner, *([pod["metadata"]["name"]] if pod is not None else [])]
+        found = (self._client.list("Event", fields=f"involvedObject.name={name}") for name in names)
+        return [event for events in found for event in events]
 
     def _tell(self, why: str) -> None:
         if why and why != self._told:

@@ -66,7 +66,7 @@ def newest(address: Address, ref: str, root: Path, reveal: Callable[[str], str])
     with _asking:
         known = _newest.get((address, ref))
     if known is None:
-        known = _pick(_listed(address, [ref, f"{ref}^{{}}"], root, reveal), ref)
+        known = _pick(listed(address, [ref, f"{ref}^{{}}"], root, reveal), ref)
         if known is None:
             raise _no_such_ref(address, ref, root, reveal)
         with _asking:
@@ -108,7 +108,7 @@ def _pick(refs: dict[str, str], ref: str) -> str | None:
     return None
 
 
-def _listed(
+def listed(
     address: Address, patterns: Sequence[str], root: Path, reveal: Callable[[str], str]
 ) -> dict[str, str]:
     """The refs that match, by name. Raises StepError when the repository can't be asked."""
@@ -158,7 +158,7 @@ def _no_such_ref(address: Address, ref: str, root: Path, reveal: Callable[[str],
     message = f"{address.plain} has no branch or tag '{ref}'"
     if _HEX.fullmatch(ref):
         return StepError(message, hint="a commit must be named in full, by its 40 hex digits")
-    names = _listed(address, ["refs/heads/*", "refs/tags/*"], root, reveal)
+    names = listed(address, ["refs/heads/*", "refs/tags/*"], root, reveal)
     plain = [name.split("/", 2)[2] for name in names if not name.endswith("^{}")]
     return StepError(message, hint=did_you_mean(ref, plain) or "check `ref`")
 

@@ -20,6 +20,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
+from imgbake.testing import busybox
+from imgbake_kaniko.tests.in_cluster import InCluster
+
 _CONTROLLERS = (
     "job-controller,garbage-collector-controller,serviceaccount-controller,ttl-after-finished-controller,"
     "persistentvolume-binder-controller,persistentvolume-protection-controller,"
@@ -34,6 +37,7 @@ _PROGRAMS = (
     "kaniko-executor",
 )
 _TOKEN = "a-token-for-tests"
+_STRANGER = "a-token-of-one-who-may-do-nothing"
 _RUN = secrets.token_hex(4)  # test runs side by side have images of their own
 EXECUTOR, UPLOADER = f"imgbake-test/kaniko:{_RUN}", f"imgbake-test/busybox:{_RUN}"
 
@@ -46,6 +50,7 @@ class Cluster(NamedTuple):
     folder: Path
     executor: str  # images on the node
     uploader: str
+    tokens: tuple[str, str] = (_TOKEN, _STRANGER)  # of one who may do everything, and of one who may not
 
     def objects(self, kind: str) -> list[Any]:
         """All objects of a kind, such as "pods", in the namespace `default`, or in none."""
@@ -81,6 +86,33 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         made = Cluster(config, f"127.0.0.1:{registry}", folder, EXECUTOR, UPLOADER)
         _wait(lambda: _is_ready(made) and _answers(registry) and _answers(kubelet))
         yield made
+
+
+@pytest.fixture(scope="session")
+def base(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Busybox in the registry."""
+    try:
+        layout = busybox.bake(tmp_path_factory.mktemp("busybox"))
+    except FileNotFoundError as error:
+        _missing(str(error))
+    name = f"{cluster.registry}/busybox:1"
+    copy = [
+        "skopeo",
+        "copy",
+        "--quiet",
+        "--dest-tls-verify=false",
+        f"oci:{layout}:latest",
+        f"docker://{name}",
+    ]
+    subprocess.run(copy, check=True)
+    return name
+
+
+@pytest.fixture
+def project(tmp_path: Path, cluster: Any, base: str) -> InCluster:
+    root = tmp_path / "shop"
+    root.mkdir()
+    return InCluster(root, cluster, base)
 
 
 class _Starter:
@@ -130,7 +162,8 @@ def _keys(folder: Path) -> None:
         capture_output=True,
     )
     pem.write_bytes(pem.read_bytes() + (folder / "node.crt").read_bytes())
-    (folder / "tokens.csv").write_text(f'{_TOKEN},tester,1,"system:masters"\n')
+    known = [f'{_TOKEN},tester,1,"system:masters"', f"{_STRANGER},stranger,2"]
+    (folder / "tokens.csv").write_text("\n".join(known) + "\n")
 
 
 def _api_server(folder: Path, port: int, etcd: int) -> list[str]:
@@ -145,7 +178,7 @@ def _api_server(folder: Path, port: int, etcd: int) -> list[str]:
         f"--service-account-signing-key-file={folder / 'account.key'}",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--token-auth-file={folder / 'tokens.csv'}",
-        "--authorization-mode=AlwaysAllow",
+        "--authorization-mode=RBAC",
         "--kubelet-preferred-address-types=InternalIP",
         "--endpoint-reconciler-type=none",
     ]

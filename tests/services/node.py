@@ -10,6 +10,7 @@ have the machine's. A pod that asks for a label that the node has not is told to
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import datetime
@@ -18,6 +19,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -155,8 +157,11 @@ class Pod:
         for mount in container.get("volumeMounts", ()):
             source = self.volume(mount["name"])
             if mount.get("subPath"):
-                source = source / mount["subPath"]
                 source.mkdir(parents=True, exist_ok=True)
+                mode, source = source.stat().st_mode & 0o7777, source / mount["subPath"]
+                if not source.is_dir():
+                    source.mkdir(parents=True)
+                    source.chmod(mode)  # as a kubelet does it
             binds.append(f"{source}:{mount['mountPath']}" + (":ro" if mount.get("readOnly") else ""))
         user = container.get("securityContext", {}).get("runAsUser")
         host = self.engine.create_host_config(network_mode="host", binds=binds, mem_limit=memory(container))
@@ -186,10 +191,16 @@ class Pod:
         volume = next(each for each in self.pod["spec"]["volumes"] if each["name"] == name)
         if "secret" in volume:
             folder = self.folder / name
-            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(exist_ok=True)
             secret = self.secret(volume["secret"]["secretName"])
             for item in volume["secret"]["items"]:
                 (folder / item["path"]).write_bytes(secret[item["key"]])
+                (folder / item["path"]).chmod(volume["secret"].get("defaultMode", 0o644))
+            return folder
+        if "emptyDir" in volume:
+            folder = self.folder / name
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o777)
             return folder
         claim = volume["persistentVolumeClaim"]["claimName"]
         found = self.api.call("GET", f"/api/v1/namespaces/{self.namespace}/persistentvolumeclaims/{claim}")
@@ -224,13 +235,17 @@ class Pod:
 
     def remove(self) -> None:
         """Ends and forgets it, here and in the API."""
+        self.end()
+        with contextlib.suppress(Refused):
+            self.api.call("DELETE", self.path, {"gracePeriodSeconds": 0})
+
+    def end(self) -> None:
+        """Ends it here, and removes what it left."""
         self.is_doomed = True
         for container in self.containers.values():
             with contextlib.suppress(APIError):
                 self.engine.remove_container(container, force=True, v=True)
         shutil.rmtree(self.folder, ignore_errors=True)
-        with contextlib.suppress(Refused):
-            self.api.call("DELETE", self.path, {"gracePeriodSeconds": 0})
 
 
 class Doomed(Exception):
@@ -254,6 +269,11 @@ class Node:
                 threading.Thread(target=self.pods[uid].run, daemon=True).start()
         for uid in self.pods.keys() - found.keys():
             self.pods.pop(uid).remove()
+
+    def leave(self) -> None:
+        """Ends all containers, whatever the API knows of it."""
+        for pod in self.pods.values():
+            pod.end()
 
     def is_ready(self, pod: Object) -> bool:
         """Binds a pod that is bound nowhere, unless something is missing."""
@@ -420,6 +440,8 @@ def main(config: str, certificate: str, port: str) -> None:
     server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     api.register(int(port))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    atexit.register(node.leave)
     while True:
         try:
             node.look()

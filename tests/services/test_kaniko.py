@@ -16,79 +16,9 @@ from typing import Any
 
 import pytest
 
-from imgbake.testing import busybox
-from imgbake.testing.project import Project, Ran
+from imgbake.testing.project import Project
 from imgbake_docker.tests import trees
-
-_OURS = "imgbake-app-kaniko-"  # and not what other tests have killed on purpose
-
-
-class InCluster(Project):
-    """A project with one image, `app`, for the target `kaniko`."""
-
-    def __init__(self, root: Path, cluster: Any, base: str) -> None:
-        super().__init__(root)
-        self.cluster, self.base = cluster, base
-        self.tag = f"{cluster.registry}/{root.name}/app:1"
-
-    def image(self, components: str, keys: str = "", options: str = "", targets: str = '["kaniko"]') -> None:
-        names = json.dumps([line[12:-1] for line in components.split() if line.startswith("[components.")])
-        folder = json.dumps(str(self.cluster.folder / "volumes"))
-        self.recipe(
-            f'[targets.kaniko]\nuses = "kaniko"\ntags = ["{self.tag}"]\n'
-            f'executor = "{self.cluster.executor}"\n'
-            f'uploader = "{self.cluster.uploader}"\ninsecure_registries = ["{self.cluster.registry}"]\n'
-            f"start_timeout = 60\n{options}\n"
-            + ("" if "volume =" in options else f"volume = {{ hostPath = {{ path = {folder} }} }}\n")
-            + f'{components}\n[images.app]\nbase = "{self.base}"\ntargets = {targets}\n'
-            f"components = {names}\n{keys}\n"
-        )
-
-    def run(self, *args: str, env: Any = None) -> Ran:
-        return super().run(*args, env={"KUBECONFIG": str(self.cluster.kubeconfig), **(env or {})})
-
-    def left(self) -> list[str]:
-        """What is left in the cluster, once it has had the time to remove it."""
-        kinds = ("jobs", "pods", "secrets", "persistentvolumeclaims", "persistentvolumes")
-        until = time.monotonic() + 30
-        while True:
-            found = [
-                f"{kind}/{each['metadata']['name']}"
-                for kind in kinds
-                for each in self.cluster.objects(kind)
-                if _OURS in each["metadata"]["name"]
-            ]
-            if not found or time.monotonic() > until:
-                return found
-            time.sleep(0.3)
-
-
-@pytest.fixture(scope="session")
-def base(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Busybox in the registry."""
-    try:
-        layout = busybox.bake(tmp_path_factory.mktemp("busybox"))
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    name = f"{cluster.registry}/busybox:1"
-    copy = [
-        "skopeo",
-        "copy",
-        "--quiet",
-        "--dest-tls-verify=false",
-        f"oci:{layout}:latest",
-        f"docker://{name}",
-    ]
-    subprocess.run(copy, check=True)
-    return name
-
-
-@pytest.fixture
-def project(tmp_path: Path, cluster: Any, base: str) -> InCluster:
-    root = tmp_path / "shop"
-    root.mkdir()
-    return InCluster(root, cluster, base)
-
+from imgbake_kaniko.tests.in_cluster import OURS, InCluster
 
 HELLO = """
     [components.hello]
@@ -104,7 +34,7 @@ def test_an_image_is_baked_pushed_and_nothing_stays_behind(project: InCluster) -
     assert ran.outcomes()["image:app@kaniko"] == "ran"
     assert "copied" in ran.stderr or "cat /etc/motd" in ran.stderr
     assert project.left() == []
-    assert list((project.cluster.folder / "volumes").glob(f"{_OURS}*")) == []
+    assert project.left_on_node() == set()
     again = project.build("--push")
     assert again.outcomes()["image:app@kaniko"] == "cached"
     (pushed,) = again.json["pushed"]
@@ -229,6 +159,34 @@ def test_tests_run_in_a_pod_of_the_image(project: InCluster) -> None:
     assert project.left() == []
 
 
+def test_secrets_and_caches_are_there_for_commands_and_in_no_image(
+    project: InCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_TOKEN", "s3cret-value")
+    project.image(MOUNTED)
+    project.recipe('[args]\ntoken = { secret = true, env = "TEST_TOKEN" }\n' + project.read("imgbake.toml"))
+    ran = project.build()
+    assert ran.outcomes()["test:app@kaniko"] == "ran"
+    assert "s3cret-value" not in ran.stdout + ran.stderr
+    to = project.root / "kaniko.tar"
+    copy = ["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{project.tag}"]
+    subprocess.run([*copy, f"docker-archive:{to}"], check=True)
+    tree = trees.image(to)[0]
+    assert "counted" in tree
+    assert [path for path in tree if "cache" in path or "secrets" in path] == []
+    assert project.left() == []
+
+
+MOUNTED = """
+    [components.a]
+    secrets = ["token"]
+    caches = ["/var/cache/a", { path = "/root/.cache", shared = true }]
+    build = ["wc -c < /run/secrets/token > /counted", "touch /var/cache/a/x; cat /run/secrets/*"]
+    validate = "test -e /var/cache/a/x && grep -q s3cret /run/secrets/token"
+    test = "test -e /counted && test ! -e /var/cache/a/x && grep -q s3cret /run/secrets/token"
+"""
+
+
 @pytest.mark.parametrize(
     ("component", "options", "message"),
     [
@@ -254,13 +212,7 @@ def test_tests_run_in_a_pod_of_the_image(project: InCluster) -> None:
     ids=["command", "validate", "image", "node", "account", "memory"],
 )
 def test_failures_are_explained(project: InCluster, component: str, options: str, message: str) -> None:
-    project.image(f"[components.a]\n{component}")
-    text = project.read("imgbake.toml")
-    if "executor" in options:
-        text = text.replace(f'executor = "{project.cluster.executor}"', "")
-    if "start_timeout" in options:
-        text = text.replace("start_timeout = 60", "")
-    project.recipe(text.replace("[components.a]", f"{options}\n[components.a]", 1))
+    project.image(f"[components.a]\n{component}", options=options)
     ran = project.run("build", "--progress", "plain")
     assert ran.code == 1, ran.stderr
     assert "Traceback" not in ran.stderr
@@ -289,7 +241,7 @@ def test_what_is_kept_can_be_looked_at(project: InCluster) -> None:
     project.image('[components.a]\nbuild = "exit 1"', options="keep = true")
     assert project.run("build").code == 1
     jobs = [each["metadata"]["name"] for each in project.cluster.objects("jobs")]
-    (job,) = (name for name in jobs if name.startswith(_OURS))
+    (job,) = (name for name in jobs if name.startswith(OURS))
     claims = [each["metadata"]["name"] for each in project.cluster.objects("persistentvolumeclaims")]
     assert job in claims
     _delete(project, job)

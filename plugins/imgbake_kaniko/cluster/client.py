@@ -32,6 +32,11 @@ class Client:
     def __init__(self, connection: Connection, namespace: str) -> None:
         self._connection, self._namespace = connection, namespace
 
+    @property
+    def server(self) -> str:
+        """The address of the cluster."""
+        return self._connection.server
+
     def create(self, manifest: Mapping[str, Any]) -> Object:
         """Makes an object, and returns it as the cluster knows it."""
         body = msgspec.json.encode(manifest)

@@ -29,9 +29,15 @@ class Refused(BakeError):
         self.reason = reason
 
 
+class _Details(msgspec.Struct, frozen=True):
+    kind: str = ""
+    name: str = ""
+
+
 class _Status(msgspec.Struct, frozen=True):
     message: str = ""
     reason: str = ""
+    details: _Details | None = None
 
 
 class Connection:
@@ -105,13 +111,18 @@ class Connection:
             said = msgspec.json.decode(response.read(), type=_Status)
         except msgspec.DecodeError:
             said = _Status(response.reason)
-        hint = ""
-        if response.status in (401, 403):
-            hint = (
-                "who we are there is what the kubeconfig says: `kubectl auth can-i --list` shows our rights"
-            )
         message = f"the cluster refuses: {said.message or response.reason}"
-        return Refused(message, response.status, said.reason, hint=hint)
+        return Refused(message, response.status, said.reason, hint=_hint(response.status, said))
+
+
+def _hint(status: int, said: _Status) -> str:
+    if said.details is not None and said.details.kind == "namespaces":
+        return f"`kubectl create namespace {said.details.name}`, or write another `namespace`"
+    if "quota: " in said.message:
+        return "`kubectl describe quota` shows what the namespace may use: `requests` and `limits` ask for it"
+    if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
+        return "who we are there is what the kubeconfig says: `kubectl auth can-i --list` shows our rights"
+    return ""
 
 
 def hang_up(connection: http.client.HTTPConnection) -> None:

@@ -97,18 +97,21 @@ def test_a_context_waits_in_a_bucket_while_it_is_needed(account: Any, tmp_path: 
     import boto3
 
     from imgbake_docker.tests.blueprints import blueprint
-    from imgbake_kaniko import buckets, manifests
+    from imgbake_kaniko import buckets, executor
     from imgbake_kaniko.options import Options
+    from imgbake_kaniko.plan import plan as planned
 
     bucket = boto3.client("s3", region_name="us-east-1")
     bucket.create_bucket(Bucket="contexts")
     options = Options(tags=("registry.example.com/shop:1",), context="s3://contexts/imgbake/")
-    plan = manifests.plan(blueprint(), options, "0123456789")
+    plan = planned(blueprint(), options, "0123456789")
     context = tmp_path / "context.tar.gz"
     context.write_bytes(b"context")
-    assert f"--context=s3://contexts/imgbake/{plan.name}.tar.gz" in manifests.arguments(plan)
+    assert f"--context=s3://contexts/imgbake/{plan.name}.tar.gz" in executor.arguments(plan)
 
     class Counted:
+        keep = False
+
         def progress(self, done: int, total: int) -> None:
             assert done <= total
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imgbake.api import Artifact, BakeError, CacheFolder, ImageConfig, Layer, Setup
+from imgbake.api import Artifact, BakeError, ImageConfig, Layer, Setup
 from imgbake.testing import golden
 from imgbake_docker.tests.blueprints import DIGEST, blueprint, copied
 from imgbake_kaniko.options import Options, Toleration
@@ -113,8 +113,7 @@ def test_what_the_cluster_spends_on_an_image_decides_nothing() -> None:
     [
         ([], {"config": ImageConfig(annotations={"a": "b"})}, "no `annotations`"),
         ([], {"base": Artifact("container", DIGEST, "oci:base")}, "can't see the base oci:base"),
-        ([Layer("app", build=("a",), setup=Setup(caches=(CacheFolder("/c"),)))], {}, "`caches`"),
-        ([Layer("app", build=("a",), setup=Setup(secrets=("token",)))], {}, "`secrets`"),
+        ([], {"options": Options(tags=(TAG,), context="git")}, "only an image that is a Dockerfile"),
         ([Layer("app", build=("a",), setup=Setup(network="none"))], {}, "`network`"),
         ([Layer("app", validate=("a",), setup=Setup(memory=1))], {}, "`limits.memory`"),
         ([Layer("app", test=("a",), setup=Setup(timeout=1))], {}, "`timeout`"),
@@ -131,7 +130,9 @@ def test_what_kaniko_cannot_do_is_refused(layers: list[Layer], more: dict[str, A
     [
         ({}, "registry"),
         ({"tags": ("a@b",)}, "tags"),
-        ({"context": "git"}, "context"),
+        ({"context": "folder"}, "context"),
+        ({"context": "git+ssh://example.com/shop"}, "context"),
+        ({"context": "git+https://me:pa55word@example.com/shop"}, "context"),
         ({"namespace": "Builds"}, "namespace"),
         ({"volume_size": "many"}, "volume_size"),
         ({"limits": {"memory": "4 GB"}}, "limits"),

@@ -69,6 +69,10 @@ def test_why_a_pod_waits_is_said_in_the_clusters_words() -> None:
     older = {"type": "Warning", "reason": "FailedCreate", "message": "quota", "lastTimestamp": "1"}
     normal = {"type": "Normal", "reason": "Pulled", "message": "ok", "lastTimestamp": "3"}
     assert pods.delay(pod(conditions=[condition]), []) == "Unschedulable: 0/3 nodes"
+    claim = {"kind": "PersistentVolumeClaim"}
+    unbound = {"type": "Warning", "message": 'class "fast" not found', "involvedObject": claim}
+    found = pods.delay(pod(conditions=[condition]), [mount, unbound])
+    assert found == 'Unschedulable: 0/3 nodes class "fast" not found'
     assert pods.delay(pod(), [mount, older, normal]) == "FailedMount: no volume"
     assert pods.delay(waiting("ErrImagePull", "timeout"), []) == "ErrImagePull: timeout"
     assert pods.delay(None, [older]) == "FailedCreate: quota"

@@ -39,6 +39,25 @@ def test_lower_prints_four_manifests(project: Project) -> None:
     ]
 
 
+def test_a_plan_lists_what_will_be_made_in_the_cluster(project: Project) -> None:
+    project.write("app.txt", "hello")
+    project.recipe(RECIPE.replace("OPTIONS", 'namespace = "builds"'))
+    ran = project.run("plan")
+    assert ran.code == 0, ran.stderr
+    assert ran.stdout.endswith(PLANNED)
+    (image,) = (step for step in project.run("plan", "--format", "json").json if "makes" in step)
+    assert image["makes"] == [line.strip() for line in PLANNED.splitlines()[2:]]
+
+
+PLANNED = """
+image:app@cluster is baked with
+  PersistentVolume imgbake-app-cluster-*
+  PersistentVolumeClaim builds/imgbake-app-cluster-*
+  Secret builds/imgbake-app-cluster-*
+  Job builds/imgbake-app-cluster-*
+"""
+
+
 def test_a_wrong_option_is_shown_where_it_stands(project: Project) -> None:
     project.recipe(RECIPE.replace("OPTIONS", 'volume_size = "many"'))
     ran = project.run("check")

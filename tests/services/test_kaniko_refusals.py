@@ -1,0 +1,172 @@
+"""What a cluster refuses, and what is left in it: by the real API, as its users meet it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imgbake_kaniko.cluster import kubeconfig
+from imgbake_kaniko.cluster.connection import Connection
+from imgbake_kaniko.tests.in_cluster import OURS, InCluster
+
+TRUE = '[components.a]\nbuild = "true"'
+SLEEP = '[components.a]\nbuild = "sleep 300"'
+ROLES = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+QUOTAS = "/api/v1/namespaces/default/resourcequotas"
+
+
+def refused(project: InCluster, options: str, env: Any = None) -> str:
+    """What imgbake says of a bake that the cluster does not let be."""
+    project.image(TRUE, options=options)
+    ran = project.run("build", "--progress", "plain", env=env)
+    assert ran.code == 1, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert project.left() == []
+    return ran.stderr
+
+
+def test_a_namespace_that_is_missing_is_named(project: InCluster) -> None:
+    said = refused(project, 'namespace = "nowhere"')
+    assert 'namespaces "nowhere" not found' in said
+    assert "kubectl create namespace nowhere" in said
+
+
+def test_a_storage_class_that_is_missing_is_named(project: InCluster) -> None:
+    said = refused(project, 'provision = true\nstorage_class = "nowhere"\nvolume = {}\nstart_timeout = 12')
+    assert "unbound immediate PersistentVolumeClaims" in said
+    assert 'storageclass.storage.k8s.io "nowhere" not found' in said
+
+
+@pytest.mark.parametrize(
+    ("rules", "options", "message", "hint"),
+    [
+        ({}, "", 'cannot list resource "persistentvolumes"', "`provision = true`"),
+        ({}, 'context = "stream"', 'cannot create resource "jobs"', "auth can-i"),
+        ({"jobs": "create delete"}, 'context = "stream"', 'cannot create resource "secrets"', "auth can-i"),
+        (
+            {"jobs": "create get delete patch", "secrets": "create", "pods": "list delete"},
+            'context = "stream"',
+            'cannot get resource "pods/attach"',
+            "auth can-i",
+        ),
+    ],
+    ids=["volumes", "jobs", "secrets", "attach"],
+)
+def test_what_we_may_not_do_is_named(
+    project: InCluster, tmp_path: Path, rules: dict[str, str], options: str, message: str, hint: str
+) -> None:
+    """Of what was made until then nothing stays, whatever we may not do to it."""
+    with_role(project, rules)
+    config = tmp_path / "stranger"
+    config.write_text(project.cluster.kubeconfig.read_text().replace(*project.cluster.tokens))
+    said = refused(project, options, {"KUBECONFIG": str(config)})
+    assert message in said
+    assert hint in said
+
+
+def with_role(project: InCluster, rules: dict[str, str]) -> None:
+    """Lets the stranger do this and nothing else."""
+    api = connection(project)
+    groups = {"jobs": "batch"}
+    said = [
+        {"apiGroups": [groups.get(kind, "")], "resources": [kind], "verbs": verbs.split()}
+        for kind, verbs in rules.items()
+    ]
+    version, kind = "rbac.authorization.k8s.io/v1", {"metadata": {"name": "baker"}}
+    role = {"apiVersion": version, "kind": "Role", **kind, "rules": said}
+    subject = {"kind": "User", "name": "stranger"}
+    reference = {"apiGroup": version.partition("/")[0], "kind": "Role", "name": "baker"}
+    binding = {
+        "apiVersion": version,
+        "kind": "RoleBinding",
+        **kind,
+        "roleRef": reference,
+        "subjects": [subject],
+    }
+    for place, document in ((f"{ROLES}/roles", role), (f"{ROLES}/rolebindings", binding)):
+        names = [each["metadata"]["name"] for each in json.loads(api.read("GET", place))["items"]]
+        if "baker" in names:
+            api.read("DELETE", f"{place}/baker")
+        api.read("POST", place, json.dumps(document).encode())
+
+
+@pytest.fixture
+def quota(project: InCluster) -> Iterator[Any]:
+    """Says what the namespace may hold, for the time of a test."""
+    api = connection(project)
+
+    def allow(**hard: str) -> None:
+        hard = {key.replace("_", "."): value for key, value in hard.items()}
+        name = {"name": "imgbake"}
+        document = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": name, "spec": {"hard": hard}}
+        api.read("POST", QUOTAS, json.dumps(document).encode())
+        status = {"status": {"hard": hard, "used": dict.fromkeys(hard, "0")}}  # no controller counts here
+        content = "application/merge-patch+json"
+        api.read("PATCH", f"{QUOTAS}/imgbake/status", json.dumps(status).encode(), content)
+
+    yield allow
+    api.read("DELETE", f"{QUOTAS}/imgbake")
+
+
+def test_a_quota_that_is_used_up_is_named(project: InCluster, quota: Any) -> None:
+    quota(secrets="0")
+    said = refused(project, "")
+    assert "exceeded quota: imgbake, requested: secrets=1" in said
+    assert "kubectl describe quota" in said
+
+
+def test_a_quota_for_every_container_is_met_by_all_of_ours(project: InCluster, quota: Any) -> None:
+    """The one that receives the files, Kaniko, and the one that cleans up."""
+    quota(limits_cpu="4")
+    said = refused(project, "start_timeout = 6")
+    assert "must specify limits.cpu for: kaniko,upload" in said
+    project.image('[components.a]\nbuild = "true"\ntest = "true"', options='limits = { cpu = "1" }')
+    assert project.build().outcomes()["test:app@kaniko"] == "ran"
+    assert project.left_on_node() == set()
+
+
+def test_the_next_bake_removes_what_a_killed_one_left(project: InCluster) -> None:
+    project.image(SLEEP)
+    process = project.start("build", env={"KUBECONFIG": str(project.cluster.kubeconfig)})
+    until = time.monotonic() + 120
+    while not any(is_running(pod) for pod in project.cluster.objects("pods")):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert [each["metadata"]["name"] for each in project.cluster.objects("jobs")] != []
+    project.image(TRUE)
+    ran = project.build()
+    assert "which a bake that was killed has left" in ran.stderr
+    assert project.left() == []
+    assert project.left_on_node() == set()
+
+
+def is_running(pod: Any) -> bool:
+    return pod["metadata"]["name"].startswith(OURS) and any(
+        "running" in each["state"] for each in pod["status"].get("containerStatuses", ())
+    )
+
+
+def test_what_is_made_can_be_kept_for_once(project: InCluster) -> None:
+    project.image(TRUE, options='context = "stream"')
+    ran = project.build("--keep")
+    jobs = [each["metadata"]["name"] for each in project.cluster.objects("jobs")]
+    (job,) = (name for name in jobs if name.startswith(OURS))
+    assert f"kept in the cluster: Job default/{job}, Secret default/{job}" in ran.stderr
+    connection(project).read("DELETE", f"/apis/batch/v1/namespaces/default/jobs/{job}", BACKGROUND)
+    assert project.left() == []
+
+
+BACKGROUND = b'{"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}'
+
+
+def connection(project: InCluster) -> Connection:
+    """A connection as one who may do everything."""
+    return Connection(kubeconfig.access(environ={"KUBECONFIG": str(project.cluster.kubeconfig)}))
