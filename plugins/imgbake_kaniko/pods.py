@@ -14,6 +14,7 @@ Event = Mapping[str, Any]
 
 _CLAIM = "PersistentVolumeClaim"
 _KILLED = 137  # 128 and SIGKILL
+_OVERDUE = "DeadlineExceeded"
 _PULL = "is its name right, and may the cluster pull it? `service_account` can bring pull secrets"
 _REFUSED = "build with `--keep`, and `kubectl describe pod` shows more"
 _HOPELESS = {
@@ -56,10 +57,8 @@ def trouble(pod: Pod, tail: Sequence[str] = ()) -> StepError | None:
         return StepError(
             _with("the node has evicted the pod", status.get("message", "")), hint=hint, tail=tail
         )
-    if status.get("reason") == "DeadlineExceeded":
-        return StepError(
-            "the cluster has ended the pod at its deadline", hint="`deadline` says how long", tail=tail
-        )
+    if status.get("reason") == _OVERDUE:
+        return _ended_at_deadline("pod", tail)
     for each in _statuses(pod):
         found = _state(each)
         if found.kind == "terminated" and found.code:
@@ -67,6 +66,14 @@ def trouble(pod: Pod, tail: Sequence[str] = ()) -> StepError | None:
     if status.get("phase") == "Failed":
         what = _with("the pod has failed", status.get("message", "") or status.get("reason", ""))
         return StepError(what, hint=_REFUSED, tail=tail)
+    return None
+
+
+def overdue(job: Pod, tail: Sequence[str] = ()) -> StepError | None:
+    """What to say of a Job that the cluster has ended at its deadline, and its pod with it; else None."""
+    for condition in job.get("status", {}).get("conditions", ()):
+        if condition.get("type") in ("FailureTarget", "Failed") and condition.get("reason") == _OVERDUE:
+            return _ended_at_deadline("Job", tail)
     return None
 
 
@@ -86,6 +93,11 @@ def delay(pod: Pod | None, events: Sequence[Event]) -> str:
             return f"{why} {claimed[-1].get('message', '')}" if claimed else why
     waiting = (found for found in map(_state, _statuses(pod)) if found.kind == "waiting" and found.message)
     return next((_with(found.reason, found.message) for found in waiting), latest)
+
+
+def _ended_at_deadline(what: str, tail: Sequence[str]) -> StepError:
+    hint = "`deadline` of the target says how long it may take"
+    return StepError(f"the cluster has ended the {what} at its deadline", hint=hint, tail=tail)
 
 
 def _ended(name: str, found: State, tail: Sequence[str]) -> StepError:

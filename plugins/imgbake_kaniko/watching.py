@@ -61,7 +61,7 @@ class Watched:
             found = pods.state(pod, container)
             error = pods.trouble(pod, tuple(self.tail))
             if error is not None:
-                raise error
+                raise self._explained(error)
             if found.kind == "terminated":
                 return found
             self._pause()
@@ -93,7 +93,7 @@ class Watched:
                 if is_so(pod):
                     return pod
                 if error := pods.trouble(pod, tuple(self.tail)):
-                    raise error
+                    raise self._explained(error)
             now = time.monotonic()
             if patience is not None and now - asked > _ASK_WHY_EVERY:
                 asked = now
@@ -109,10 +109,15 @@ class Watched:
         if not found:
             if self._was_seen:
                 hint = "somebody has removed it, or its node is lost: build again"
-                raise StepError("the pod is gone", hint=hint, tail=tuple(self.tail))
+                raise self._explained(StepError("the pod is gone", hint=hint, tail=tuple(self.tail)))
             return None
         self._was_seen = True
         return found[0]
+
+    def _explained(self, error: StepError) -> StepError:
+        """The error, unless the cluster has ended the Job, and so the pod."""
+        job = self._client.find("Job", self._owner)
+        return (pods.overdue(job, tuple(self.tail)) if job is not None else None) or error
 
     def _events(self, pod: Pod | None) -> Any:
         """Of the pod, and of what it is made by and claims."""

@@ -203,13 +203,14 @@ MOUNTED = """
             'service_account = "nobody"\nstart_timeout = 8',
             'serviceaccount "nobody" not found',
         ),
+        ('build = "sleep 300"', "deadline = 12", "the cluster has ended the Job at its deadline"),
         (
             'build = "tail /dev/zero"',
             'limits = { memory = "256Mi" }',
             "ran out of memory (OOMKilled)",
         ),
     ],
-    ids=["command", "validate", "image", "node", "account", "memory"],
+    ids=["command", "validate", "image", "node", "account", "deadline", "memory"],
 )
 def test_failures_are_explained(project: InCluster, component: str, options: str, message: str) -> None:
     project.image(f"[components.a]\n{component}", options=options)
