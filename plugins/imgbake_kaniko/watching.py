@@ -99,6 +99,7 @@ class Watched:
                 asked = now
                 self._tell(pods.delay(pod, self._events(pod)))
             if patience is not None and now - began > patience:
+                self._tell(pods.delay(pod, self._events(pod)))
                 hint = "`start_timeout` says how long it may take"
                 why = f": {self._told}" if self._told else ""
                 raise StepError(f"the pod has not begun after {patience:g} s{why}", hint=hint)

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -38,6 +39,7 @@ _PROGRAMS = (
 )
 _TOKEN = "a-token-for-tests"
 _STRANGER = "a-token-of-one-who-may-do-nothing"
+_PORTS = random.Random()  # and not the one that a test run may have seeded
 _RUN = secrets.token_hex(4)  # test runs side by side have images of their own
 EXECUTOR, UPLOADER = f"imgbake-test/kaniko:{_RUN}", f"imgbake-test/busybox:{_RUN}"
 
@@ -78,13 +80,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         start("etcd", *_etcd(folder, etcd, peers))
         _keys(folder)
         start("kube-apiserver", *_api_server(folder, api, etcd))
-        _wait(lambda: (folder / "apiserver.crt").exists() and _answers(api))
+        start.wait_until(lambda: (folder / "apiserver.crt").exists() and _answers(api))
         config = _kubeconfig(folder, api)
         start("kube-controller-manager", *_controllers(folder, config))
         start("docker-registry", "serve", str(_registry(folder, registry)))
         start(sys.executable, str(Path(__file__).with_name("node.py")), config, folder / "node.pem", kubelet)
         made = Cluster(config, f"127.0.0.1:{registry}", folder, EXECUTOR, UPLOADER)
-        _wait(lambda: _is_ready(made) and _answers(registry) and _answers(kubelet))
+        start.wait_until(lambda: _is_ready(made) and _answers(registry) and _answers(kubelet))
         yield made
 
 
@@ -120,12 +122,25 @@ class _Starter:
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
         self._folder, self._stack = folder, stack
+        self._started: dict[Path, subprocess.Popen[bytes]] = {}  # by its log
 
     def __call__(self, program: str, *args: object) -> None:
         name = Path(str(args[0])).stem if program == sys.executable else program
-        log = self._stack.enter_context((self._folder / f"{name}.log").open("wb"))
+        path = self._folder / f"{name}.log"
+        log = self._stack.enter_context(path.open("wb"))
         process = subprocess.Popen([program, *map(str, args)], stdout=log, stderr=log)
+        self._started[path] = process
         self._stack.callback(_end, process)
+
+    def wait_until(self, is_so: Callable[[], bool], seconds: float = 180) -> None:
+        """Waits for what these programs do. Raises TimeoutError, also when one of them has ended."""
+        until = time.monotonic() + seconds
+        while not is_so():
+            ended = [log for log, process in self._started.items() if process.poll() is not None]
+            if ended or time.monotonic() > until:
+                said = "\n".join(log.read_text(errors="replace")[-2000:] for log in ended)
+                raise TimeoutError(f"the cluster did not come up\n{said}")
+            time.sleep(0.2)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -284,19 +299,13 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _wait(is_so: Callable[[], bool], seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > until:
-            raise TimeoutError("the cluster did not come up")
-        time.sleep(0.2)
-
-
 def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    """A port that nobody has, and none of those that clients are given, one of whom could take it first."""
+    while True:
+        with socket.socket() as free, contextlib.suppress(OSError):
+            port = _PORTS.randrange(15000, 32000)
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def _missing(what: str) -> NoReturn:

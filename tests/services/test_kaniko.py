@@ -114,10 +114,7 @@ def test_kaniko_and_docker_and_oci_bake_the_same(project: InCluster, components:
         assert ran.code == 0, ran.stderr
         found[target] = trees.image(to)
     subprocess.run(["docker", "image", "rm", "--force", local], check=True, capture_output=True)
-    pushed = project.root / "kaniko.tar"
-    copy = ["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{project.tag}"]
-    subprocess.run([*copy, f"docker-archive:{pushed}"], check=True)
-    found["kaniko"] = trees.image(pushed)
+    found["kaniko"] = project.pulled()
     for target in ("docker", "oci"):
         assert found["kaniko"][0] == dict(map(_as_kaniko_has_it, found[target][0].items()))
         assert found["kaniko"][1] == found[target][1]
@@ -168,10 +165,7 @@ def test_secrets_and_caches_are_there_for_commands_and_in_no_image(
     ran = project.build()
     assert ran.outcomes()["test:app@kaniko"] == "ran"
     assert "s3cret-value" not in ran.stdout + ran.stderr
-    to = project.root / "kaniko.tar"
-    copy = ["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{project.tag}"]
-    subprocess.run([*copy, f"docker-archive:{to}"], check=True)
-    tree = trees.image(to)[0]
+    tree = project.pulled()[0]
     assert "counted" in tree
     assert [path for path in tree if "cache" in path or "secrets" in path] == []
     assert project.left() == []
@@ -223,19 +217,11 @@ def test_failures_are_explained(project: InCluster, component: str, options: str
 
 def test_an_interrupted_bake_leaves_nothing(project: InCluster) -> None:
     project.image('[components.a]\nbuild = "sleep 300"')
-    process = project.start("build", env={"KUBECONFIG": str(project.cluster.kubeconfig)})
-    until = time.monotonic() + 60
-    while not any(_is_running(pod) for pod in project.cluster.objects("pods")):
-        assert time.monotonic() < until
-        time.sleep(0.2)
+    process = project.until_running()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert project.left() == []
-
-
-def _is_running(pod: Any) -> bool:
-    return any("running" in each["state"] for each in pod["status"].get("containerStatuses", ()))
 
 
 def test_what_is_kept_can_be_looked_at(project: InCluster) -> None:
@@ -364,10 +350,7 @@ def test_a_dockerfile_of_the_users_own_is_baked(project: InCluster) -> None:
         + 'build_args = { WORD = "said" }\ntarget = "last"\nlabels = { a = "b" }\n'
     )
     assert project.build().outcomes()["image:app@kaniko"] == "ran"
-    to = project.root / "kaniko.tar"
-    copy = ["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{project.tag}"]
-    subprocess.run([*copy, f"docker-archive:{to}"], check=True)
-    tree, config = trees.image(to)
+    tree, config = project.pulled()
     assert sorted(path for path in tree if path.startswith("srv/")) == ["srv/a.txt", "srv/said"]
     assert config["Labels"] == {"a": "b"}
     assert project.left() == []

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 
 from imgbake.testing.git import GitRepository, GitServer
-from imgbake_docker.tests import trees
 from imgbake_kaniko.tests.in_cluster import InCluster
 
 DOCKERFILE = """
@@ -93,9 +90,6 @@ def furnish(project: InCluster) -> None:
 
 def found(project: InCluster) -> list[str]:
     """What stands below /srv in the image, folders apart."""
-    to = project.root / "image.tar"
-    copy = ["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{project.tag}"]
-    subprocess.run([*copy, f"docker-archive:{to}"], check=True)
-    tree = trees.image(to)[0]
+    tree = project.pulled()[0]
     names = [path.removeprefix("srv/") for path in sorted(tree) if path.startswith("srv/")]
     return [name for name in names if not any(other.startswith(f"{name}/") for other in names)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,11 +132,7 @@ def test_a_quota_for_every_container_is_met_by_all_of_ours(project: InCluster, q
 
 def test_the_next_bake_removes_what_a_killed_one_left(project: InCluster) -> None:
     project.image(SLEEP)
-    process = project.start("build", env={"KUBECONFIG": str(project.cluster.kubeconfig)})
-    until = time.monotonic() + 120
-    while not any(is_running(pod) for pod in project.cluster.objects("pods")):
-        assert time.monotonic() < until
-        time.sleep(0.2)
+    process = project.until_running()
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert [each["metadata"]["name"] for each in project.cluster.objects("jobs")] != []
@@ -146,12 +141,6 @@ def test_the_next_bake_removes_what_a_killed_one_left(project: InCluster) -> Non
     assert "which a bake that was killed has left" in ran.stderr
     assert project.left() == []
     assert project.left_on_node() == set()
-
-
-def is_running(pod: Any) -> bool:
-    return pod["metadata"]["name"].startswith(OURS) and any(
-        "running" in each["state"] for each in pod["status"].get("containerStatuses", ())
-    )
 
 
 def test_what_is_made_can_be_kept_for_once(project: InCluster) -> None:

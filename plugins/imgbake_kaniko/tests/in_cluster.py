@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 from imgbake.testing.project import Project, Ran
+from imgbake_docker.tests import trees
+
+_PATIENCE = 180  # seconds, for a machine that does much besides
 
 OURS = "imgbake-app-kaniko-"  # and not what other tests have killed on purpose
 
@@ -28,7 +32,7 @@ class InCluster(Project):
             "executor": f'"{self.cluster.executor}"',
             "uploader": f'"{self.cluster.uploader}"',
             "insecure_registries": f'["{self.cluster.registry}"]',
-            "start_timeout": "60",
+            "start_timeout": str(_PATIENCE),
             "volume": f"{{ hostPath = {{ path = {folder} }} }}",
         }
         said = {line.partition(" =")[0] for line in options.splitlines()}
@@ -42,6 +46,23 @@ class InCluster(Project):
     def run(self, *args: str, env: Any = None) -> Ran:
         return super().run(*args, env={"KUBECONFIG": str(self.cluster.kubeconfig), **(env or {})})
 
+    def until_running(self) -> subprocess.Popen[str]:
+        """Starts a build, and waits until Kaniko runs."""
+        process = self.start("build", env={"KUBECONFIG": str(self.cluster.kubeconfig)})
+        until = time.monotonic() + _PATIENCE
+        while not any(_is_running(pod) for pod in self.cluster.objects("pods")):
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        return process
+
+    def pulled(self) -> tuple[dict[str, tuple[Any, ...]], dict[str, Any]]:
+        """The tree and the configuration of the image that was pushed."""
+        to = self.root / "pulled.tar"
+        to.unlink(missing_ok=True)
+        copy = ["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{self.tag}"]
+        subprocess.run([*copy, f"docker-archive:{to}"], check=True)
+        return trees.image(to)
+
     def left_on_node(self) -> set[str]:
         """The folders of volumes that this project has left."""
         return self._on_node() - self._before
@@ -52,7 +73,7 @@ class InCluster(Project):
     def left(self) -> list[str]:
         """What is left in the cluster, once it has had the time to remove it."""
         kinds = ("jobs", "pods", "secrets", "persistentvolumeclaims", "persistentvolumes")
-        until = time.monotonic() + 30
+        until = time.monotonic() + _PATIENCE
         while True:
             found = [
                 f"{kind}/{each['metadata']['name']}"
@@ -63,3 +84,9 @@ class InCluster(Project):
             if not found or time.monotonic() > until:
                 return found
             time.sleep(0.3)
+
+
+def _is_running(pod: Any) -> bool:
+    return pod["metadata"]["name"].startswith(OURS) and any(
+        "running" in each["state"] for each in pod["status"].get("containerStatuses", ())
+    )
