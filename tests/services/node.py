@@ -40,6 +40,7 @@ from imgbake_kaniko.cluster.connection import Connection, Refused
 
 NAME = "node"
 LOOK_EVERY = 0.2
+PULLED = set[str]()  # images that are on the engine because of us
 Object = dict[str, Any]
 STATUS = "application/merge-patch+json"
 
@@ -150,6 +151,7 @@ class Pod:
                 self.engine.pull(image)
             except APIError:
                 return False
+            PULLED.add(image)
         return True
 
     def make(self, container: Object, said: Path) -> str:
@@ -271,9 +273,12 @@ class Node:
             self.pods.pop(uid).remove()
 
     def leave(self) -> None:
-        """Ends all containers, whatever the API knows of it."""
+        """Ends all containers, whatever the API knows of it, and removes what was pulled for them."""
         for pod in self.pods.values():
             pod.end()
+        for image in PULLED:
+            with contextlib.suppress(APIError):
+                engine().remove_image(image, force=True)
 
     def is_ready(self, pod: Object) -> bool:
         """Binds a pod that is bound nowhere, unless something is missing."""

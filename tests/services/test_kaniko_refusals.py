@@ -16,7 +16,6 @@ from imgbake_kaniko.tests.in_cluster import OURS, InCluster
 
 TRUE = '[components.a]\nbuild = "true"'
 SLEEP = '[components.a]\nbuild = "sleep 300"'
-ROLES = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
 QUOTAS = "/api/v1/namespaces/default/resourcequotas"
 
 
@@ -61,36 +60,59 @@ def test_what_we_may_not_do_is_named(
     project: InCluster, tmp_path: Path, rules: dict[str, str], options: str, message: str, hint: str
 ) -> None:
     """Of what was made until then nothing stays, whatever we may not do to it."""
-    with_role(project, rules)
-    config = tmp_path / "stranger"
-    config.write_text(project.cluster.kubeconfig.read_text().replace(*project.cluster.tokens))
-    said = refused(project, options, {"KUBECONFIG": str(config)})
+    groups = {"jobs": "batch"}
+    let(
+        project,
+        "Role",
+        [
+            {"apiGroups": [groups.get(kind, "")], "resources": [kind], "verbs": verbs.split()}
+            for kind, verbs in rules.items()
+        ],
+    )
+    said = refused(project, options, as_stranger(project, tmp_path))
     assert message in said
     assert hint in said
 
 
-def with_role(project: InCluster, rules: dict[str, str]) -> None:
-    """Lets the stranger do this and nothing else."""
-    api = connection(project)
-    groups = {"jobs": "batch"}
-    said = [
-        {"apiGroups": [groups.get(kind, "")], "resources": [kind], "verbs": verbs.split()}
-        for kind, verbs in rules.items()
-    ]
-    version, kind = "rbac.authorization.k8s.io/v1", {"metadata": {"name": "baker"}}
-    role = {"apiVersion": version, "kind": "Role", **kind, "rules": said}
-    subject = {"kind": "User", "name": "stranger"}
-    reference = {"apiGroup": version.partition("/")[0], "kind": "Role", "name": "baker"}
+def test_the_rights_that_the_documentation_names_are_enough(project: InCluster, tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    page = (Path(__file__).parents[2] / "docs/kaniko.md").read_text()
+    (text,) = (block for block in page.split("```") if block.startswith("yaml\n") and "kind: Role" in block)
+    let(project, "Role", yaml.safe_load(text.removeprefix("yaml\n"))["rules"])
+    volumes = {"apiGroups": [""], "resources": ["persistentvolumes"], "verbs": ["create", "list", "delete"]}
+    let(project, "ClusterRole", [volumes])
+    project.image('[components.a]\nbuild = "true"\ntest = "true"')
+    ran = project.build(env=as_stranger(project, tmp_path))
+    let(project, "ClusterRole", [])
+    assert ran.outcomes()["test:app@kaniko"] == "ran"
+    assert project.left() == []
+    assert project.left_on_node() == set()
+
+
+def as_stranger(project: InCluster, folder: Path) -> dict[str, str]:
+    """The environment of somebody who may do nothing but what a role lets him."""
+    config = folder / "stranger"
+    config.write_text(project.cluster.kubeconfig.read_text().replace(*project.cluster.tokens))
+    return {"KUBECONFIG": str(config)}
+
+
+def let(project: InCluster, kind: str, rules: list[Any]) -> None:
+    """Lets the stranger do this by a role of a kind, and nothing else."""
+    group = "rbac.authorization.k8s.io"
+    names = {"apiVersion": f"{group}/v1", "metadata": {"name": "baker"}}
+    role = {**names, "kind": kind, "rules": rules}
     binding = {
-        "apiVersion": version,
-        "kind": "RoleBinding",
-        **kind,
-        "roleRef": reference,
-        "subjects": [subject],
+        **names,
+        "kind": f"{kind}Binding",
+        "roleRef": {"apiGroup": group, "kind": kind, "name": "baker"},
+        "subjects": [{"kind": "User", "name": "stranger"}],
     }
-    for place, document in ((f"{ROLES}/roles", role), (f"{ROLES}/rolebindings", binding)):
-        names = [each["metadata"]["name"] for each in json.loads(api.read("GET", place))["items"]]
-        if "baker" in names:
+    api = connection(project)
+    for document in (role, binding):
+        where = "" if kind == "ClusterRole" else "namespaces/default/"
+        place = f"/apis/{group}/v1/{where}{str(document['kind']).lower()}s"
+        made = [each["metadata"]["name"] for each in json.loads(api.read("GET", place))["items"]]
+        if "baker" in made:
             api.read("DELETE", f"{place}/baker")
         api.read("POST", place, json.dumps(document).encode())
 
