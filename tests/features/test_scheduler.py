@@ -21,6 +21,18 @@ def test_a_failure_stops_the_rest_and_shows_its_last_lines(project: Project) -> 
     assert project.run("log", "a").stdout == "oops\n"
 
 
+def test_a_log_is_of_the_last_run_also_when_that_printed_nothing(project: Project) -> None:
+    project.recipe('[tasks.a]\nrun = "cat said; test -s said"\ninputs = ["said"]\n')
+    project.write("said", "hello\n")
+    project.make()
+    assert project.run("log", "a").stdout == "hello\n"
+    project.write("said", "")
+    assert project.run("run").code == 1
+    ran = project.run("log", "a")
+    assert ran.code == 1
+    assert "has no log" in ran.stderr
+
+
 def test_keep_going_stops_only_what_depends_on_the_failure(project: Project) -> None:
     project.recipe(
         """

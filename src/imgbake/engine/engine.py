@@ -420,6 +420,7 @@ class Engine:
         """Runs the step, again after a failure as often as the recipe allows."""
         pause = _RETRY_PAUSE
         for attempt in range(node.policy.retries + 1):
+            self._project.log_file(node.id).unlink(missing_ok=True)  # it may print nothing this time
             ctx = self._context(node)
             try:
                 return self._work[node.id].run(ctx)
