@@ -57,7 +57,7 @@ def open_project(
         lambda image, target: _image_outputs(image, target, found),
         described.told_by,
     )
-    unknown = described.unknown(request.args)
+    unknown = described.unknown(request.args) if loaded.is_whole else []
     if loaded.faults or more or unknown:
         raise faults.problems((*loaded.faults, *more, *unknown), loaded.sources)
     return Project(
@@ -172,7 +172,7 @@ def _elsewhere(name: str, kind: str, project: Project, known: list[str]) -> str:
 
 def _outputs(task: Task, found: plugins.Plugins) -> tuple[str, ...]:
     cls = found.step(task.uses)
-    return task.outputs if cls is None else all_outputs(task, cls)
+    return task.outputs if cls is None or task.options is None else all_outputs(task, cls)
 
 
 def _image_outputs(image: Image, target: Target, found: plugins.Plugins) -> tuple[str, ...]:

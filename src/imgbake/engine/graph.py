@@ -19,7 +19,8 @@ import msgspec
 
 from imgbake.files import glob
 from imgbake.model import At, FileCopy, Image, Policy, Recipe, Target, Task
-from imgbake.recipe.options import Fault
+from imgbake.recipe.faults import Fault
+from imgbake.recipe.order import cycles
 
 _FILES_OF_TASK = "task:"
 _IMAGE_BASE = "image:"
@@ -128,9 +129,10 @@ def build(
             places = image_outputs_of(node.work.image, node.work.target)
             nodes[name] = msgspec.structs.replace(node, outputs=places) if places else node
     faults += _image_clashes(nodes, writers)
-    ordered, cycle = _order(nodes)
-    if cycle:
-        faults.append(_cycle_fault(cycle, nodes))
+    ordered = _order(nodes)
+    if len(ordered) < len(nodes):
+        waiting = {name: node.before for name, node in nodes.items() if name not in ordered}
+        faults += [_cycle_fault(cycle, nodes) for cycle in cycles(waiting)]
     return Graph(ordered), tuple(faults)
 
 
@@ -249,14 +251,10 @@ def _image_base(
 ) -> str | None:
     """The node of the image that this one stands on: baked by the same target, or by one of its kind."""
     parent = recipe.images.get(reference.removeprefix(_IMAGE_BASE))
-    if parent is None:
+    if parent is None or not recipe.targets.keys() >= set(parent.targets):
         return None  # said when the recipe was read
     kind = artifact_of(target)
-    fitting = [
-        name
-        for name in parent.targets
-        if name in recipe.targets and artifact_of(recipe.targets[name]) == kind
-    ]
+    fitting = [name for name in parent.targets if artifact_of(recipe.targets[name]) == kind]
     if target.name in fitting:
         return f"image:{parent.name}@{target.name}"
     if len(fitting) == 1:
@@ -350,8 +348,8 @@ def _folders(path: str) -> Iterator[str]:
         yield path
 
 
-def _order(nodes: Mapping[str, Node]) -> tuple[dict[str, Node], tuple[str, ...]]:
-    """The nodes, each after what it stands on; and a cycle when there is one."""
+def _order(nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """The nodes, each after what it stands on, without those for which no order exists."""
     waiting: dict[str, int] = {}
     dependents: dict[str, list[str]] = {}
     ready: list[str] = []
@@ -370,17 +368,7 @@ def _order(nodes: Mapping[str, Node]) -> tuple[dict[str, Node], tuple[str, ...]]
             waiting[dependent] -= 1
             if not waiting[dependent]:
                 ready.append(dependent)
-    return ordered, () if len(ordered) == len(nodes) else _find_cycle(nodes, ordered)
-
-
-def _find_cycle(nodes: Mapping[str, Node], ordered: Mapping[str, Node]) -> tuple[str, ...]:
-    """One cycle among the nodes that could not be ordered, from each node to one that it waits for."""
-    name = next(name for name in nodes if name not in ordered)
-    path: dict[str, int] = {}
-    while name not in path:
-        path[name] = len(path)
-        name = next(other for other in nodes[name].before if other in nodes and other not in ordered)
-    return tuple(list(path)[path[name] :])
+    return ordered
 
 
 def _cycle_fault(cycle: tuple[str, ...], nodes: Mapping[str, Node]) -> Fault:

@@ -52,7 +52,7 @@ def read_args(
 def unknown(given: Iterable[str], known: Collection[str]) -> list[Fault]:
     """A fault for each argument of the command line that is none."""
     return [
-        Fault(None, f"--arg {name}: the recipe has no such argument", did_you_mean(name, known))
+        Fault(None, f"--arg {name}: the recipe has no such argument", did_you_mean(name, known), unknown=True)
         for name in given
         if name not in known
     ]

@@ -104,9 +104,8 @@ class Components:
         for name, needed in needs.items():
             for index, other in enumerate(needed):
                 if other not in self._section.tables:
-                    hint = names.suggest(other, self._section.tables)
                     place = self._section.at(name) / "needs" / index
-                    self._reading.fault(place, f"there is no component '{other}'", hint)
+                    self._reading.unknown(place, "component", other, self._section.tables)
         for cycle in cycles(needs):
             way = " -> ".join([*cycle, cycle[0]])
             place = self._section.at(cycle[0]) / "needs"
@@ -125,8 +124,7 @@ class Components:
                 hint = "an image has each component once: remove one, or write two components"
                 self._reading.faults.append(Fault(use.at, message, hint, value=True, other=first))
             elif use.name not in self._section.tables:
-                hint = names.suggest(use.name, self._section.tables)
-                self._reading.fault(use.at, f"there is no component '{use.name}'", hint)
+                self._reading.unknown(use.at, "component", use.name, self._section.tables)
             else:
                 uses[use.name] = use
         return uses

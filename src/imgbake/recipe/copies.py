@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from imgbake.model import At, FileCopy
-from imgbake.recipe import names
 from imgbake.recipe.files import Section
 from imgbake.recipe.paths import in_image, one_in_project
 from imgbake.recipe.reading import Reading
@@ -35,7 +34,7 @@ def _source(source: str, at: At, tasks: Section, reading: Reading) -> str:
         return one_in_project(source, at, "source", reading.faults)
     name = source.removeprefix(_TASK)
     if name not in tasks.tables:
-        reading.fault(at, f"there is no task '{name}'", names.suggest(name, tasks.tables))
+        reading.unknown(at, "task", name, tasks.tables)
     return source
 
 

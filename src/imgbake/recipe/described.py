@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import msgspec
 
-from imgbake.errors import did_you_mean
 from imgbake.model import At, Description, Image, Target
 from imgbake.recipe import options
 from imgbake.recipe.reading import Reading
@@ -83,8 +82,8 @@ def _check_secrets(names: tuple[str, ...], at: At, reading: Reading) -> None:
     known = reading.expander.secrets
     for name in names:
         if name not in known:
-            hint = did_you_mean(name, known) or f"declare it: [args] {name} = {{ secret = true }}"
-            reading.fault(at / "secrets", f"there is no secret argument '{name}'", hint)
+            hint = f"declare it: [args] {name} = {{ secret = true }}"
+            reading.unknown(at / "secrets", "secret argument", name, known, hint)
 
 
 def _accepted(cls: type[Any] | None) -> frozenset[str]:

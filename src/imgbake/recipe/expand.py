@@ -128,7 +128,8 @@ class Expander:
         else:
             near = did_you_mean(name, self._args)
             hint = near if near.startswith("did you mean") else "; ".join(filter(None, [near, _LITERAL]))
-            self._fault(at, written, f"there is no argument '{name}'", hint)
+            message = f"there is no argument '{name}'"
+            self._faults.append(Fault(at, message, hint, value=True, piece=written, unknown=True))
         return written
 
     def _refuse_forged(self, expanded: str, names: list[str], at: At) -> None:

@@ -29,6 +29,7 @@ class Fault(msgspec.Struct, frozen=True):
     value: bool = False  # the value of the key is meant, not the key
     piece: str = ""  # the part of the value that is meant
     other: At | None = None
+    unknown: bool = False  # a name isn't there, but may be in a part of the recipe that could not be read
     where: Where | None = None  # known already, as it is for a syntax error
 
 

@@ -45,7 +45,7 @@ class Section(msgspec.Struct, frozen=True):
 def read_documents(
     path: Path, parsed: Path | None, faults: list[Fault], *, keep: bool = True
 ) -> list[Document]:
-    """The recipe, then what it includes. Files that cannot be read or parsed add faults instead.
+    """The recipe, then what it includes. What cannot be read or parsed of them adds faults instead.
 
     `parsed` is the folder that keeps parsed TOML, if `keep`, for the next time. Raises UsageError when
     there is no recipe.
@@ -58,8 +58,6 @@ def read_documents(
     except OSError as error:
         raise UsageError(f"the recipe {path} cannot be read: {error.strerror}") from None
     recipe = _document(str(path), data, parsed, faults, keep)
-    if recipe is None:
-        return []
     documents = [recipe]
     for file, at in _included(recipe, path, faults):
         try:
@@ -67,8 +65,7 @@ def read_documents(
         except OSError as error:
             faults.append(Fault(at, f"{file} cannot be read: {error.strerror}", value=True))
             continue
-        document = _document(file, data, parsed, faults, keep)
-        documents += [document] if document else []
+        documents.append(_document(file, data, parsed, faults, keep))
     return documents
 
 
@@ -82,9 +79,7 @@ def sections(documents: list[Document], faults: list[Fault]) -> dict[str, Sectio
     return found
 
 
-def _document(
-    file: str, data: bytes, parsed: Path | None, faults: list[Fault], keep: bool
-) -> Document | None:
+def _document(file: str, data: bytes, parsed: Path | None, faults: list[Fault], keep: bool) -> Document:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -92,16 +87,16 @@ def _document(
         line = before.rpartition("\n")[2]
         where = Where(file, before.count("\n") + 1, len(line) + 1, line)
         faults.append(Fault(None, "the file is not valid UTF-8", "save it as UTF-8", where=where))
-        return None
+        return Document(file, "", {})
     try:
         table = parse(text, parsed, keep=keep)
     except (ValueError, RecursionError) as error:
-        from imgbake.recipe.syntax import explained
+        from imgbake.recipe.salvage import salvaged  # only a recipe with errors is looked into
 
-        faults.append(explained(file, text, error))
-        return None
-    if _NUL.search(text):
-        faults += _nul_faults(table, At(file, ()))
+        text, table = salvaged(file, text, error, faults)
+    if _NUL.search(text) and (found := list(_nul_faults(table, At(file, ())))):
+        faults += found
+        table = parse(_NUL.sub(r"\\uFFFD", text), None)
     return Document(file, text, table)
 
 

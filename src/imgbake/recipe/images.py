@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imgbake.model import Component, Image, ImageConfig, Target
-from imgbake.recipe import names, options
+from imgbake.recipe import options
 from imgbake.recipe.components import Components
 from imgbake.recipe.config import image_config
 from imgbake.recipe.described import DescribedImage, check_accepted, described_image
@@ -122,8 +122,7 @@ def _described(
 def _check_needs(image: Image, tasks: Section, reading: Reading) -> None:
     for index, name in enumerate(image.needs):
         if name not in tasks.tables:
-            hint = names.suggest(name, tasks.tables)
-            reading.fault(image.at / "needs" / index, f"there is no task '{name}'", hint)
+            reading.unknown(image.at / "needs" / index, "task", name, tasks.tables)
 
 
 def _check_targets(image: Image, declared: Section, targets: Mapping[str, Target], reading: Reading) -> None:
@@ -133,7 +132,7 @@ def _check_targets(image: Image, declared: Section, targets: Mapping[str, Target
     for index, name in enumerate(image.targets):
         known = {*declared.tables, DEFAULT}
         if name not in known:
-            reading.fault(at / index, f"there is no target '{name}'", names.suggest(name, known))
+            reading.unknown(at / index, "target", name, known)
         elif name in image.targets[:index]:
             reading.fault(at / index, f"the target '{name}' is listed twice")
         elif name in targets and image.description is not None:
@@ -183,7 +182,7 @@ def _check_bases(section: Section, images: Mapping[str, Image], reading: Reading
                 other = reference.removeprefix(_IMAGE)
                 stands_on.setdefault(image.name, []).append(other)
                 if other not in section.tables:
-                    reading.fault(place, f"there is no image '{other}'", names.suggest(other, section.tables))
+                    reading.unknown(place, "image", other, section.tables)
     for cycle in cycles(stands_on):
         way = " -> ".join([*cycle, cycle[0]])
         reading.fault(images[cycle[0]].at / "base", f"images stand on each other in a circle: {way}")

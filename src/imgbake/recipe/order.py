@@ -30,17 +30,21 @@ def cycles(needs: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
     """The cycles that a walk along all needs runs into; empty only when there is none."""
     found: list[tuple[str, ...]] = []
     finished: set[str] = set()
+    on_path: set[str] = set()
     for name in needs:
         path: list[str] = []  # from `name`, each needing the next
         todo = [(name, 0)]
         while todo:
             top, depth = todo.pop()
             finished.update(path[depth:])
+            on_path.difference_update(path[depth:])
             del path[depth:]
-            if top in path:
+            if top in on_path:
                 found.append(tuple(path[path.index(top) :]))
             elif top in needs and top not in finished:
                 path.append(top)
+                on_path.add(top)
                 todo += [(other, depth + 1) for other in reversed(needs[top])]
         finished.update(path)
+        on_path.clear()
     return found

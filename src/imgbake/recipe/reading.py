@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from imgbake.contract import Format, Step, Target
-from imgbake.errors import did_you_mean
 from imgbake.model import At, Policy
+from imgbake.recipe import names
 from imgbake.recipe.duration import seconds
 from imgbake.recipe.expand import Expander
 from imgbake.recipe.faults import Fault
@@ -53,6 +53,8 @@ class Reading:
         kinds: Kinds,
         missing: frozenset[str],
         pools: Mapping[str, int],
+        *,
+        is_whole: bool = True,
     ) -> None:
         self.faults = faults
         self.sources = sources
@@ -60,11 +62,19 @@ class Reading:
         self.kinds = kinds
         self.missing = missing  # arguments that nobody gave
         self.pools = pools
+        self.is_whole = is_whole  # could all of the recipe's files be read and parsed?
         self._incomplete: list[tuple[At, object]] = []
 
     def fault(self, at: At, message: str, hint: str = "", *, value: bool = True) -> None:
         """Adds a fault, by default of the value at this place."""
         self.faults.append(Fault(at, message, hint, value))
+
+    def unknown(
+        self, at: At, what: str, name: str, known: Iterable[str], hint: str = "", *, value: bool = True
+    ) -> None:
+        """Adds a fault for a name that nothing of its kind has. The hint is for when no name is near."""
+        near = names.suggest(name, known) or hint
+        self.faults.append(Fault(at, f"there is no {what} '{name}'", near, value, unknown=True))
 
     def is_table(self, section: Section, name: str) -> bool:
         """Is the value of this name a table? Adds a fault if not."""
@@ -101,6 +111,8 @@ class Reading:
         from imgbake.recipe.repair import STAND_IN  # only a wrong recipe was repaired
 
         real = (fault for fault in self.faults if STAND_IN not in fault.message)
+        if not self.is_whole:
+            real = (fault for fault in real if not fault.unknown and "{{" not in fault.message)
         return tuple(dict.fromkeys(self._or_missing(fault) for fault in real))
 
     def policy(self, keys: PolicyKeys, at: At) -> Policy:
@@ -110,8 +122,7 @@ class Reading:
         for name, amount in keys.resources.items():
             place = at / "resources" / name
             if name not in self.pools:
-                near = did_you_mean(name, self.pools)
-                self.fault(place, f"there is no pool '{name}'", near or _declare(name, amount), value=False)
+                self.unknown(place, "pool", name, self.pools, _declare(name, amount), value=False)
             elif amount > self.pools[name]:
                 message = f"the pool '{name}' holds {self.pools[name]}, so nobody can take {amount} of it"
                 self.fault(place, message)

@@ -39,6 +39,7 @@ class Loaded(msgspec.Struct, frozen=True):
     faults: tuple[Fault, ...]
     sources: dict[str, str]  # the text of each file, for `problems`
     secrets: dict[str, str]  # values of secret arguments by name, which stand nowhere else
+    is_whole: bool = True  # was there no part that could not be read?
 
     def __repr__(self) -> str:
         """What a debugger or a log may show: nothing of the secrets."""
@@ -65,10 +66,8 @@ def read(
     documents = read_documents(path, parsed, faults, keep=keep)
     sources = {document.file: document.text for document in documents}
     empty = _recipe(path, documents)
-    if faults:  # without one of the files, names of the others would be reported as unknown
-        return Loaded(empty, tuple(faults), sources, {})
     try:
-        return _read(empty, documents, sources, given, saved, environ, kinds)
+        return _read(empty, documents, sources, given, saved, environ, kinds, faults)
     except RecursionError:
         where = At(str(path), ())
         return Loaded(empty, (Fault(where, "arrays and tables are nested too deeply"),), sources, {})
@@ -88,13 +87,15 @@ def _read(
     saved: Mapping[str, str],
     environ: Mapping[str, str],
     kinds: Kinds,
+    unread: list[Fault],
 ) -> Loaded:
-    faults: list[Fault] = []
+    """The recipe in these documents, of which `unread` are the parts that are not in them."""
+    faults = list(unread)
     tables = sections(documents, faults)
     name, pools = _project(documents[0], faults)
     args = read_args(tables["args"], given, environ, saved, sources, faults)
     expander = Expander(args.args, environ, faults)
-    reading = Reading(faults, sources, expander, kinds, args.missing, pools)
+    reading = Reading(faults, sources, expander, kinds, args.missing, pools, is_whole=not unread)
     recipe = msgspec.structs.replace(
         _sections(empty, tables, documents[0].file, reading),
         name=name or empty.name,
@@ -104,8 +105,10 @@ def _read(
         env_read={**args.env_read, **expander.env_read},
     )
     if not any(image.description for image in recipe.images.values()):
-        faults += unknown(given, recipe.args)  # otherwise only the files that describe images can tell
-    return Loaded(recipe, reading.settled(), sources, args.secrets)
+        reading.faults += unknown(
+            given, recipe.args
+        )  # otherwise only the files that describe images can tell
+    return Loaded(recipe, reading.settled(), sources, args.secrets, is_whole=not unread)
 
 
 def _project(document: Document, faults: list[Fault]) -> tuple[str | None, dict[str, int]]:

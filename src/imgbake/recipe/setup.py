@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgbake.errors import BakeError, did_you_mean
+from imgbake.errors import BakeError
 from imgbake.model import At, CacheFolder, Setup
 from imgbake.recipe.paths import in_image
 from imgbake.recipe.reading import Reading
@@ -77,8 +77,8 @@ def _secrets(names: tuple[str, ...], at: At, reading: Reading) -> tuple[str, ...
     known = reading.expander.secrets
     for index, name in enumerate(names):
         if name not in known:
-            hint = did_you_mean(name, known) or f"declare it: [args] {name} = {{ secret = true }}"
-            reading.fault(at / index, f"there is no secret argument '{name}'", hint)
+            hint = f"declare it: [args] {name} = {{ secret = true }}"
+            reading.unknown(at / index, "secret argument", name, known, hint)
         elif name in names[:index]:
             reading.fault(at / index, f"'{name}' is listed twice", "remove one of them")
     return names

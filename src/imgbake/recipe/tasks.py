@@ -9,7 +9,7 @@ import msgspec
 
 from imgbake.errors import PluginError, did_you_mean
 from imgbake.model import At, Task
-from imgbake.recipe import names, options
+from imgbake.recipe import options
 from imgbake.recipe.files import Section
 from imgbake.recipe.paths import in_project
 from imgbake.recipe.reading import Reading
@@ -21,19 +21,18 @@ _Expanded = dict[str, tuple[dict[str, Any], tuple[str, ...]]]  # table and the a
 
 
 def read_tasks(section: Section, reading: Reading) -> dict[str, Task]:
-    """The tasks that are right, in the order of the recipe; the faults of the others are added."""
+    """The tasks in the order of the recipe; those that are wrong without options, and their faults added."""
     by_kind: dict[str | None, _Expanded] = {}
     for name in section.tables:
         expanded = reading.table(section, name)
         if expanded is not None:
             kind = _kind(expanded[0], section.at(name), reading)
             by_kind.setdefault(kind, {})[name] = expanded
-    _of_no_kind(by_kind.pop(None, {}), section, reading)
-    tasks: dict[str, Task] = {}
+    tasks = _of_no_kind(by_kind.pop(None, {}), section, reading)
     for kind, tables in by_kind.items():
         assert kind is not None
         tasks.update(_of_kind(kind, tables, section, reading))
-    return tasks if len(by_kind) < 2 else {name: tasks[name] for name in section.tables if name in tasks}
+    return {name: tasks[name] for name in section.tables if name in tasks}
 
 
 def own_options(kind: str, cls: type, core: type[msgspec.Struct]) -> type[msgspec.Struct]:
@@ -74,18 +73,31 @@ def _of_kind(kind: str, tables: _Expanded, section: Section, reading: Reading) -
         if common is not None:
             task = _task(name, section.at(name), kind, common, value, tables[name][1], reading)
             _check(task, plain[name], section, reading)
-            if is_right and also_right:
-                tasks[name] = task
+            tasks[name] = task if is_right and also_right else _understood(task)
     return tasks
 
 
-def _of_no_kind(tables: _Expanded, section: Section, reading: Reading) -> None:
-    """Checks what can be checked of tasks whose kind is not known."""
+def _of_no_kind(tables: _Expanded, section: Section, reading: Reading) -> dict[str, Task]:
+    """What can be understood of tasks whose kind is not known."""
+    tasks: dict[str, Task] = {}
     for name, (table, args) in tables.items():
         core = {key: value for key, value in table.items() if key in options.keys(TaskTable)}
         common, _ = options.read_repaired(core, TaskTable, section.at(name), reading.faults)
         if common is not None:
-            _check(_task(name, section.at(name), "", common, None, args, reading), table, section, reading)
+            task = _task(name, section.at(name), "", common, None, args, reading)
+            _check(task, table, section, reading)
+            tasks[name] = _understood(task)
+    return tasks
+
+
+def _understood(task: Task) -> Task:
+    """What a wrong task tells of its place among the others, so that this can be checked too."""
+    from imgbake.recipe.repair import STAND_IN
+
+    inputs, outputs = (
+        [path for path in paths if STAND_IN not in path] for paths in (task.inputs, task.outputs)
+    )
+    return msgspec.structs.replace(task, options=None, inputs=tuple(inputs), outputs=tuple(outputs))
 
 
 def _task(
@@ -130,5 +142,4 @@ def _check(task: Task, table: Mapping[str, Any], section: Section, reading: Read
     for key, named in (("needs", task.needs), ("after", task.after)):
         for index, name in enumerate(named):
             if name not in section.tables:
-                hint = names.suggest(name, section.tables)
-                reading.fault(task.at / key / index, f"there is no task '{name}'", hint)
+                reading.unknown(task.at / key / index, "task", name, section.tables)

@@ -63,6 +63,15 @@ def test_a_cycle_is_named_whole() -> None:
     assert fault.message == "dependency cycle: task:a -> task:b -> task:c -> task:a"
 
 
+def test_every_cycle_is_named() -> None:
+    needs = {"a": "b", "b": "a", "c": "d", "d": "d", "e": "a"}
+    _, faults = _build(*(_task(name, needs=(other,)) for name, other in needs.items()))
+    assert [fault.message.removeprefix("dependency cycle: ") for fault in faults] == [
+        "task:a -> task:b -> task:a",
+        "task:d -> task:d",
+    ]
+
+
 def test_two_tasks_that_write_one_file_are_both_named() -> None:
     for first, second in itertools.permutations(["dist/app", "dist/*", "dist"], 2):
         _, faults = _build(_task("one", outputs=(first,)), _task("two", outputs=(second,)))

@@ -54,6 +54,54 @@ imgbake.toml:5:1: unclosed array, which begins in line 3
     assert recipes.errors(recipe) == shown
 
 
+def test_an_error_of_syntax_hides_no_other_error(recipes: Recipes) -> None:
+    recipe = """\
+[tasks.a]
+run = make
+[tasks.a.env]
+A = 1
+[tasks.b]
+rnu = '''
+[not a table]
+'''
+[components.c
+env = {}
+[components.d]
+needs = ["c"]
+files = [{ from = "task:a", to = "x" }]
+"""
+    assert recipes.messages(recipe) == [
+        "imgbake.toml:2:7: invalid value",
+        "imgbake.toml:5:8: 'b' says neither what it uses nor what to run",
+        "imgbake.toml:9:14: expected ']' at the end of a table declaration",
+        "imgbake.toml:13:34: 'x' is not an absolute path",
+    ]
+
+
+def test_names_that_an_unreadable_part_may_hold_are_no_errors(recipes: Recipes) -> None:
+    recipes.write("broken.toml", "[components.web]\nenv = }\n")
+    recipe = """\
+include = ["broken.toml", "missing.toml"]
+[args]
+version = 1.x
+[tasks.a]
+run = "make {{ version }}"
+needs = ["b"]
+timeout = "{{ version }}"
+retries = -1
+[images.i]
+base = "image:j"
+components = ["web"]
+targets = ["t"]
+"""
+    assert recipes.messages(recipe) == [
+        "imgbake.toml:1:27: nothing matches 'missing.toml'",
+        "imgbake.toml:3:12: expected newline or end of document after a statement",
+        "imgbake.toml:8:11: 'retries' must be 0 or more",
+        "broken.toml:2:7: invalid value",
+    ]
+
+
 def test_a_table_twice_in_one_file(recipes: Recipes) -> None:
     recipe = """\
 [tasks.a]
