@@ -124,7 +124,7 @@ def test_a_plan_leaves_a_lost_cache_alone(baked: Project, tmp_path: Path) -> Non
     for _ in range(2):
         ran = baked.run("plan", "--format", "json", env=other)
         assert {step["node"]: step["action"] for step in ran.json}["image:i@oci"] == "restore"
-    assert not list((tmp_path / "two").rglob("blobs/sha256/*"))
+    assert not (tmp_path / "two").exists()
 
 
 def test_a_layout_that_was_removed_is_restored(baked: Project) -> None:

@@ -127,8 +127,6 @@ class Project:
 
     def remembered(self, fingerprint: str) -> Artifact | None:
         """What a node of this or another project once made of a fingerprint."""
-        if self._is_read_only and not self.store.folder.exists():
-            return None
         return self.store.record(fingerprint)
 
     def remember(self, fingerprint: str, artifact: Artifact) -> None:

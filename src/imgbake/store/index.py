@@ -65,11 +65,14 @@ class SharedIndex:
             self.flush()
             return self._do(work)
 
-    def read(self, key: str, work: Callable[[Index], T]) -> T:
-        """Runs `work`, which reads no row but this one: what is gathered for others may wait."""
+    def read(self, key: str, work: Callable[[Index], T | None]) -> T | None:
+        """Runs `work`, which reads no row but this one: what is gathered for others may wait.
+
+        Nothing is in a store that isn't there, and looking for it doesn't make one.
+        """
         with self._lock:
             self.settle(key)
-            return self._do(work)
+            return self._do(work) if self._is_open_or_there() else None
 
     def write(self, key: str, work: Callable[[Index], object]) -> None:
         """Runs `work`, which writes this row: now, or with others when writes are gathered."""
@@ -151,6 +154,13 @@ class SharedIndex:
             if told is None:
                 raise
             raise told from error
+
+    def _is_open_or_there(self) -> bool:
+        if self._index is not None:
+            return True
+        from diskcache.core import DBNAME  # takes as long to import as all of us
+
+        return os.path.exists(self._folder / str(DBNAME))
 
     def _do(self, work: Callable[[Index], T]) -> T:
         with self._lock, self.explaining():

@@ -313,11 +313,8 @@ class Store:
     def _drop(self, digest: str) -> None:
         """Forgets a blob whose file is gone."""
 
-        def drop(index: Index) -> None:
-            if index.blob(digest) is not None:
-                self._discard(index, digest, ABSENT)
-
-        self._index.do(drop)
+        if self._index.read(digest, lambda index: index.blob(digest)) is not None:
+            self._index.do(lambda index: self._discard(index, digest, ABSENT))
 
     def _discard(self, index: Index, digest: str, seen: Signature) -> None:
         with index.transact():
