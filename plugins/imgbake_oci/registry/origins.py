@@ -49,13 +49,19 @@ class Origins:
         return plain if self._answers(plain, watch) else secure
 
     def _answers(self, origin: Origin, watch: Watch) -> bool:
-        """Is there a server that speaks this scheme? A TLS server resets a plain request, or calls it bad."""
+        """Is there a server that speaks this scheme?
+
+        A TLS server resets a plain request or calls it bad, and at once: one that is silent got what it
+        expects, and is only slow.
+        """
         try:
             with self._transport.send(Request("GET", f"{origin}/v2/"), watch) as response:
                 response.read(_PING_LIMIT)
                 location = response.headers.get("Location", "")
                 return response.status != 400 and not location.startswith(f"https://{origin.host}/")
-        except (Transient, Unreachable):
+        except Transient as failure:
+            return origin.scheme == "http" and isinstance(failure.__cause__, TimeoutError)
+        except Unreachable:
             return False
 
 

@@ -222,6 +222,13 @@ def test_stalls_are_noticed(registry: Registry, hasty: Client, at: At, shop: str
     assert (tmp_path / "layer").read_bytes() == BYTES
 
 
+def test_a_registry_that_stalls_at_first_is_not_taken_for_one_with_tls(
+    registry: Registry, hasty: Client, at: At, shop: str
+) -> None:
+    registry.fault(path="/v2/", stall=5)
+    assert hasty.resolve(at("shop:1")).digest == shop
+
+
 def test_a_stopped_build_does_not_wait_for_a_stalled_registry(
     registry: Registry, make_client: Callable[..., Client], at: At, tmp_path: Path
 ) -> None:
