@@ -254,3 +254,12 @@ def test_changing_what_was_exported_does_not_spoil_later_builds(app: Project, tm
     app.build()
     assert baked(app, "App").tar() == before
     assert Baked(_exported(app, tmp_path / "image")).tar() == before
+
+
+def test_neither_a_device_nor_a_symlink_is_replaced(app: Project) -> None:
+    os.mkfifo(app.root / "pipe")
+    for path in ("pipe", "/dev/null"):
+        assert "is neither a file nor a folder" in _refused(app, path, "oci-archive")
+    (app.root / "link.tar").symlink_to("real.tar")
+    _exported(app, app.root / "link.tar", "oci-archive")
+    assert (app.root / "link.tar").is_symlink() and tarfile.is_tarfile(app.root / "real.tar")

@@ -20,10 +20,12 @@ from imgbake.events import Observer, telling
 def export(project: Project, name: str, to: Path, form: str) -> str:
     """Writes an image to a path in a format (the target's first when empty), and returns its digest.
 
-    Raises BakeError when it is not built or its test has not passed, UsageError when its target can't.
+    Raises BakeError when it is not built or its test has not passed, UsageError when its target can't or
+    what is at the path is not to be replaced.
     """
     node = project.graph.nodes[name]
     exporter = _exporter(node, project)
+    to = _replaceable(to)
     forms = exporter.formats()
     if form and form not in forms:
         hint = did_you_mean(form, forms)
@@ -44,6 +46,14 @@ def export(project: Project, name: str, to: Path, form: str) -> str:
     artifact = planner.artifacts[name]
     exporter.export(artifact, project.store, to, form or forms[0], name.partition(":")[2])
     return artifact.digest
+
+
+def _replaceable(to: Path) -> Path:
+    """The path behind a symlink, which stays one. A device or a pipe would be lost: raises UsageError."""
+    to = to.resolve() if to.is_symlink() else to
+    if to.exists() and not (to.is_file() or to.is_dir()):
+        raise UsageError(f"{to} is neither a file nor a folder", hint="choose another path")
+    return to
 
 
 def push(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +46,7 @@ def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=Fa
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
             typer.echo(f"wrote {target}")
-    typer.echo("next: imgbake build" + (f" -C {folder}" if folder != Path() else ""))
+    typer.echo("next: imgbake build" + (f" -C {shlex.quote(str(folder))}" if folder != Path() else ""))
 
 
 def check(
