@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from imgbake.api import RunContext, StepError
 from imgbake_tasks import address, failures, place, trust
 from imgbake_tasks.ftp import FtpOptions
-from imgbake_tasks.patient import Patience, Patient, connect
+from imgbake_tasks.patient import Patience, Patient, accept, connect
 from imgbake_tasks.retry import Transient
 
 
@@ -42,7 +42,17 @@ class Session(ftplib.FTP_TLS):
 
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         """Starts a transfer. Returns its connection and, if the server says it, the size."""
-        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        if self.passiveserver:
+            conn = connect(self.makepasv(), self.patience)
+            try:
+                size = self._started(cmd, rest)
+            except BaseException:
+                conn.close()
+                raise
+        else:
+            with self.makeport() as listening:
+                size = self._started(cmd, rest)
+                conn = accept(listening, self.patience)
         if isinstance(self.sock, ssl.SSLSocket):
             session = self.sock.session
             conn.settimeout(self.patience.connect)
@@ -55,6 +65,17 @@ class Session(ftplib.FTP_TLS):
             return self.size(name) or 0
         except ftplib.error_perm:  # an old server, or no such file, which the transfer will say
             return -1
+
+    def _started(self, cmd: str, rest: int | str | None) -> int | None:
+        """Asks for a transfer. Returns the size if the server says it (in its reply 150)."""
+        if rest is not None:
+            self.sendcmd(f"REST {rest}")
+        reply = self.sendcmd(cmd)
+        if reply.startswith("2"):  # some servers confirm the command before they begin, as RFC 959 has it not
+            reply = self.getresp()
+        if not reply.startswith("1"):
+            raise ftplib.error_reply(reply)
+        return ftplib.parse150(reply) if reply.startswith("150") else None
 
     def _attach(self, sock: socket.socket) -> None:
         self.sock = sock

@@ -7,9 +7,11 @@ import io
 import os
 import select
 import socket
+import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -33,7 +35,7 @@ def connect(address: tuple[str, int], patience: Patience) -> socket.socket:
     Its timeout is the one for connecting, for a handshake to follow. Raises OSError.
     """
     failure: OSError = OSError("the host has no address")
-    for family, kind, protocol, _, found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+    for family, kind, protocol, _, found in _looked_up(address, patience):
         sock = socket.socket(family, kind, protocol)
         try:
             _connect(sock, found, patience)
@@ -47,6 +49,34 @@ def connect(address: tuple[str, int], patience: Patience) -> socket.socket:
             sock.settimeout(patience.connect)
             return sock
     raise failure
+
+
+def accept(listening: socket.socket, patience: Patience) -> socket.socket:
+    """The connection that the other side makes to a listening socket. Raises OSError."""
+    end = time.monotonic() + patience.connect
+    while not select.select([listening], [], [], _TICK)[0]:
+        patience.check()
+        if time.monotonic() > end:
+            raise TimeoutError(f"nobody connected within {patience.connect:.0f} s")
+    sock = listening.accept()[0]
+    sock.settimeout(patience.connect)
+    return sock
+
+
+def _looked_up(address: tuple[str, int], patience: Patience) -> Sequence[Any]:
+    """What `getaddrinfo` finds. Nothing can stop it, so it has a thread of its own, which may be left."""
+    found: Future[Sequence[Any]] = Future()
+
+    def look_up() -> None:
+        try:
+            found.set_result(socket.getaddrinfo(*address, type=socket.SOCK_STREAM))
+        except Exception as error:  # noqa: BLE001  # whoever waits raises it
+            found.set_exception(error)
+
+    threading.Thread(target=look_up, daemon=True).start()
+    while not wait([found], timeout=_TICK).done:
+        patience.check()
+    return found.result()
 
 
 def _connect(sock: socket.socket, address: object, patience: Patience) -> None:
