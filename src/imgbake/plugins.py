@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ class Plugins:
             self._entries.setdefault(entry.name, []).append(entry)
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
+        self._loading = threading.RLock()  # nobody finds a plugin whose classes another thread collects
         self._steps: dict[str, type[Step]] = {}
         self._targets: dict[str, type[Target]] = {}
         self._runners: dict[str, type[Runner]] = {}
@@ -141,9 +143,10 @@ class Plugins:
             raise PluginError(
                 modules[0], f"the kind {name!r} is added twice, by {both}", hint="uninstall one"
             )
-        for module in modules:
-            if not self._manager.has_plugin(module):
-                self._register(module)
+        with self._loading:
+            for module in modules:
+                if not self._manager.has_plugin(module):
+                    self._register(module)
 
     def _register(self, module: str) -> None:
         try:
