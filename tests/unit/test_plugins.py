@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_a_kind_is_found_while_another_thread_loads_its_plugin(
         return found.runner("cell")
 
     with ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(found.runner, "cell"), pool.submit(ask_too)]
+        asked: list[Future[object]] = [pool.submit(found.runner, "cell"), pool.submit(ask_too)]
         second.wait(20)
         threading.Timer(0.1, plugin.go_on.set).start()
         assert [each.result() for each in asked] == [plugin.Cell, plugin.Cell]
