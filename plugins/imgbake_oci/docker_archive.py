@@ -12,11 +12,11 @@ from pathlib import Path
 import msgspec
 
 from imgbake.api import Artifact, BakeError, Part, RunContext, digest
-from imgbake_oci import compression, documents
-from imgbake_oci.compression import PIECE, Damaged, Format
+from imgbake_oci import documents
+from imgbake_oci.compression import Damaged, Format
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.documents import Config, Manifest
-from imgbake_oci.packing import Packed, Packer
+from imgbake_oci.packing import repacked
 from imgbake_oci.scratch import unfinished
 from imgbake_oci.sources import Archive
 
@@ -79,7 +79,7 @@ class DockerArchive:
         try:
             self._archive.extract(member, plain)
             with unfinished(ctx.blobs, "layer") as packed:
-                result = _repack(plain, packed, format, ctx)
+                result = repacked(plain, packed, format, ctx.check)
                 if result.diff_id != diff_id:
                     hint = "it is damaged: save it again"
                     raise BakeError(f"{self.name}: the layer {member} is not {diff_id}", hint=hint)
@@ -89,17 +89,6 @@ class DockerArchive:
         finally:
             plain.unlink(missing_ok=True)
         return Artifact("layer", result.digest, facts={"size": result.size}, blobs=(result.digest,))
-
-
-def _repack(layer: Path, to: Path, format: Format, ctx: RunContext) -> Packed:
-    """Writes a layer anew, whatever its compression was. Raises Damaged."""
-    with layer.open("rb") as file, Packer(to, format, lambda _: ctx.check()) as packer:
-        start = file.read(8)
-        file.seek(0)
-        with compression.reader(file, compression.detect(start)) as content:
-            while data := content.read(PIECE):
-                packer.write(data)
-        return packer.finish()
 
 
 def _is_called(image: _Image, tag: str) -> bool:

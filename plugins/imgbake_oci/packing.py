@@ -21,7 +21,17 @@ from typing import Protocol
 
 import msgspec
 
-from imgbake_oci.compression import PIECE, Format, Piece, checksum, compressor, head, tail
+from imgbake_oci.compression import (
+    PIECE,
+    Format,
+    Piece,
+    checksum,
+    compressor,
+    detect,
+    head,
+    reader,
+    tail,
+)
 
 _AHEAD = 4  # pieces that wait, besides one for each CPU
 
@@ -196,3 +206,14 @@ def available_cpus() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
         return os.cpu_count() or 1
+
+
+def repacked(layer: Path, to: Path, format: Format, check: Callable[[], None]) -> Packed:
+    """Writes a layer anew, whatever its compression was. Raises Damaged."""
+    with layer.open("rb") as file, Packer(to, format, lambda _: check()) as packer:
+        start = file.read(8)
+        file.seek(0)
+        with reader(file, detect(start)) as content:
+            while data := content.read(PIECE):
+                packer.write(data)
+        return packer.finish()

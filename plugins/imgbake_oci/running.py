@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +28,8 @@ from imgbake.api import (
 from imgbake_oci.compression import Format
 from imgbake_oci.configuring import merged_env
 from imgbake_oci.layers import Made
+from imgbake_oci.packing import repacked
+from imgbake_oci.scratch import unfinished
 
 RUNNER = "sandbox"
 _FORMAT = 2  # moved when the same commands come to give another layer
@@ -43,22 +44,27 @@ def changed(
     epoch: int,
     ctx: RunContext,
 ) -> Made:
-    """The layer of a component that runs commands, with what it copies in it. Raises StepError."""
+    """The layer of a component that runs commands, with what it copies in it. Raises StepError.
+
+    Commands run once for all formats: a layer that was written in another one is written again.
+    """
     runner = ctx.runner(RUNNER)
 
     def run() -> Artifact:
         taken = None if files is None else StackLayer(files.digest, files.diff_id)
         made = _packed(runner, below, taken, commands, format, epoch, layer, ctx)
-        return Artifact("layer", made.digest, facts=msgspec.to_builtins(made), blobs=(made.digest,))
+        facts = {"format": str(format), **msgspec.to_builtins(made)}
+        return Artifact("layer", made.digest, facts=facts, blobs=(made.digest,))
 
     parts = [
         Part("component runner", f"{_FORMAT} {runner.kind} {runner.version}"),
         *_parts(below, commands),
         Part("files", "" if files is None else files.diff_id),
-        Part("compression", str(format)),
         Part("epoch", str(epoch)),
     ]
-    return msgspec.convert(ctx.memo(parts, run, anew=ctx.force).facts, Made)
+    facts = ctx.memo(parts, run, anew=ctx.force).facts
+    made = msgspec.convert(facts, Made)
+    return made if facts["format"] == str(format) else _in_format(made, format, ctx)
 
 
 def checked(layer: Layer, stack: Sequence[StackLayer], commands: Commands, ctx: RunContext) -> None:
@@ -108,15 +114,26 @@ def _packed(
     layer: Layer,
     ctx: RunContext,
 ) -> Made:
-    path = ctx.blobs.scratch() / f"layer-{secrets.token_hex(8)}"
     told = LayerFormat(format.name, format.level, epoch)
-    try:
+    with unfinished(ctx.blobs, "layer") as path:
         with in_phase(layer.component, "build", ctx):
             new = runner.change(below, files, commands, told, path, ctx)
         ctx.blobs.adopt(path, new.digest)
-    finally:
-        path.unlink(missing_ok=True)
     return Made(new.digest, new.diff_id, new.size, format.media_type)
+
+
+def _in_format(made: Made, format: Format, ctx: RunContext) -> Made:
+    """A layer as it is in another format, as if it had been written so at once."""
+
+    def write() -> Artifact:
+        with unfinished(ctx.blobs, "layer") as path:
+            new = repacked(ctx.blobs.path(made.digest), path, format, ctx.check)
+            ctx.blobs.adopt(path, new.digest)
+        found = Made(new.digest, new.diff_id, new.size, format.media_type)
+        return Artifact("layer", new.digest, facts=msgspec.to_builtins(found), blobs=(new.digest,))
+
+    parts = [Part("layer in a format", made.diff_id), Part("compression", str(format))]
+    return msgspec.convert(ctx.memo(parts, write).facts, Made)
 
 
 def _parts(below: Sequence[StackLayer], commands: Commands) -> Iterator[Part]:

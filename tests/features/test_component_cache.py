@@ -62,6 +62,28 @@ def test_one_that_made_the_same_lets_those_after_it_be_reused(app: OnBusybox) ->
     assert digest(again) == digest(first)
 
 
+def test_targets_with_other_compressions_share_what_a_component_made(app: OnBusybox) -> None:
+    component = '[components.one]\nbuild = "cat /proc/sys/kernel/random/uuid > /1"\n'
+    zstd = '[targets.zs]\nuses = "oci"\ncompression = "zstd"\n'
+    app.image(component, f'targets = ["zs"]\n{zstd}')
+    assert phases(app.build()) == ["one: build"]
+    app.image(component, f'targets = ["oci", "zs"]\n{zstd}')
+    assert phases(app.build()) == []
+    assert baked(app).files()["1"] == baked(app, "app", "zs").files()["1"]
+
+
+def test_a_layer_is_the_same_whichever_format_it_was_made_in_first(
+    app: OnBusybox, elsewhere: dict[str, str]
+) -> None:
+    first = app.bake(FOUR)
+    zstd = '[targets.oci]\nuses = "oci"\ncompression = "zstd"\n'
+    app.image(FOUR, zstd)
+    app.build(env=elsewhere)
+    app.image(FOUR)
+    again = app.build(env=elsewhere)
+    assert phases(again) == [] and digest(again) == digest(first)
+
+
 def test_a_component_that_is_put_in_between_runs_those_after_it(app: OnBusybox) -> None:
     app.bake(FOUR)
     again = app.bake(
