@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,8 +54,7 @@ def read_documents(
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        hint = "`imgbake init` writes one; -f FILE and -C DIR look elsewhere"
-        raise UsageError(f"there is no recipe {path}", hint=hint) from None
+        raise UsageError(f"there is no recipe {path}", hint=_where_else(path)) from None
     except OSError as error:
         raise UsageError(f"the recipe {path} cannot be read: {error.strerror}") from None
     recipe = _document(str(path), data, parsed, faults, keep)
@@ -77,6 +77,13 @@ def sections(documents: list[Document], faults: list[Fault]) -> dict[str, Sectio
     for section in found.values():
         faults += _bad_names(section)
     return found
+
+
+def _where_else(path: Path) -> str:
+    for folder in path.parent.resolve().parents:
+        if (folder / path.name).is_file():
+            return f"one is further up: write -C {os.path.relpath(folder)}"
+    return "`imgbake init` writes one; -f FILE and -C DIR look elsewhere"
 
 
 def _document(file: str, data: bytes, parsed: Path | None, faults: list[Fault], keep: bool) -> Document:
