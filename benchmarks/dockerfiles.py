@@ -28,7 +28,7 @@ OURS = "imgbake build"
 OURS_BUILDKIT = "imgbake build, BuildKit"
 DOCKER = "docker build"
 BAKE = "docker buildx bake"
-BUILDERS = {OURS: "classic", OURS_BUILDKIT: "buildkit"}
+PROJECTS = ("classic", "buildkit", "peers")
 DOCKERFILE = "FROM scratch\nCOPY . /srv/\n"
 
 
@@ -49,44 +49,49 @@ def main() -> None:
 
 
 def _lay_out_large(folder: Path, files: int, size: int) -> None:
-    made = workloads.copy_of_usr(folder / "context" / "tree", files, size)
+    made = workloads.copy_of_usr(folder / "first" / "large" / "tree", files, size)
     print(f"the context: {made.files} files, {made.size / measuring.MIB:.0f} MiB")
-    (folder / "context" / "Dockerfile").write_text(DOCKERFILE)
-    _write_recipe(folder, {"large": "context"})
+    (folder / "first" / "large" / "Dockerfile").write_text(DOCKERFILE)
+    for name in PROJECTS:
+        (folder / name).mkdir()
+        subprocess.run(["cp", "-al", "first/large", name], cwd=folder, check=True)
+        _describe(folder / name, ["large"])
+    measuring.empty(folder / "first")
 
 
 def _lay_out_many(folder: Path, images: int) -> None:
     names = [f"image{number}" for number in range(images)]
+    for project in PROJECTS:
+        for name in names:
+            (folder / project / name).mkdir(parents=True)
+            (folder / project / name / "Dockerfile").write_text(DOCKERFILE)
+            (folder / project / name / "version").write_text("0\n")
+        _describe(folder / project, names)
+
+
+def _describe(project: Path, names: list[str]) -> None:
+    """A recipe and a bake file for images whose contexts bear these names.
+
+    Each project's images are tagged differently: none takes a name from another's.
+    """
+    text = f'[project]\nname = "bench"\n\n[targets.docker]\nuses = "docker"\nbuilder = "{project.name}"\n'
     for name in names:
-        (folder / name).mkdir(parents=True)
-        (folder / name / "Dockerfile").write_text(DOCKERFILE)
-        (folder / name / "version").write_text("0\n")
-    _write_recipe(folder, {name: name for name in names})
-
-
-def _write_recipe(folder: Path, contexts: dict[str, str]) -> None:
-    """A recipe, with a target for either builder, and a bake file, for images of these names."""
-    text = '[project]\nname = "bench"\n'
-    for builder in BUILDERS.values():
-        text += f'\n[targets.{builder}]\nuses = "docker"\nbuilder = "{builder}"\n'
-    for name, context in contexts.items():
-        targets = json.dumps(list(BUILDERS.values()))
-        text += f'\n[images.{name}]\ndockerfile = "{context}/Dockerfile"\ntargets = {targets}\n'
-    (folder / "imgbake.toml").write_text(text)
+        text += f'\n[images.{project.name}-{name}]\ndockerfile = "{name}/Dockerfile"\ntargets = ["docker"]\n'
+    (project / "imgbake.toml").write_text(text)
     bake = {
-        "group": {"default": {"targets": list(contexts)}},
+        "group": {"default": {"targets": names}},
         "target": {
-            name: {"context": context, "tags": [f"bake-{name}"], "output": ["type=docker"]}
-            for name, context in contexts.items()
+            name: {"context": name, "tags": [f"{project.name}-{name}"], "output": ["type=docker"]}
+            for name in names
         },
     }
-    (folder / "bake.json").write_text(json.dumps(bake))
+    (project / "bake.json").write_text(json.dumps(bake))
 
 
 def _measure_large(folder: Path, engine: Engine, rounds: int) -> None:
     contestants = _contestants(folder, engine)
     cold = alternate(
-        [replace(each, before=_forgetting(folder, engine)) for each in contestants[:2]], min(rounds, 2)
+        [replace(each, before=_forgetting(each.folder, engine)) for each in contestants[:2]], rounds
     )
     show("1 GiB of context, from nothing", cold, OURS)
     judge("ours to docker build's time", ratio(cold, OURS, DOCKER), 1.05)
@@ -100,12 +105,13 @@ def _measure_large(folder: Path, engine: Engine, rounds: int) -> None:
 def _measure_many(folder: Path, engine: Engine, rounds: int) -> None:
     number = itertools.count(1)
 
-    def change() -> None:
-        (folder / "image7" / "version").write_text(f"{next(number)}\n")
+    def change(project: Path) -> None:
+        (project / "image7" / "version").write_text(f"{next(number)}\n")
 
     contestants = [each for each in _contestants(folder, engine) if each.name != DOCKER]
     alternate(contestants, 2)
-    changed = alternate([replace(each, before=change) for each in contestants], rounds)
+    changing = [replace(each, before=partial(change, each.folder)) for each in contestants]
+    changed = alternate(changing, rounds)
     show("one changed of many images", changed, OURS)
     judge("ours to docker buildx bake's time", ratio(changed, OURS, BAKE), 0.1)
     judge("ours with BuildKit to docker buildx bake's time", ratio(changed, OURS_BUILDKIT, BAKE), 0.1)
@@ -113,20 +119,23 @@ def _measure_many(folder: Path, engine: Engine, rounds: int) -> None:
 
 def _contestants(folder: Path, engine: Engine) -> list[Contestant]:
     servers = engine.processes
-    names = list(json.loads((folder / "bake.json").read_text())["target"])
+    classic, buildkit, peers = (folder / name for name in PROJECTS)
     env = {**engine.env, "XDG_CACHE_HOME": str(folder / "cache")}
-    found = []
-    for name, builder in BUILDERS.items():
-        build = [measuring.imgbake(), "build", *(f"{image}@{builder}" for image in names)]
-        found.append(Contestant(name, build, folder, env, None, servers))
-    classic = {**engine.env, "DOCKER_BUILDKIT": "0"}
-    build = ["docker", "build", "-q", "-t", "bench-docker", "context"]
-    found.insert(1, Contestant(DOCKER, build, folder, classic, None, servers))
-    if _has_buildx(engine):
-        bake = ["docker", "buildx", "bake", "--progress=quiet", "-f", "bake.json"]
-        return [*found, Contestant(BAKE, bake, folder, engine.env, None, servers)]
-    print("docker has no buildx here: bake isn't compared with")
-    return found[:2]
+    build = [measuring.imgbake(), "build"]
+    docker = ["docker", "build", "-q", "-t", "bench-docker", "large"]
+    found = [
+        Contestant(OURS, build, classic, env, None, servers),
+        Contestant(DOCKER, docker, peers, {**engine.env, "DOCKER_BUILDKIT": "0"}, None, servers),
+    ]
+    if not _has_buildx(engine):
+        print("docker has no buildx here: bake isn't compared with")
+        return found
+    bake = ["docker", "buildx", "bake", "--progress=quiet", "-f", "bake.json"]
+    return [
+        *found,
+        Contestant(OURS_BUILDKIT, build, buildkit, env, None, servers),
+        Contestant(BAKE, bake, peers, engine.env, None, servers),
+    ]
 
 
 def _has_buildx(engine: Engine) -> bool:
@@ -134,9 +143,9 @@ def _has_buildx(engine: Engine) -> bool:
     return not subprocess.run(command, env=measuring.environ(engine.env), capture_output=True).returncode
 
 
-def _forgetting(folder: Path, engine: Engine) -> Callable[[], None]:
+def _forgetting(project: Path, engine: Engine) -> Callable[[], None]:
     def forget() -> None:
-        measuring.empty(folder / "cache", folder / ".imgbake")
+        measuring.empty(project.parent / "cache", project / ".imgbake")
         command = ["docker", "system", "prune", "-af"]
         subprocess.run(command, env=measuring.environ(engine.env), capture_output=True, check=True)
 
