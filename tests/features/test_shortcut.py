@@ -1,4 +1,4 @@
-"""A build with nothing to do, asked for in plain words, is answered without loading the command line."""
+"""A build that is asked for in plain words is done without loading what parses command lines."""
 
 from __future__ import annotations
 
@@ -58,7 +58,23 @@ def test_both_ways_say_the_same(project: Project) -> None:
     assert is_long
 
 
-def test_a_change_takes_the_long_way(project: Project) -> None:
+def test_a_change_in_plain_words_needs_no_parser_either(project: Project) -> None:
     _settle(project)
     project.write("in.txt", "2")
-    assert project.make().outcomes() == {"task:a": "ran", "task:b": "ran"}
+    said, is_long = _run(project, "run")
+    assert not is_long
+    assert "2 ran" in said
+    assert project.read("b.txt") == "2"
+
+
+def test_plain_words_that_are_wrong_are_refused_alike(project: Project) -> None:
+    project.recipe(RECIPE)
+    for words in (("run", "c"), ("run", "c", "--no-input")):
+        ran = project.run(*words)
+        assert ran.code == 2
+        assert ran.stderr.startswith("error: no task named 'c'")
+
+
+def test_a_failure_has_its_exit_code_without_the_parser_too(project: Project) -> None:
+    project.recipe('[tasks.a]\nrun = "exit 3"\n')
+    assert [project.run("run").code, project.run("run", "--no-input").code] == [1, 1]

@@ -1,7 +1,7 @@
 """The command line. Each command finds its use case in `imgbake.app` and shows what comes of it.
 
-What is asked most often, in the plainest words, is a build that turns out to have nothing to do.
-That is answered before Typer is loaded, which takes longer than the answer: see `shortcut`.
+What is asked most often, in the plainest words, is a build, and mostly it turns out to have nothing to
+do. That is answered without Typer, which takes longer to load than the answer: see `shortcut`.
 """
 
 from __future__ import annotations
@@ -39,12 +39,16 @@ def _answer(argv: Sequence[str]) -> int:
     from imgbake.cli import shortcut
 
     try:
-        if not shortcut.answers(argv):
-            from imgbake.cli.commands import app
+        code = shortcut.answer(argv)
+        if code is not None:
+            return code
+        from imgbake.cli.commands import app
 
-            app(list(argv), prog_name="imgbake")
+        app(list(argv), prog_name="imgbake")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001  # every error ends here

@@ -6,19 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgbake.cli.options import (
-    RECIPE,
-    Args,
-    Directory,
-    File,
-    Format,
-    OutputFormat,
-    Save,
-    enter,
-    print_json,
-    request,
-    warn,
-)
+from imgbake.cli.options import Args, Directory, File, OutputFormat, Save, enter
+from imgbake.cli.words import RECIPE, Format, print_json, request, warn
 
 if TYPE_CHECKING:
     from imgbake.app.arguments import Listed

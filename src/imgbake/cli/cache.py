@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgbake.cli.options import Format, OutputFormat, print_json, warn
+from imgbake.cli.options import OutputFormat
+from imgbake.cli.words import Format, print_json, warn
 
 if TYPE_CHECKING:
     from imgbake.store.store import Store

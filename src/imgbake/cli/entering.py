@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from imgbake.cli.making import Jobs
-from imgbake.cli.options import RECIPE, Args, Directory, File, Progress, ShownProgress, enter, request, warn
+from imgbake.cli.options import Args, Directory, File, ShownProgress, enter
+from imgbake.cli.words import RECIPE, Progress, request, warn
 
 Image = Annotated[str, typer.Argument(help="NAME, or NAME@TARGET.")]
 Words = Annotated[

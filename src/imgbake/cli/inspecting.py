@@ -10,19 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgbake.cli.options import (
-    RECIPE,
-    Args,
-    Commits,
-    Directory,
-    File,
-    Format,
-    OutputFormat,
-    enter,
-    print_json,
-    request,
-    warn,
-)
+from imgbake.cli.options import Args, Commits, Directory, File, OutputFormat, enter
+from imgbake.cli.words import RECIPE, Format, print_json, request, warn
 
 if TYPE_CHECKING:
     from imgbake.app.opening import Request

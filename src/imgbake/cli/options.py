@@ -1,37 +1,14 @@
-"""Options that several commands share, and what they mean."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 import os
-import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from imgbake.app.opening import Request
-
-RECIPE = Path("imgbake.toml")
-
-
-class Format(StrEnum):
-    """How a result is printed on stdout."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class Progress(StrEnum):
-    """How a build is shown on stderr."""
-
-    AUTO = "auto"
-    TTY = "tty"
-    PLAIN = "plain"
-    JSON = "json"
-    QUIET = "quiet"
-
+from imgbake.cli.words import Format, Progress
 
 File = Annotated[Path, typer.Option("-f", "--file", help="The recipe.", show_default="imgbake.toml")]
 Directory = Annotated[
@@ -62,34 +39,3 @@ def enter(directory: Path | None) -> None:
         from imgbake.errors import UsageError
 
         raise UsageError(f"can't change to {directory}: {error.strerror}") from None
-
-
-def request(file: Path, args: list[str] | None, commits: list[str] | None = None) -> Request:
-    """What a command line asks for. Raises UsageError for an --arg without a value."""
-    from imgbake.app.opening import Request
-    from imgbake.errors import UsageError
-
-    given: dict[str, str] = {}
-    for text in args or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            shown = name or text
-            raise UsageError(f"--arg {shown} has no value", hint=f"write --arg {shown or 'NAME'}=VALUE")
-        given[name] = value
-    chosen: dict[str, str] = {}
-    for text in commits or ():
-        name, equals, commit = text.rpartition("=")
-        chosen[name] = commit
-    return Request(file, given, chosen)
-
-
-def warn(message: str) -> None:
-    """Tells the user what does not stop us."""
-    typer.echo(f"warning: {message}", err=True)
-
-
-def print_json(document: object) -> None:
-    """Prints one JSON document on stdout."""
-    import msgspec
-
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")

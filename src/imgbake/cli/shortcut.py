@@ -1,8 +1,8 @@
-"""What is answered without Typer: the version, and builds with nothing to do, asked for in plain words.
+"""What is answered without Typer: the version, and builds that are asked for in plain words.
 
-Plain words are `imgbake build` or `imgbake run`, and names. Everything else, and every build that has
-something to do, takes the way through Typer and `making`, which answers the same: the shortcut only
-saves the loading. So nothing is imported here at the top.
+Plain words are `imgbake build` or `imgbake run`, and names. Everything else takes the way through Typer
+and `making`, which answers the same: the shortcut only saves the loading. Most builds have nothing to
+do, and need nothing but `settled`: so nothing is imported here at the top.
 """
 
 from __future__ import annotations
@@ -22,20 +22,23 @@ KINDS = {"build": "image", "run": "task"}
 RECIPE = "imgbake.toml"
 
 
-def answers(argv: Sequence[str]) -> bool:
-    """Answers, if that is possible here. False when the words need to be parsed."""
+def answer(argv: Sequence[str]) -> int | None:
+    """Answers, and gives the exit code. None when the words need to be parsed. Raises BakeError."""
     if len(argv) == 1 and argv[0] == "--version":
         show_version()
-        return True
+        return 0
     if not argv or argv[0] not in KINDS or any(word.startswith("-") for word in argv):
-        return False
+        return None
     started = time.monotonic()
-    found = find(key(KINDS[argv[0]], argv[1:]))
+    kind, names = KINDS[argv[0]], list(argv[1:])
+    found = find(key(kind, names))
     if found is None:
-        return False
+        from imgbake.cli import builds
+
+        return builds.build(builds.Wanted(kind, names), builds.Shown())
     show_summary(found, time.monotonic() - started)
     show_result(found)
-    return True
+    return 0
 
 
 def key(

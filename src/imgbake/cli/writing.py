@@ -8,18 +8,8 @@ from typing import Annotated
 
 import typer
 
-from imgbake.cli.options import (
-    RECIPE,
-    Args,
-    Directory,
-    File,
-    Format,
-    OutputFormat,
-    enter,
-    print_json,
-    request,
-    warn,
-)
+from imgbake.cli.options import Args, Directory, File, OutputFormat, enter
+from imgbake.cli.words import RECIPE, Format, print_json, request, warn
 
 
 def register(app: typer.Typer) -> None:
