@@ -1,8 +1,8 @@
-"""Is an image still on the engine? Asked without the docker SDK, when nothing else has moved.
+"""Are images still on the engine? Asked without the docker SDK, where nothing else has moved.
 
 Then this question is most of what a build does: so it goes to the engine's socket in a few lines of HTTP,
-and this module imports nothing that is slow to import. What it can't tell, it doesn't: the build then
-looks at everything, and says what is wrong.
+one request for all images, and this module imports nothing that is slow to import. What it can't tell, it
+doesn't: the build then looks at everything, and says what is wrong.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 _SECONDS = 20
@@ -27,20 +28,26 @@ def usual_socket() -> str:
 
 
 def question(path: str, image: str, tags: list[str]) -> str:
-    """What `is_present` is to be asked: about the image of this id and these names, at this socket."""
+    """What `are_present` is to be asked: about the image of this id and these names, at this socket."""
     return json.dumps({"socket": path, "image": image, "tags": tags, "world": _world()})
 
 
-def is_present(question: str) -> bool:
-    """Has the engine the image, by its id and all of its names, and is it the engine that is meant now?"""
+def are_present(questions: Sequence[str]) -> list[bool]:
+    """Of each image: has the engine it, by its id and all of its names, and is that engine meant now?"""
     try:
-        asked = json.loads(question)
-        if asked["world"] != _world():
-            return False
-        found = _image(asked["socket"], asked["image"])
-        return found["Id"] == asked["image"] and set(asked["tags"]) <= set(found.get("RepoTags") or ())
+        asked = [json.loads(question) for question in questions]
+        world = _world()
+        wanted: dict[str, set[str]] = {}
+        for each in asked:
+            if each["world"] == world:
+                wanted.setdefault(each["socket"], set()).add(each["image"])
+        tags = {path: _tags(path, images) for path, images in wanted.items()}
+        return [
+            each["world"] == world and set(each["tags"]) <= tags[each["socket"]].get(each["image"], set())
+            for each in asked
+        ]
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return [False] * len(questions)
 
 
 def _world() -> list[str]:
@@ -54,17 +61,26 @@ def _world() -> list[str]:
     return [*(os.environ.get(name, "") for name in _ENVIRONMENT), context]
 
 
-def _image(path: str, image: str) -> dict[str, Any]:
-    """What the engine says of the image. Raises OSError and ValueError."""
+def _tags(path: str, images: set[str]) -> dict[str, set[str]]:
+    """The names of those of the images that the engine has. Raises OSError and ValueError."""
+    if len(images) == 1:  # an engine may have thousands
+        (image,) = images
+        found = _got(path, f"/images/{image}/json")
+        listed = [] if found is None else [found]
+    else:
+        listed = _got(path, "/images/json") or []
+    return {each["Id"]: set(each.get("RepoTags") or ()) for each in listed if each["Id"] in images}
+
+
+def _got(path: str, what: str) -> Any:
+    """What the engine says, None when it has no such thing. Raises OSError and ValueError."""
     with socket.socket(socket.AF_UNIX) as engine:
         engine.settimeout(_SECONDS)
         engine.connect(path)
-        engine.sendall(f"GET /images/{image}/json HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+        engine.sendall(f"GET {what} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
         answer = b""
         while piece := engine.recv(_PIECE):
             answer += piece
     head, _, body = answer.partition(b"\r\n\r\n")
-    if b" 200 " not in head.partition(b"\r\n")[0] + b" ":
-        raise ValueError("there is no such image")
-    found: dict[str, Any] = json.loads(body)
-    return found
+    status = head.partition(b"\r\n")[0].split(b" ")[1:2]
+    return json.loads(body) if status == [b"200"] else None

@@ -16,7 +16,7 @@ whose base sets no PATH gets docker's; BuildKit makes /dev, /proc and /sys where
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -118,20 +118,20 @@ class Docker:
         from imgbake_docker import engine
 
         asked = self.question(artifact)
-        if asked is not None and asked[0](asked[1]):
+        if asked is not None and asked[0]([asked[1]])[0]:
             return True  # the quick way, which doesn't tell why not
         with engine.connected() as client:
             found = engine.image(client, naming.image_id(artifact))
         return found is not None and set(artifact.facts["tags"]) <= set(found.get("RepoTags") or ())
 
-    def question(self, artifact: Artifact) -> tuple[Callable[[str], bool], str] | None:
+    def question(self, artifact: Artifact) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str] | None:
         """What tells the same as `present` in a few milliseconds; None for an engine that is elsewhere."""
         from imgbake_docker import asking, engine
 
         path = asking.usual_socket() or engine.unix_socket()
         if not path:
             return None
-        return asking.is_present, asking.question(path, naming.image_id(artifact), artifact.facts["tags"])
+        return asking.are_present, asking.question(path, naming.image_id(artifact), artifact.facts["tags"])
 
     def restorable(self, artifact: Artifact, ctx: ResolveContext) -> bool:
         """Has the engine the image by its id, or the store an archive of it?"""

@@ -94,13 +94,13 @@ class Shelf(Box):
         place.write_text(lowered.documents["plan"])
         return Artifact("container", "", str(place))
     def present(self, artifact, ctx):
-        return is_on_shelf(artifact.reference)
+        return are_on_shelf([artifact.reference])[0]
     def question(self, artifact):
-        return is_on_shelf, artifact.reference
+        return are_on_shelf, artifact.reference
 
-def is_on_shelf(path):
+def are_on_shelf(paths):
     import os
-    return os.path.exists(path)
+    return [os.path.exists(path) for path in paths]
 
 @hookimpl
 def imgbake_formats():

@@ -19,6 +19,7 @@ from imgbake.contract import Artifact
 from imgbake.engine import process, settled, unmoved
 from imgbake.engine.engine import Engine, Report, Settings
 from imgbake.engine.project import STATE, Project
+from imgbake.engine.unmoved import Unmoved
 from imgbake.errors import BakeError
 from imgbake.events import Observer
 from imgbake.files.witness import signature
@@ -69,14 +70,17 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
             project.close()
 
 
-def _unmoved(project: Project, order: Order, names: Sequence[str]) -> frozenset[str]:
-    """The nodes that look at no file that moved since the last such build; what they see counts as seen."""
-    since = None if order.force else settled.since(project.root, order.key, project.environ)
-    if since is None:
-        return frozenset()
-    found = unmoved.nodes(project.graph, project.graph.closure(names), since.moved)
-    if found:
-        project.files.seen |= since.unmoved
+def _unmoved(project: Project, order: Order, names: Sequence[str]) -> Unmoved:
+    """What is known of nodes that see what they saw in the last such build; they count as having looked."""
+    if order.force:
+        return unmoved.UNKNOWN
+    wanted = project.graph.closure(names)
+    found = unmoved.find(project.root, order.key, project.environ, project.ledger, wanted)
+    if found.nodes:
+        project.files.seen |= found.seen()
+        project.questions |= found.questions()
+        for variable in found.since.env:
+            project.env(variable)
     return found
 
 
@@ -133,9 +137,11 @@ def _remember(project: Project, order: Order, outcome: Outcome) -> None:
         is_settled=True,
     )  # fmt: skip
     document = msgspec.json.encode(as_json(fresh)).decode()
-    questions = [settled.question(*asked) for asked in project.questions.values() if asked is not None]
+    questions = [asked for asked in project.questions.values() if asked is not None]
     kept = settled.Settled(len(report.results), list(outcome.lines), document, questions)
-    settled.keep(project.root, order.key, kept, project.files.seen, project.env_read)
+    sight = settled.keep(project.root, order.key, kept, project.files.seen, project.env_read)
+    places = {path: place for place, path in enumerate(project.files.seen)}
+    unmoved.keep(project.root, order.key, project.ledger, sight, places, report.looked, project.questions)
 
 
 def _environment(project: Project) -> Iterator[str]:

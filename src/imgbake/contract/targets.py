@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -46,11 +46,12 @@ class Askable(Protocol):
     there and no file has moved, that is all it does.
     """
 
-    def question(self, artifact: Artifact) -> tuple[Callable[[str], bool], str] | None:
+    def question(self, artifact: Artifact) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str] | None:
         """A function that tells whether the artifact is there, and its argument; None if there is none.
 
-        The function stands at the top of a module that imports only what Python brings and is quick to
-        import, for it is loaded by itself. It raises nothing, and says no when it can't tell.
+        The function is asked for many artifacts at once, and answers in their order. It stands at the top
+        of a module that imports only what Python brings and is quick to import, for it is loaded by
+        itself. It raises nothing, and says no where it can't tell.
         """
 
 

@@ -33,6 +33,7 @@ from imgbake.engine.judge import Verdict
 from imgbake.engine.process import Stop
 from imgbake.engine.project import Project
 from imgbake.engine.steps import Work, work_of
+from imgbake.engine.unmoved import UNKNOWN, Unmoved
 from imgbake.errors import BakeError, Interrupted, PluginError, StepError
 from imgbake.events import (
     BuildFinished,
@@ -79,6 +80,7 @@ class Report(msgspec.Struct, frozen=True):
     results: dict[str, Result]
     seconds: float
     is_settled: bool
+    looked: dict[str, Sequence[str]] = {}  # by each node, at these paths
     was_interrupted: bool = False
     has_bug: bool = False  # a failure was a plugin's or ours, not the user's
 
@@ -97,7 +99,8 @@ class _Ran(msgspec.Struct, frozen=True):
     verdict: Verdict
     artifact: Artifact
     seconds: float
-    moved: str  # the first input that changed meanwhile
+    moved: str = ""  # the first input that changed meanwhile
+    looked: tuple[str, ...] = ()  # paths that were looked at
 
 
 class _Failed(msgspec.Struct, frozen=True):
@@ -118,9 +121,9 @@ class Engine:
         settings: Settings,
         observers: Sequence[Observer],
         stop: Stop,
-        unmoved: frozenset[str] = frozenset(),
+        unmoved: Unmoved = UNKNOWN,
     ) -> None:
-        """`unmoved` are nodes that need not be judged unless one before them ran, see `unmoved`."""
+        """`unmoved` tells of nodes that need not be judged unless one before them is not as it was."""
         self._project = project
         self._settings = settings
         self._tell = telling(observers)
@@ -136,6 +139,7 @@ class Engine:
         self._verdicts: dict[str, Verdict | None] = {}  # of queued nodes; None is still to be judged
         self._work: dict[str, Work] = {}
         self._running: set[str] = set()
+        self._looked: dict[str, Sequence[str]] = {}
         self._unmoved = unmoved
         self._is_settled = True
         self._has_failed = False
@@ -157,7 +161,7 @@ class Engine:
         finally:
             self._dismiss()
         stopped, seconds = self._stop.is_set(), time.time() - started
-        report = Report(self._results, seconds, self._is_settled, stopped, self._has_bug)
+        report = Report(self._results, seconds, self._is_settled, self._looked, stopped, self._has_bug)
         counts = [report.count(outcome) for outcome in ("ran", "cached", "restored", "failed", "skipped")]
         self._tell(BuildFinished(time.time(), report.seconds, *counts))
         return report
@@ -205,12 +209,20 @@ class Engine:
 
     def _as_it_was(self, node: Node) -> Verdict | None:
         """The verdict of a node that is sure to be up to date, or None."""
-        last = self._project.ledger.last(node.id) if node.id in self._unmoved else None
-        if last is None or not self._unmoved.issuperset(node.before):
+        if node.id not in self._unmoved.nodes or not all(map(self._is_as_it_was, node.before)):
             return None
-        if any(self._results[name].outcome != "cached" for name in node.before):
-            return None
-        return Verdict("cached", last.fingerprint, (), Watch(), artifact=last.artifact, is_recorded=True)
+        last = self._project.ledger.last(node.id)
+        assert last is not None
+        paths = tuple(self._unmoved.looked(node.id))
+        return Verdict(
+            "cached", last.fingerprint, (), Watch(), artifact=last.artifact, is_recorded=True, proof=paths
+        )
+
+    def _is_as_it_was(self, name: str) -> bool:
+        """Did a node that is done come to what it was in the build that `unmoved` tells of?"""
+        result, trace = self._results[name], self._unmoved.traces.get(name)
+        is_same = trace is not None and result.artifact is not None and result.artifact.digest == trace.digest
+        return is_same and result.outcome == "cached"
 
     def _judge(self, node: Node, work: Work) -> Verdict:
         try:
@@ -226,7 +238,7 @@ class Engine:
         """Acts on a verdict. Returns what is ready now."""
         if verdict.action == "cached":
             assert verdict.artifact is not None
-            return self._finish(node, verdict, verdict.artifact, "cached", 0.0)
+            return self._finish(node, verdict, verdict.artifact, "cached")
         self._enqueue(node.id, verdict)
         return []
 
@@ -292,22 +304,31 @@ class Engine:
 
     def _take_in(self, node: Node, message: _Ran) -> list[str]:
         if message.verdict.action == "restore":
-            return self._finish(node, message.verdict, message.artifact, "restored", message.seconds)
+            return self._finish(
+                node, message.verdict, message.artifact, "restored", message.seconds, message.looked
+            )
         verdict = message.verdict
         if message.moved:
             self._tell(
                 NodeNote(time.time(), node.id, f"{message.moved} changed while it ran: it will run again")
             )
             verdict = msgspec.structs.replace(verdict, is_volatile=True, is_recorded=True)
-        return self._finish(node, verdict, message.artifact, "ran", message.seconds)
+        return self._finish(node, verdict, message.artifact, "ran", message.seconds, message.looked)
 
     def _finish(
-        self, node: Node, verdict: Verdict, artifact: Artifact, outcome: str, seconds: float
+        self,
+        node: Node,
+        verdict: Verdict,
+        artifact: Artifact,
+        outcome: str,
+        seconds: float = 0.0,
+        looked: Sequence[str] = (),
     ) -> list[str]:
         """A node is done: remembers it and returns what is ready now."""
         if node.kind == "base":
             outcome = "cached"
         self._is_settled &= not verdict.is_volatile
+        self._looked[node.id] = (*verdict.seen, *verdict.proof, *looked)
         if not verdict.is_recorded:
             last = self._project.ledger.last(node.id)
             took = seconds if outcome == "ran" or last is None else last.seconds
@@ -385,13 +406,14 @@ class Engine:
     def _work_on(self, node: Node, verdict: Verdict) -> None:
         started = time.monotonic()
         try:
-            if verdict.action == "restore":
-                assert verdict.artifact is not None
-                artifact = self._restore(node, verdict.artifact)
-                moved = ""
-            else:
-                artifact, moved = self._make(node, verdict)
-            self._messages.put(_Ran(node.id, verdict, artifact, time.monotonic() - started, moved))
+            with self._project.files.watching() as looked:
+                if verdict.action == "restore":
+                    assert verdict.artifact is not None
+                    artifact, moved = self._restore(node, verdict.artifact), ""
+                else:
+                    artifact, moved = self._make(node, verdict)
+            seconds = time.monotonic() - started
+            self._messages.put(_Ran(node.id, verdict, artifact, seconds, moved, tuple(looked)))
         except BakeError as error:
             self._messages.put(_Failed(node.id, error, time.monotonic() - started))
         except OSError as error:

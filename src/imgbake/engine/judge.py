@@ -29,11 +29,12 @@ class Verdict(msgspec.Struct, frozen=True):
     action: Literal["cached", "restore", "run"]
     fingerprint: str
     parts: tuple[Part, ...]
-    seen: Watch  # what was looked at to decide
+    seen: Watch  # what was looked at for the parts
     why: tuple[str, ...] = ()
     artifact: Artifact | None = None  # unless it must be made
     is_volatile: bool = False  # must be asked again in every build
     is_recorded: bool = False  # the ledger says the same already
+    proof: tuple[str, ...] = ()  # paths that were looked at to see whether what was made is in place
 
 
 def judge(node: Node, work: Work, project: Project, *, force: bool) -> Verdict:
@@ -48,9 +49,12 @@ def judge(node: Node, work: Work, project: Project, *, force: bool) -> Verdict:
         return _with(verdict, why=("forced",))
     if always:
         return _with(verdict, why=("it names no inputs and no outputs, so it always runs",))
-    if last is not None and last.fingerprint == verdict.fingerprint:
-        return _as_before(verdict, node, work, last)
-    return _as_remembered(verdict, node, work, project, last)
+    with project.files.watching() as proof:
+        if last is not None and last.fingerprint == verdict.fingerprint:
+            verdict = _as_before(verdict, node, work, last)
+        else:
+            verdict = _as_remembered(verdict, node, work, project, last)
+    return _with(verdict, proof=tuple(proof))
 
 
 def reasons(last: Record | None, parts: tuple[Part, ...]) -> tuple[str, ...]:

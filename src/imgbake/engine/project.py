@@ -37,8 +37,6 @@ from imgbake.plugins import Plugins
 from imgbake.store.faults import StoreUnwritable
 from imgbake.store.store import Store
 
-Question = tuple[Callable[[str], bool], str]
-
 STATE = ".imgbake"
 _LONGEST_NAME = 200
 _TICK = 0.2  # seconds between two looks at whether the build still goes on
@@ -78,7 +76,7 @@ class Project:
         self.ledger = Ledger(self.state / "ledger")
         self.env_read: dict[str, str | None] = dict(recipe.env_read)
         self.made: set[str] = set()  # fingerprints of steps inside steps that ran in this build
-        self.questions: dict[str, Question | None] = {}  # that tell whether what nodes made is there
+        self.questions: dict[str, list[str] | None] = {}  # that tell whether what nodes made is there
         self._warn = warn
         self._is_read_only = is_read_only
         self._store: Store | None = None

@@ -13,6 +13,8 @@ One file for each request, `.imgbake/settled/<key>`:
     signatures of the paths, four 64-bit numbers each (witness.py)
     the paths, separated by NUL
 
+Beside it stands who looked at what (`unmoved`), for a build that has something to do after all.
+
 Imports nothing heavy: a build with nothing to do is this module, and the time for a start of Python.
 """
 
@@ -34,7 +36,10 @@ from imgbake import __version__
 from imgbake.files import witness
 from imgbake.files.witness import Signature
 
+NODES = ".nodes"
 _KEPT = 16  # requests that are remembered for one project
+
+Ask = Callable[[Sequence[str]], Sequence[bool]]
 
 
 class Settled(NamedTuple):
@@ -49,8 +54,16 @@ class Settled(NamedTuple):
 class Since(NamedTuple):
     """What became of all that a settled build looked at."""
 
-    moved: set[str]
-    unmoved: dict[str, Signature]
+    paths: Sequence[str] = ()
+    signatures: Sequence[int] = ()  # four numbers for each path, as they were
+    moved: frozenset[int] = frozenset()  # places in `paths`
+    env: Sequence[str] = ()  # variables, which are what they were
+    sight: int = 0  # stands for paths and signatures
+
+    def signature(self, place: int) -> Signature:
+        """What a path looked like."""
+        modified, changed, size, inode = self.signatures[4 * place : 4 * place + 4]
+        return modified, changed, size, inode
 
 
 def key(request: object) -> str:
@@ -59,9 +72,19 @@ def key(request: object) -> str:
     return hashlib.sha256(words.encode()).hexdigest()
 
 
-def question(ask: Callable[[str], bool], argument: str) -> list[str]:
+def question(ask: Ask, argument: str) -> list[str]:
     """A question to a function at the top of a module: is what the argument names still there?"""
     return [ask.__code__.co_filename, ask.__name__, argument]
+
+
+def answers(questions: Sequence[Sequence[str]]) -> list[bool]:
+    """The answers to questions. Each function is asked once, with all of its arguments."""
+    asked: dict[tuple[str, str], dict[str, bool]] = {}
+    for file, function, argument in questions:
+        asked.setdefault((file, function), {})[argument] = False
+    for (file, function), known in asked.items():
+        known.update(zip(known, _asked(file, function, list(known)), strict=True))
+    return [asked[file, function][argument] for file, function, argument in questions]
 
 
 def find(root: Path, name: str, environ: Mapping[str, str]) -> Settled | None:
@@ -70,7 +93,7 @@ def find(root: Path, name: str, environ: Mapping[str, str]) -> Settled | None:
         header, paths, signatures = _read(root, name, environ)
         if witness.first_moved(str(root), paths, signatures) is not None:
             return None
-        if not all(_says_yes(*question) for question in header["questions"]):
+        if not all(answers(header["questions"])):
             return None
         return Settled(header["nodes"], header["lines"], header["report"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -80,43 +103,48 @@ def find(root: Path, name: str, environ: Mapping[str, str]) -> Settled | None:
 def since(root: Path, name: str, environ: Mapping[str, str]) -> Since | None:
     """What moved since the settled build of this key; None when more than files may have changed."""
     try:
-        _, paths, signatures = _read(root, name, environ)
-        moved = witness.all_moved(str(root), paths, signatures)
+        header, paths, signatures = _read(root, name, environ)
+        moved = frozenset(witness.all_moved(str(root), paths, signatures))
+        return Since(paths, signatures, moved, list(header["env"]), header["crc"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    numbers = iter(signatures)
-    seen = dict(zip(paths, zip(numbers, numbers, numbers, numbers, strict=True), strict=True))
-    for path in moved:
-        del seen[path]
-    return Since(moved, seen)
 
 
 def keep(
     root: Path, name: str, settled: Settled, seen: Mapping[str, Signature], env: Mapping[str, str | None]
-) -> None:
-    """Writes a build down. A file that may still be changing (UNSETTLED) counts as moved the next time."""
+) -> int:
+    """Writes a build down. A file that may still be changing (UNSETTLED) counts as moved the next time.
+
+    Returns the number that stands for all that was looked at.
+    """
     if not seen:
-        return
+        return 0
     body = witness.pack(seen.values()).tobytes() + os.fsencode("\0".join(seen))
-    header = {
+    header: dict[str, Any] = {
         "env": {variable: _digest(value) for variable, value in env.items()},
         "count": len(seen),
         "length": len(body),
         "crc": zlib.crc32(body),
         **settled._asdict(),
     }
-    folder = root / ".imgbake" / "settled"
+    place = folder(root)
     with contextlib.suppress(OSError):  # a memory, not a result
-        folder.mkdir(parents=True, exist_ok=True)
-        beside = folder / f"{name}.{os.getpid()}"
+        place.mkdir(parents=True, exist_ok=True)
+        beside = place / f"{name}.{os.getpid()}"
         beside.write_bytes(json.dumps(header).encode() + b"\n" + body)
-        beside.replace(folder / name)
-        _drop_old(folder)
+        beside.replace(place / name)
+        _drop_old(place)
+    return int(header["crc"])
+
+
+def folder(root: Path) -> Path:
+    """Where a project's settled builds are kept."""
+    return root / ".imgbake" / "settled"
 
 
 def _read(root: Path, name: str, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str], array[int]]:
     """The header, paths and signatures of a settled build in the same environment. Raises ValueError."""
-    data = (root / ".imgbake" / "settled" / name).read_bytes()
+    data = (folder(root) / name).read_bytes()
     head, _, body = data.partition(b"\n")
     header: dict[str, Any] = json.loads(head)
     if len(body) != header["length"] or zlib.crc32(body) != header["crc"]:
@@ -127,23 +155,25 @@ def _read(root: Path, name: str, environ: Mapping[str, str]) -> tuple[dict[str, 
     return header, os.fsdecode(body[header["count"] * 32 :]).split("\0"), signatures
 
 
-def _says_yes(file: str, function: str, argument: str) -> bool:
-    """The answer to a question. Its module is loaded once for all."""
+def _asked(file: str, function: str, arguments: list[str]) -> Sequence[bool]:
+    """The answers of a function, whose module is loaded once for all."""
     name = f"imgbake question {file}"
     module = sys.modules.get(name)
     if module is None:
         spec = importlib.util.spec_from_file_location(name, file)
         if spec is None or spec.loader is None:
-            return False
+            return [False] * len(arguments)
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    return bool(getattr(module, function)(argument))
+    found: Sequence[bool] = getattr(module, function)(arguments)
+    return found
 
 
 def _drop_old(folder: Path) -> None:
-    entries = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in entries[_KEPT:]:
+    files = [path for path in folder.iterdir() if path.suffix != NODES]
+    for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT:]:
         path.unlink(missing_ok=True)
+        path.with_name(path.name + NODES).unlink(missing_ok=True)
 
 
 def _digest(value: str | None) -> str | None:

@@ -10,7 +10,7 @@ import msgspec
 
 from imgbake.contract import Artifact, Blueprint, Lowered, Part, Step, Target, Tree
 from imgbake.digest import of_bytes
-from imgbake.engine import blueprint, describing, outputs
+from imgbake.engine import blueprint, describing, outputs, settled
 from imgbake.engine.context import Looking, Working
 from imgbake.engine.graph import Bake, Base, Node, Test, folder_of
 from imgbake.engine.project import Project
@@ -224,7 +224,8 @@ class BakeWork:
         for path in (*artifact.proof, *kept):
             self._project.watch(path)
         if self._is_volatile and hasattr(self._target, "question"):
-            self._project.questions[self._node.id] = self._target.question(artifact)
+            asked = self._target.question(artifact)
+            self._project.questions[self._node.id] = None if asked is None else settled.question(*asked)
 
     def _scan(self, patterns: Sequence[str], exclude: Sequence[str], *, follow: bool) -> Tree:
         return self._project.files.tree(patterns, exclude, follow=follow)

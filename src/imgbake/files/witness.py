@@ -81,18 +81,19 @@ def first_moved(root: str, paths: Sequence[str], signatures: array[int]) -> str 
         os.close(folder)
 
 
-def all_moved(root: str, paths: Sequence[str], signatures: array[int]) -> set[str]:
-    """Every path that doesn't look as it did; arguments and errors as for `first_moved`."""
+def all_moved(root: str, paths: Sequence[str], signatures: array[int]) -> set[int]:
+    """The places of all paths that don't look as they did; arguments and errors as for `first_moved`."""
     if len(signatures) != 4 * len(paths):
         raise ValueError(f"{len(paths)} paths but {len(signatures)} numbers")
     try:
         folder = os.open(root, _OPEN_FOLDER)
     except OSError:
-        return set(paths)
+        return set(range(len(paths)))
     try:
         numbers = iter(signatures)
         seen = zip(numbers, numbers, numbers, numbers, strict=True)
-        return {path for path, was in zip(paths, seen, strict=True) if signature(path, folder) != was}
+        looks = enumerate(zip(paths, seen, strict=True))
+        return {place for place, (path, was) in looks if signature(path, folder) != was}
     finally:
         os.close(folder)
 
