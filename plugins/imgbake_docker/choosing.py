@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 
 from imgbake.api import BakeError, Blueprint, Layer
 from imgbake_docker import engine
@@ -15,6 +16,10 @@ from imgbake_docker.classic import Classic
 from imgbake_docker.engine import Client
 
 _SECONDS = 20
+_PLUGINS = tuple(
+    f"{folder}/docker/cli-plugins"
+    for folder in ("/usr/local/lib", "/usr/local/libexec", "/usr/lib", "/usr/libexec")
+)  # where docker looks, after its own folder
 
 
 def builder(wanted: str, client: Client) -> Builder:
@@ -61,21 +66,30 @@ def _missing(layer: Layer, builder: str) -> tuple[str, str] | None:
 
 
 def _buildx_here() -> tuple[str, ...]:
-    return _buildx(os.environ.get("PATH", ""), os.environ.get("DOCKER_CONFIG", ""))
+    return _buildx(os.environ.get("PATH", ""), os.environ.get("DOCKER_CONFIG") or "~/.docker")
 
 
 @cache
 def _buildx(path: str, config: str) -> tuple[str, ...]:
-    """The command of buildx, empty when there is none that answers."""
-    for command in (("docker", "buildx"), ("docker-buildx",), ("buildx",)):
-        program = shutil.which(command[0], path=path)
-        if program is None:
-            continue
-        argv = (program, *command[1:])
-        try:
-            ended = subprocess.run([*argv, "version"], capture_output=True, timeout=_SECONDS, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        if ended.returncode == 0:
-            return argv
-    return ()
+    """The command of buildx, empty when there is none.
+
+    It is a program of its own, which docker only starts: where docker keeps its plugins we start it
+    ourselves, which takes half of the time. Docker is asked if it may know another place.
+    """
+    own = Path(config).expanduser() / "cli-plugins"
+    program = shutil.which("docker-buildx", path=os.pathsep.join((str(own), *_PLUGINS, path)))
+    if program is not None:
+        return (program,)
+    docker = shutil.which("docker", path=path)
+    if docker is not None and _answers(docker, "buildx", "version"):
+        return (docker, "buildx")
+    program = shutil.which("buildx", path=path)
+    return (program,) if program is not None else ()
+
+
+def _answers(*command: str) -> bool:
+    try:
+        ended = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return ended.returncode == 0

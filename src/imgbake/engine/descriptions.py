@@ -53,7 +53,7 @@ class Descriptions:
             self._has_unread = True  # said when the image is judged
             found = ()
         lacking = (one.name for one in found if one.is_needed and one.value is None)
-        reads = self.format(image).reads(self.given, self._root)
+        reads = self.format(image).reads(self.given, self._root) if self._recipe.tasks else ()
         return Told(tuple(reads), tuple(name for name in dict.fromkeys(lacking) if not self._is_secret(name)))
 
     def argument(self, name: str) -> Arg:

@@ -1,0 +1,44 @@
+"""Where buildx is looked for: where docker would find it, and without starting docker to know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imgbake_docker import choosing
+
+
+def _program(path: Path, text: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def no_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No plugin but those of this test."""
+    monkeypatch.setattr(choosing, "_PLUGINS", (str(tmp_path / "system"),))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "config"))
+
+
+def test_the_users_plugin_comes_before_the_systems(tmp_path: Path) -> None:
+    assert not choosing.has_buildx()
+    choosing._buildx.cache_clear()
+    system = _program(tmp_path / "system/docker-buildx", "")
+    assert choosing._buildx_here() == (system,)
+    choosing._buildx.cache_clear()
+    own = _program(tmp_path / "config/cli-plugins/docker-buildx", "")
+    assert choosing._buildx_here() == (own,)
+
+
+def test_docker_is_asked_for_what_stands_elsewhere(tmp_path: Path) -> None:
+    docker = _program(tmp_path / "bin/docker", '[ "$1 $2" = "buildx version" ]')
+    choosing._buildx.cache_clear()
+    assert choosing._buildx_here() == (docker, "buildx")
+    _program(tmp_path / "bin/docker", "exit 1")
+    buildx = _program(tmp_path / "bin/buildx", "")
+    choosing._buildx.cache_clear()
+    assert choosing._buildx_here() == (buildx,)
