@@ -21,10 +21,16 @@ _ENVIRONMENT = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "HOME")
 
 def usual_socket() -> str:
     """The path of the engine's socket, if it needs no reading of contexts to know it; else nothing."""
-    host, context, _, _, current = _world()
+    host = os.environ.get("DOCKER_HOST", "")
     if host:
         return host.removeprefix("unix://") if host.startswith("unix://") else ""
-    return _USUAL if (context or current) in ("", "default") else ""
+    return _USUAL if context() == "default" else ""
+
+
+def context() -> str:
+    """The name of docker's context that is in use."""
+    host, named, _, _, current = _world()
+    return "default" if host else named or current or "default"
 
 
 def question(path: str, image: str, tags: list[str]) -> str:

@@ -97,6 +97,7 @@ def _by_buildkit(
     (work / "Dockerfile.dockerignore").write_text("\n".join(asked.ignore.patterns) + "\n")
     flags = [f"--file={dockerfile}", f"--iidfile={told}", *_flags(asked, labels, platform, epoch, ctx)]
     env = {f"{_SECRET}{secret.id}": f"{{{{ {secret.arg} }}}}" for secret in asked.secrets if secret.arg}
+    engine.load_meanwhile()
     try:
         ctx.run([*command, *flags, str(ctx.root / asked.folder)], env=env, title="docker buildx build")
     except StepError as error:

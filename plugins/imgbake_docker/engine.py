@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 from imgbake.api import BakeError
+from imgbake_docker import asking
 
 Client = Any
 """The docker SDK's low-level client, which comes without types."""
@@ -32,27 +35,82 @@ _WORKING_SECONDS = 3600  # without a word while it saves, loads or pushes, which
 @contextlib.contextmanager
 def connected() -> Iterator[Client]:
     """A client of the engine. What the engine refuses inside of the block becomes a BakeError."""
-    docker = _sdk()
-    import requests
-
-    where = "the docker engine"
-    client = None
+    client = _Late()
     try:
+        if path := asking.usual_socket():
+            client.where = f"the docker engine at unix://{path}"
+            _knock(path)
+        else:
+            client.connect()
+        yield client
+    except Exception as error:
+        told = _told(error, client.where)
+        if told is None:
+            raise
+        raise told from None
+    finally:
+        client.close()
+
+
+def load_meanwhile() -> None:
+    """Loads the SDK while something else is waited for."""
+
+    def load() -> None:
+        with contextlib.suppress(BakeError):  # said when it is used
+            _sdk()
+
+    threading.Thread(target=load, daemon=True, name="docker SDK").start()
+
+
+class _Late:
+    """The SDK's client, connected when it is first used: to load the SDK takes as long as a small build."""
+
+    def __init__(self) -> None:
+        self.where = "the docker engine"
+        self._client: Any = None
+
+    def connect(self) -> None:
+        """Connects. Raises what the SDK raises."""
+        docker = _sdk()
         with warnings_off():
             settings = _settings(docker)
-            where = f"the docker engine at {_shown(settings.get('base_url'))}"
-            _knock(str(settings.get("base_url") or ""))
-            client = docker.APIClient(version="auto", timeout=_SECONDS, **settings)
-            client.timeout = _WORKING_SECONDS
-        yield client
-    except docker.errors.APIError as error:
-        raise BakeError(f"{where} refused: {_first_line(error.explanation or error)}") from None
-    except (docker.errors.DockerException, requests.exceptions.RequestException, _Silent) as error:
-        reason = _reason(error)
-        raise BakeError(f"{where} can't be reached: {reason}", hint=_advice(reason)) from None
-    finally:
-        if client is not None:
-            client.close()
+            host = str(settings.get("base_url") or "")
+            self.where = f"the docker engine at {_shown(host)}"
+            if host.startswith("unix://"):
+                _knock(host.removeprefix("unix://"))
+            self._client = docker.APIClient(version="auto", timeout=_SECONDS, **settings)
+            self._client.timeout = _WORKING_SECONDS
+
+    def close(self) -> None:
+        """Hangs up."""
+        if self._client is not None:
+            self._client.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if self._client is None:
+            self.connect()
+        return getattr(self._client, name)
+
+
+def _told(error: Exception, where: str) -> BakeError | None:
+    """What the user is told of an error of the SDK; None for any other."""
+    if isinstance(error, _Silent):
+        return _unreached(error, where)
+    if isinstance(error, BakeError) or "docker.errors" not in sys.modules:
+        return None
+    import docker.errors
+    import requests
+
+    if isinstance(error, docker.errors.APIError):
+        return BakeError(f"{where} refused: {_first_line(error.explanation or error)}")
+    if isinstance(error, docker.errors.DockerException | requests.exceptions.RequestException):
+        return _unreached(error, where)
+    return None
+
+
+def _unreached(error: Exception, where: str) -> BakeError:
+    reason = _reason(error)
+    return BakeError(f"{where} can't be reached: {reason}", hint=_advice(reason))
 
 
 class _Silent(Exception):
@@ -82,11 +140,7 @@ def image(client: Client, name: str) -> dict[str, Any] | None:
 
 def context() -> str:
     """The name of docker's context for the engine."""
-    if os.environ.get("DOCKER_HOST"):
-        return "default"
-    from docker.context.config import get_current_context_name
-
-    return os.environ.get("DOCKER_CONTEXT") or str(get_current_context_name())
+    return asking.context()
 
 
 def unix_socket() -> str:
@@ -121,13 +175,11 @@ def _settings(docker: Any) -> dict[str, Any]:
     return found
 
 
-def _knock(host: str) -> None:
+def _knock(path: str) -> None:
     """Raises _Silent when nobody listens at a socket: the SDK would hide why, and leave one open."""
-    if not host.startswith("unix://"):
-        return
     with socket.socket(socket.AF_UNIX) as door:
         try:
-            door.connect(host.removeprefix("unix://"))
+            door.connect(path)
         except OSError as error:
             raise _Silent from error
 
@@ -142,9 +194,7 @@ def _first_line(error: object) -> str:
 
 def _reason(error: BaseException) -> str:
     """The innermost reason, which is the one that tells something."""
-    from docker.errors import TLSParameterError
-
-    if isinstance(error, TLSParameterError):
+    if type(error).__name__ == "TLSParameterError":
         return f"its TLS is set up wrongly: {error.args[0].rstrip('.')}"
     inner: BaseException | None = error
     while inner is not None:
