@@ -13,6 +13,9 @@ import pytest
 from imgbake.testing.project import Project
 
 RECIPE = """
+[args]
+word = "a"
+
 [tasks.upper]
 run = "tr a-z A-Z <in/a >out/upper"
 inputs = ["in/a"]
@@ -33,6 +36,18 @@ run = "cat in/* >out/all"
 inputs = ["in/*"]
 outputs = ["out/all"]
 
+[tasks.said]
+run = "echo {{ word }} $WORD | cat - in/b >out/said"
+inputs = ["in/b"]
+outputs = ["out/said"]
+pass_env = ["WORD"]
+
+[tasks.after]
+run = "cat in/a >out/after"
+inputs = ["in/a"]
+outputs = ["out/after"]
+needs = ["said"]
+
 [tasks.both]
 run = "cat out/count out/other >out/both"
 inputs = ["out/count", "out/other"]
@@ -51,8 +66,9 @@ def _made(folder: Path) -> Project:
     return project
 
 
-def _run(project: Project, cache: Path) -> dict[str, str]:
-    ran = project.make("-k", env={"IMGBAKE_CACHE_DIR": str(cache)})
+def _run(project: Project, cache: Path, word: str, variable: str) -> dict[str, str]:
+    env = {"IMGBAKE_CACHE_DIR": str(cache), "WORD": variable}
+    ran = project.make("-k", "--arg", f"word={word}", env=env)
     return {**ran.outcomes(), **{path.name: path.read_text() for path in (project.root / "out").iterdir()}}
 
 
@@ -83,7 +99,8 @@ def test_it_comes_to_the_same_as_looking_at_everything(tmp_path: Path, seed: int
             for project in (quick, careful):
                 change(project, str(number))
         shutil.rmtree(careful.root / ".imgbake/settled", ignore_errors=True)
-        assert _run(quick, tmp_path / "one") == _run(careful, tmp_path / "two")
+        said = chance.choice("aaab"), chance.choice("cccd")
+        assert _run(quick, tmp_path / "one", *said) == _run(careful, tmp_path / "two", *said)
 
 
 def test_what_a_change_reaches_is_built_again(project: Project) -> None:
@@ -96,3 +113,26 @@ def test_what_a_change_reaches_is_built_again(project: Project) -> None:
     assert outcomes["task:other"] == "cached"
     assert (made.root / "out/upper").read_text() == "THREE"
     assert (made.root / "out/both").read_text() == "5\ntwo"
+
+
+def test_a_variable_still_counts_when_its_task_was_skipped(project: Project) -> None:
+    made = _made(project.root / "sub")
+    for text in ("1", "1", "2", "2"):
+        time.sleep(0.1)
+        if made.read("in/a") != text:
+            made.write("in/a", text)
+        made.make("said", "upper", env={"WORD": "x"})
+    made.make("said", "upper", env={"WORD": "y"})
+    assert made.read("out/said") == "a y\ntwo"
+
+
+def test_a_build_with_other_arguments_in_between_is_noticed(project: Project) -> None:
+    made = _made(project.root / "sub")
+    for _ in range(2):
+        made.make("said", "upper")
+        time.sleep(0.1)
+    made.make("said", "--arg", "word=b")
+    made.write("in/a", "three")
+    made.make("said", "upper")
+    assert made.read("out/said") == "a\ntwo"
+    assert made.read("out/upper") == "THREE"

@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -249,6 +249,56 @@ def test_with_nothing_to_do_the_engine_alone_is_asked(project: OnEngine) -> None
     project.clear()
     assert "nothing to do" not in project.run("build", "app").stderr
     assert project.baked()
+
+
+def write_two(project: OnEngine) -> None:
+    """A recipe with two images: `app`, and `other`, which is left alone."""
+    fill(project)
+    project.write("other/file", "other")
+    project.write("other/Dockerfile", "FROM scratch\nCOPY file /\n")
+    write(project, "FROM scratch\nCOPY src *.txt /\n", head=(
+        f'[targets.beside]\nuses = "docker"\ntags = ["{project.name}:2"]\n{project.options}\n'
+        '[images.other]\ndockerfile = "other/Dockerfile"\ntargets = ["beside"]\n'
+    ))  # fmt: skip
+    for _ in range(2):
+        time.sleep(0.1)  # what is younger than a tick of the file system's clock proves nothing
+        project.build()
+
+
+CHANGES: dict[str, Callable[[OnEngine], object]] = {
+    "a file that is copied": lambda project: project.write("app/src/a.txt", "other"),
+    "a new file that is copied": lambda project: project.write("app/src/b/new", ""),
+    "a new file that a wildcard reaches": lambda project: project.write("app/new.txt", ""),
+    "the Dockerfile": lambda project: project.write("app/Dockerfile", "FROM scratch\nCOPY link /\n"),
+    "the ignore file": lambda project: project.write("app/.dockerignore", "**/a.txt\n"),
+    "an ignore file that comes first": lambda project: project.write("app/Dockerfile.dockerignore", "**/b\n"),
+    "the image": lambda project: project.clear(),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_rebuilds_the_one_image_that_it_reaches(project: OnEngine, what: str) -> None:
+    write_two(project)
+    CHANGES[what](project)
+    assert project.build().outcomes() == {"image:app@docker": "ran", "image:other@beside": "cached"}
+    project.client.remove_image(f"{project.name}:2")
+
+
+def test_images_that_were_left_alone_must_still_be_there(project: OnEngine, over_tcp: str) -> None:
+    write_two(project)
+    project.client.remove_image(f"{project.name}:2")
+    project.write("app/src/a.txt", "second")
+    assert project.build().outcomes() == {"image:app@docker": "ran", "image:other@beside": "ran"}
+    project.client.tag(f"{project.name}:1", project.name, "2")
+    project.write("app/src/a.txt", "third")
+    assert project.build().outcomes() == {"image:app@docker": "ran", "image:other@beside": "restored"}
+    project.write("app/src/a.txt", "fourth")
+    there = {"DOCKER_HOST": over_tcp}
+    assert project.build(env=there).outcomes() == {"image:app@docker": "ran", "image:other@beside": "cached"}
+    nowhere = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
+    failed = project.run("build", "-k", env=nowhere).stderr
+    assert failed.count("can't be reached") >= 2, failed
+    project.client.remove_image(f"{project.name}:2")
 
 
 def test_platforms_are_said_by_the_image(project: OnEngine) -> None:

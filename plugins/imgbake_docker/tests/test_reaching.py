@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,42 +17,6 @@ TABLES = """
     build = "echo built"
     network = "none"
 """
-
-
-@pytest.fixture
-def over_tcp(engine: Any) -> Iterator[str]:
-    """The address of the engine on a port of the loopback."""
-    path = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
-    if "://" in path:
-        yield os.environ["DOCKER_HOST"]
-        return
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=_serve, args=(server, path), daemon=True).start()
-        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
-
-
-def _serve(server: socket.socket, path: str) -> None:
-    with contextlib.suppress(OSError):  # until it is closed
-        while True:
-            outer, _ = server.accept()
-            threading.Thread(target=_connect, args=(outer, path), daemon=True).start()
-
-
-def _connect(outer: socket.socket, path: str) -> None:
-    with outer, socket.socket(socket.AF_UNIX) as inner:
-        inner.connect(path)
-        back = threading.Thread(target=_move, args=(inner, outer), daemon=True)
-        back.start()
-        _move(outer, inner)
-        back.join()
-
-
-def _move(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
 
 
 def _context(folder: Path, name: str, host: str, *, current: bool) -> Mapping[str, str]:
