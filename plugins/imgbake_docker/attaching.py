@@ -60,6 +60,7 @@ class Streams:
         finally:
             over.set()
             attached.close()
+            stream.close()
 
     @contextlib.contextmanager
     def _raw(self, container: str, over: threading.Event) -> Iterator[None]:

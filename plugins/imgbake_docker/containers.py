@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from imgbake.api import BakeError, RunContext, Setup, StepError, TimedOut
-from imgbake_docker import building
+from imgbake_docker import building, throwaway
 from imgbake_docker.engine import Client
 from imgbake_docker.following import follow
 
@@ -124,13 +124,9 @@ class _Run:
     def run(self) -> None:
         """Runs it. Raises StepError."""
         client = self._client
-        container = client.create_container(
-            self._image,
-            entrypoint=self._argv[:1],
-            command=self._argv[1:],
-            **surroundings(client, self._setup),
-        )["Id"]
-        try:
+        asked = surroundings(client, self._setup)
+        asked |= {"entrypoint": self._argv[:1], "command": self._argv[1:]}
+        with throwaway.container(client, self._image, self._ctx, **asked) as container:
             give_secrets(client, container, self._setup, self._ctx)
             if not self._argv_has_marks():
                 self._begin(self._command)
@@ -138,8 +134,6 @@ class _Run:
             for line in follow(printed(client, container), lambda: None, self._ctx, self._setup.timeout):
                 self._hear(line)
             code = client.wait(container)["StatusCode"]
-        finally:
-            client.remove_container(container, force=True, v=True)
         if code:
             message = f"`{building.first_line(self._command)}` exited with code {code}"
             raise StepError(message, tail=tuple(self._tail))

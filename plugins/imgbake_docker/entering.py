@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint, ImageConfig, Layer, RunContext, Setup
-from imgbake_docker import attaching, containers, naming
+from imgbake_docker import attaching, containers, naming, throwaway
 from imgbake_docker.engine import Client, connected
 from imgbake_docker.options import Options
 
@@ -57,17 +57,10 @@ def _entered(client: Client, image: str, argv: tuple[str, ...], setup: Setup, ct
     if setup.caches:
         ctx.log(f"-- not there: the caches {', '.join(cache.path for cache in setup.caches)}")
     streams = attaching.Streams(client)
-    container = client.create_container(
-        image,
-        entrypoint=list(argv[:1]),
-        command=list(argv[1:]),
-        tty=streams.is_terminal,
-        stdin_open=streams.has_input,
-        **containers.surroundings(client, setup),
-    )["Id"]
-    try:
+    asked = containers.surroundings(client, setup)
+    asked |= {"entrypoint": list(argv[:1]), "command": list(argv[1:])}
+    asked |= {"tty": streams.is_terminal, "stdin_open": streams.has_input}
+    with throwaway.container(client, image, ctx, **asked) as container:
         containers.give_secrets(client, container, setup, ctx)
         streams.attend(container, ctx)
         return int(client.wait(container)["StatusCode"])
-    finally:
-        client.remove_container(container, force=True, v=True)

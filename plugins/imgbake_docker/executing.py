@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import signal
-import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from imgbake.api import BakeError, RunContext, StepError
-from imgbake_docker import building
+from imgbake_docker import building, throwaway
 from imgbake_docker.container import ContainerOptions
 from imgbake_docker.containers import printed
 from imgbake_docker.engine import Client
 from imgbake_docker.following import follow
 
 _TAIL = 20
-_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.-]+")
 _NOT_STARTED = re.compile(r'exec: (?:"[^"]*": )?(.*?)(?:: unknown)?$')
 _HOME = "/tmp"  # of a user whom the image does not know, who may write nowhere else
 
@@ -32,11 +29,8 @@ def execute(
 
     Raises StepError when it fails. On a stop or a time-out the container is killed.
     """
-    name = _name(ctx)
-    _remove(client, name)  # of a build that was killed
-    container = _created(client, image, name, said, passed, ctx)
     tail: deque[str] = deque(maxlen=_TAIL)
-    try:
+    with _created(client, image, said, passed, ctx) as container:
         _start(client, container, said)
         for line in follow(printed(client, container), lambda: None, ctx):
             tail.append(line)
@@ -44,18 +38,12 @@ def execute(
         code = int(client.wait(container)["StatusCode"])
         if code:
             raise _failure(code, client.inspect_container(container)["State"], said, tuple(tail))
-    finally:
-        _remove(client, container)
 
 
+@contextlib.contextmanager
 def _created(
-    client: Client,
-    image: str,
-    name: str,
-    said: ContainerOptions,
-    passed: Mapping[str, str],
-    ctx: RunContext,
-) -> str:
+    client: Client, image: str, said: ContainerOptions, passed: Mapping[str, str], ctx: RunContext
+) -> Iterator[str]:
     from docker.errors import APIError
 
     user = said.user or _ourselves(client)
@@ -70,7 +58,8 @@ def _created(
         asked["working_dir"] = workdir
     asked["host_config"] = _limits(client, said, ctx)
     try:
-        return str(client.create_container(image, name=name, **asked)["Id"])
+        with throwaway.container(client, image, ctx, **asked) as made:
+            yield made
     except APIError as error:
         if "bind source path does not exist" not in str(error.explanation):
             raise
@@ -131,20 +120,3 @@ def _ourselves(client: Client) -> str:
     if any("rootless" in option for option in client.info().get("SecurityOptions") or ()):
         return "0:0"
     return f"{os.getuid()}:{os.getgid()}"
-
-
-def _name(ctx: RunContext) -> str:
-    """The same in every build of this project, which are never two at once."""
-    where = f"{socket.gethostname()}\0{ctx.root}\0{ctx.name}"
-    return f"imgbake-{_NOT_IN_NAMES.sub('-', ctx.name)}-{hashlib.sha256(where.encode()).hexdigest()[:12]}"
-
-
-def _remove(client: Client, container: str) -> None:
-    from docker.errors import APIError, NotFound
-
-    with contextlib.suppress(NotFound):
-        try:
-            client.remove_container(container, force=True, v=True)
-        except APIError as error:
-            if "already in progress" not in str(error.explanation):
-                raise

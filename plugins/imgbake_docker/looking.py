@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from imgbake.api import Artifact, Part, RunContext
+from imgbake_docker import throwaway
 from imgbake_docker.engine import Client
 from imgbake_docker.following import each
 from imgbake_oci import tarfiles
@@ -58,12 +59,9 @@ def _added(client: Client, image: str, ctx: RunContext) -> Added:
 
 def _exported(client: Client, image: str, ctx: RunContext) -> Added:
     """By a container that is never started."""
-    container = client.create_container(image, command=["-"], entrypoint=["-"])["Id"]
-    try:
+    with throwaway.container(client, image, ctx, command=["-"], entrypoint=["-"]) as container:
         pieces = each(lambda: client.export(container), ctx)
         return added_by(tarfiles.members(tarfiles.Forward(_Pieces(pieces))))
-    finally:
-        client.remove_container(container, force=True, v=True)
 
 
 class _Pieces:

@@ -107,6 +107,55 @@ def test_secrets_are_files_in_checks_and_stay_nowhere(project: OnEngine) -> None
     assert "s3cr3t-value" not in ran.stderr + ran.stdout
 
 
+@pytest.mark.parametrize("phase", ["validate", "test"])
+def test_a_container_of_a_killed_build_is_removed_by_the_next(project: OnEngine, phase: str) -> None:
+    components = f"""
+        [components.app]
+        build = "true"
+        {phase} = "echo began; sleep %s; : {project.name}"
+        network = "none"
+    """
+    project.image(components % 76)
+    _kill_once(project, "build", "--progress", "plain")
+    assert _containers(project) == 1
+    project.bake(components % "0.077")
+    assert _containers(project) == 0
+
+
+def test_a_container_of_a_killed_shell_is_removed_by_the_next_and_no_other(project: OnEngine) -> None:
+    project.bake("""
+        [components.app]
+        build = "true"
+        network = "none"
+    """)
+    words = ("shell", "app@docker", "--", "sh", "-c", f"echo began >&2; sleep 76; : {project.name}")
+    with project.start(*words) as lives:
+        assert lives.stderr is not None
+        assert any("began" in line for line in lives.stderr)
+        _kill_once(project, *words)
+        assert _containers(project) == 2
+        assert project.run("shell", "app@docker", "--", "true").code == 0
+        assert _containers(project) == 1
+        lives.send_signal(signal.SIGINT)
+        lives.communicate(timeout=60)
+    assert _containers(project) == 0
+
+
+def _containers(project: OnEngine) -> int:
+    """How many containers run a command that names this project."""
+    found = project.client.containers(all=True, trunc=False)
+    return sum(project.name in str(each["Command"]) for each in found)
+
+
+def _kill_once(project: OnEngine, *words: str) -> None:
+    """Runs imgbake and kills it when it has told that a command began."""
+    with project.start(*words) as process:
+        assert process.stderr is not None
+        assert any("began" in line and "sleep" not in line for line in process.stderr)
+        process.kill()
+        process.communicate(timeout=60)
+
+
 def leftovers(project: OnEngine) -> list[str]:
     """Containers that run what these tests run, or were made for it."""
     wanted = ("sleep 77", "grep two")
