@@ -27,8 +27,7 @@ from imgbake.api import (
     RunContext,
     Setup,
 )
-from imgbake.api import digest as digests
-from imgbake_oci import bases, compression, layouts, media_types, sources, testing
+from imgbake_oci import bases, compression, kept, layouts, media_types, sources, testing
 from imgbake_oci.bases import Base
 from imgbake_oci.compression import Format
 from imgbake_oci.configuring import configuration, timestamp
@@ -37,9 +36,6 @@ from imgbake_oci.documents import descriptor_document, encoded
 from imgbake_oci.options import Options
 from imgbake_oci.reference import parse
 from imgbake_oci.stacking import stacked
-
-TAG = "latest"
-"""What a layout calls its image."""
 
 _ANNOTATION = "org.opencontainers.image."
 
@@ -77,59 +73,21 @@ class Oci:
 
     def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
         images = [self._image(blueprint, each, ctx) for each in self._platforms()]
-        root, needed = self._root(images, blueprint, ctx)
         folder = self._free(self._place(blueprint), ctx.root)
-        layouts.write(ctx.root / folder, root, TAG, needed, ctx.blobs)
-        facts = {
-            "media_type": root.media_type,
-            "size": root.size,
-            "layout": folder,
-            "platforms": [str(image.platform) for image in images],
-            "layers": [layer.digest for layer in images[0].layers],
-        }
-        proof = tuple(f"{folder}/{file}" for file in layouts.files(needed))
-        return Artifact("container", root.digest, f"oci:{folder}", facts, tuple(needed), proof)
+        return kept.keep(images, self._annotations(blueprint), folder, ctx)
 
     def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
         testing.test(artifact, blueprint, ctx)
 
     def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
-        """Is the layout whole, and in the store as well?"""
-        folder = ctx.root / str(artifact.facts["layout"])
-        try:
-            (folder / "oci-layout").stat()
-            if artifact.digest.encode() not in (folder / "index.json").read_bytes():
-                return False
-            return all(
-                _is_linked(digest, layouts.blob(folder, digest), ctx.blobs) for digest in artifact.blobs
-            )
-        except (OSError, KeyError):
-            return False
+        return kept.present(artifact, ctx)
 
     def restorable(self, artifact: Artifact, ctx: ResolveContext) -> bool:
-        """Is every blob in the store, or in the layout?"""
-        folder = ctx.root / str(artifact.facts["layout"])
-        return all(
-            _is_kept(digest, ctx.blobs) or _is_sound(layouts.blob(folder, digest), digest)
-            for digest in artifact.blobs
-        )
+        return kept.restorable(artifact, ctx)
 
     def restore(self, artifact: Artifact, ctx: RunContext) -> bool:
-        """Gives the store what it has lost of the layout, and makes the layout whole from the store."""
-        facts = artifact.facts
-        folder = ctx.root / self._free(facts["layout"], ctx.root)
-        for digest in artifact.blobs:
-            ctx.check()
-            kept = layouts.blob(folder, digest)
-            if not _is_kept(digest, ctx.blobs) and not (
-                _is_sound(kept, digest) and ctx.blobs.add_file(kept) == digest
-            ):
-                return False
-        platforms = [platform(text) for text in facts["platforms"]]
-        of_root = platforms[0] if facts["media_type"] == media_types.MANIFEST else None
-        root = Descriptor(facts["media_type"], artifact.digest, facts["size"], platform=of_root)
-        layouts.write(folder, root, TAG, artifact.blobs, ctx.blobs)
-        return True
+        self._free(str(artifact.facts["layout"]), ctx.root)
+        return kept.restore(artifact, ctx)
 
     def shell(
         self,
@@ -167,7 +125,7 @@ class Oci:
         """The layout's folder, relative to the project."""
         if self._options.layout:
             return os.path.normpath(self._options.layout)
-        return f".imgbake/images/{blueprint.image}/{blueprint.target}"
+        return kept.place(blueprint.image, blueprint.target)
 
     def _free(self, folder: str, root: Path) -> str:
         """The same, once it is seen to lie in the project and to hold nothing else. Raises BakeError."""
@@ -178,7 +136,7 @@ class Oci:
             layouts.require_free(root / folder)
         return folder
 
-    def _image(self, blueprint: Blueprint, wanted: Platform | None, ctx: RunContext) -> _Image:
+    def _image(self, blueprint: Blueprint, wanted: Platform | None, ctx: RunContext) -> kept.Image:
         """One platform's image: its layers, configuration and manifest, all in the store."""
         format = self._format()
         base = bases.fetch(blueprint.base, wanted, format, ctx)
@@ -199,28 +157,7 @@ class Oci:
         data = encoded(document)
         digest = ctx.blobs.add_bytes(data)
         descriptor = Descriptor(media_types.MANIFEST, digest, len(data), platform=base.platform)
-        return _Image(descriptor, base.platform, stack, document["config"]["digest"])
-
-    def _root(
-        self, images: list[_Image], blueprint: Blueprint, ctx: RunContext
-    ) -> tuple[Descriptor, list[str]]:
-        """The image's manifest, or the index over several, and every blob that belongs to it."""
-        needed = dict.fromkeys(
-            digest
-            for image in images
-            for digest in (image.manifest.digest, image.config, *(layer.digest for layer in image.layers))
-        )
-        if len(images) == 1:
-            return images[0].manifest, list(needed)
-        document = {
-            "schemaVersion": 2,
-            "mediaType": media_types.INDEX,
-            "manifests": [descriptor_document(image.manifest) for image in images],
-            "annotations": self._annotations(blueprint),
-        }
-        data = encoded(document)
-        root = Descriptor(media_types.INDEX, ctx.blobs.add_bytes(data), len(data))
-        return root, [root.digest, *needed]
+        return kept.Image(descriptor, base.platform, stack, document["config"]["digest"])
 
     def _annotations(self, blueprint: Blueprint) -> dict[str, str]:
         """What is known of every image, then what the recipe says (image-spec, annotations.md)."""
@@ -234,38 +171,6 @@ class Oci:
                 known["base.name"] = str(parse(blueprint.base.reference))
         said = {**blueprint.config.annotations, **self._options.annotations}
         return dict(sorted(({_ANNOTATION + name: value for name, value in known.items()} | said).items()))
-
-
-def _is_linked(digest: str, kept: Path, blobs: Blobs) -> bool:
-    """Is a blob of a layout that of the store, or one with the same content?
-
-    Raises OSError when the layout lacks it, KeyError when the store does.
-    """
-    return kept.samefile(blobs.path(digest)) or digests.of_file(kept) == digest
-
-
-def _is_kept(digest: str, blobs: Blobs) -> bool:
-    """Has the store this blob?"""
-    try:
-        blobs.path(digest)
-    except KeyError:
-        return False
-    return True
-
-
-def _is_sound(kept: Path, digest: str) -> bool:
-    """Is this a file with this content?"""
-    try:
-        return digests.of_file(kept) == digest
-    except OSError:
-        return False
-
-
-class _Image(msgspec.Struct, frozen=True):
-    manifest: Descriptor
-    platform: Platform
-    layers: tuple[Descriptor, ...]
-    config: str
 
 
 def _require_runnable(blueprint: Blueprint, base: Base) -> None:
