@@ -95,9 +95,15 @@ def _flags(order: Order, setup: Setup) -> Iterator[str]:
 
 def _failure(order: Order, error: StepError) -> StepError:
     """Says which command failed, if BuildKit does."""
-    code = next((match for line in reversed(error.tail) if (match := _CODE.search(line))), None)
-    failed = next((match for line in error.tail if (match := _FAILED.search(line))), None)
-    command = next((text for line, text in order.stage.commands if failed and line == failed[1]), "")
-    if code is None or not command:
+    line, code = told(error.tail)
+    command = next((text for instruction, text in order.stage.commands if instruction == line), "")
+    if not command:
         return building.failure(order, "", error.message, error.tail)
-    return building.failure(order, command, f"exited with code {code[1]}", error.tail)
+    return building.failure(order, command, f"exited with code {code}", error.tail)
+
+
+def told(tail: Sequence[str]) -> tuple[str, str]:
+    """The RUN that failed and its exit code, as BuildKit tells them; empty if it doesn't."""
+    code = next((match[1] for line in reversed(tail) if (match := _CODE.search(line))), "")
+    failed = next((match[1] for line in tail if (match := _FAILED.search(line))), "")
+    return (failed, code) if failed and code else ("", "")

@@ -26,7 +26,7 @@ def builder(wanted: str, client: Client) -> Builder:
     """The builder that the option `builder` means. Raises BakeError when it isn't installed."""
     if wanted == "classic":
         return Classic(client)
-    command = _buildx_here()
+    command = buildx()
     if command:
         return BuildKit(command, engine.context(), client)
     if wanted == "buildkit":
@@ -35,10 +35,10 @@ def builder(wanted: str, client: Client) -> Builder:
     return Classic(client)
 
 
-def check(blueprint: Blueprint, builder: str) -> None:
-    """Raises BakeError for what components ask of a builder in vain."""
+def check(blueprint: Blueprint, builder: str, phases: tuple[str, ...] = ("build",)) -> None:
+    """Raises BakeError for what components ask in vain of a builder that runs these phases."""
     for layer in blueprint.layers:
-        if layer.build and (asked := _missing(layer, builder)):
+        if any(getattr(layer, phase) for phase in phases) and (asked := _missing(layer, builder)):
             key, hint = asked
             name = "the engine's classic builder" if builder == "classic" else "BuildKit"
             raise BakeError(
@@ -46,9 +46,9 @@ def check(blueprint: Blueprint, builder: str) -> None:
             )
 
 
-def has_buildx() -> bool:
-    """Is buildx installed?"""
-    return bool(_buildx_here())
+def buildx() -> tuple[str, ...]:
+    """The command of buildx; empty when there is none."""
+    return _buildx(os.environ.get("PATH", ""), os.environ.get("DOCKER_CONFIG") or "~/.docker")
 
 
 def _missing(layer: Layer, builder: str) -> tuple[str, str] | None:
@@ -63,10 +63,6 @@ def _missing(layer: Layer, builder: str) -> tuple[str, str] | None:
     limits = {"memory": setup.memory, "cpus": setup.cpus, "processes": setup.processes}
     key = next((f"limits.{name}" for name, value in limits.items() if value is not None), None)
     return (key, f"leave it out, {other}") if key else None
-
-
-def _buildx_here() -> tuple[str, ...]:
-    return _buildx(os.environ.get("PATH", ""), os.environ.get("DOCKER_CONFIG") or "~/.docker")
 
 
 @cache

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import deque
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from imgbake.api import BakeError, Blueprint, Described, RunContext, StepError, Tree
-from imgbake_docker import bases, choosing, engine
+from imgbake_docker import bases, buildx, choosing, engine
 from imgbake_docker.buildkit import BuildKit
 from imgbake_docker.classic import CHATTER, CODE, STEP
 from imgbake_docker.engine import Client
@@ -22,11 +19,6 @@ from imgbake_dockerfile import parse
 from imgbake_dockerfile.request import Request, documents, request
 
 _TAIL = 20
-_SECRET = "IMGBAKE_SECRET_"
-_FAILED_AT = re.compile(r"^Dockerfile:(\d+)$")
-_FAILED_STEP = re.compile(r"^ > \[[^]]*\] (.+):$")
-_EXIT_CODE = re.compile(r"exit code: (\d+)")
-_FAILED = re.compile(r"^ERROR: (?:failed to (?:build|solve): )*(.+)$")
 
 
 def lower(described: Described, blueprint: Blueprint, options: Options) -> dict[str, str]:
@@ -60,7 +52,7 @@ def bake(client: Client, blueprint: Blueprint, options: Options, ctx: RunContext
     _pull(client, described, platform, ctx)
     labels = {**options.labels, **asked.labels}
     if isinstance(builder, BuildKit):
-        return _by_buildkit(builder.command, asked, labels, platform, blueprint.epoch, ctx), builder.name
+        return _by_buildkit(builder, asked, labels, blueprint.epoch, ctx), builder.name
     return _by_classic(client, asked, described.files, labels, platform, ctx), builder.name
 
 
@@ -83,71 +75,13 @@ def _pull(client: Client, described: Described, platform: str, ctx: RunContext) 
 
 
 def _by_buildkit(
-    command: tuple[str, ...],
-    asked: Request,
-    labels: dict[str, str],
-    platform: str,
-    epoch: int,
-    ctx: RunContext,
+    builder: BuildKit, asked: Request, labels: dict[str, str], epoch: int, ctx: RunContext
 ) -> str:
-    """BuildKit takes from the folder what it needs, and knows what it has already."""
-    work = ctx.work
-    dockerfile, told = work / "Dockerfile", work / "image"
-    dockerfile.write_text(asked.dockerfile.text)
-    (work / "Dockerfile.dockerignore").write_text("\n".join(asked.ignore.patterns) + "\n")
-    flags = [f"--file={dockerfile}", f"--iidfile={told}", *_flags(asked, labels, platform, epoch, ctx)]
-    env = {f"{_SECRET}{secret.id}": f"{{{{ {secret.arg} }}}}" for secret in asked.secrets if secret.arg}
+    told = ctx.work / "image"
+    into = ("--load", f"--iidfile={told}")
     engine.load_meanwhile()
-    try:
-        ctx.run([*command, *flags, str(ctx.root / asked.folder)], env=env, title="docker buildx build")
-    except StepError as error:
-        raise _buildkit_failure(asked, error) from None
+    buildx.build(builder.command, asked, labels, epoch, into, ctx)
     return told.read_text().strip()
-
-
-def _flags(
-    asked: Request, labels: dict[str, str], platform: str, epoch: int, ctx: RunContext
-) -> Iterator[str]:
-    yield from ("--load", "--progress=plain", "--provenance=false")
-    yield from (f"--build-arg={name}={value}" for name, value in asked.args.items())
-    yield from (f"--label={name}={value}" for name, value in labels.items())
-    yield from (f"--ssh={text}" for text in asked.ssh)
-    yield from (f"--cache-from={text}" for text in asked.cache_from)
-    yield from (f"--cache-to={text}" for text in asked.cache_to)
-    for secret in asked.secrets:
-        if secret.file:
-            yield f"--secret=id={secret.id},src={ctx.root / Path(secret.file).expanduser()}"
-        else:
-            yield f"--secret=id={secret.id},env={secret.env or _SECRET + secret.id}"
-    if asked.target:
-        yield f"--target={asked.target}"
-    if platform:
-        yield f"--platform={platform}"
-    if asked.network != "default":
-        yield f"--network={asked.network}"
-    if epoch:
-        yield f"--build-arg=SOURCE_DATE_EPOCH={epoch}"
-    if ctx.force:
-        yield "--no-cache"
-
-
-def _buildkit_failure(asked: Request, error: StepError) -> StepError:
-    lines = error.tail
-    at = next(
-        (int(match[1]) for line in lines if (match := _FAILED_AT.match(line))), _failed_line(asked, lines)
-    )
-    said = next((match[1] for line in reversed(lines) if (match := _FAILED.match(line))), error.message)
-    code = _EXIT_CODE.search(said)
-    if code and at:
-        said = f"`{asked.dockerfile.text.splitlines()[at - 1].strip()}` exited with code {code[1]}"
-    return asked.failure(said, at, lines)
-
-
-def _failed_line(asked: Request, lines: Sequence[str]) -> int:
-    """The line that failed, if BuildKit is an older one, which tells only the instruction."""
-    told = next((match[1] for line in lines if (match := _FAILED_STEP.match(line))), None)
-    found = (one.first for one in parse(asked.dockerfile.text).instructions if one.text == told)
-    return next(found, 0)
 
 
 def _by_classic(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from imgbake_dockerfile.stages import Stage
 
@@ -69,3 +70,20 @@ class Build(msgspec.Struct, frozen=True):
     remotes: tuple[Remote, ...] = ()
     secrets: tuple[Secret, ...] = ()
     args: dict[str, str] = {}  # the given arguments that can change the result
+
+
+def merged(builds: Iterable[Build]) -> Build:
+    """What builds of one Dockerfile for several platforms take together."""
+    all = list(builds)
+    stages = {stage.index: stage for build in reversed(all) for stage in build.stages}
+    required = {(secret.kind, secret.id) for build in all for secret in build.secrets if secret.required}
+    secrets = {(secret.kind, secret.id): secret for build in all for secret in build.secrets}
+    return Build(
+        tuple(stages[index] for index in sorted(stages)),
+        tuple(dict.fromkeys(image for build in all for image in build.images)),
+        tuple(dict.fromkeys(seen for build in all for seen in build.seen)),
+        next((build.everything for build in all if build.everything), ""),
+        tuple(dict.fromkeys(remote for build in all for remote in build.remotes)),
+        tuple(replace(each, required=key in required) for key, each in secrets.items()),
+        {name: value for build in all for name, value in build.args.items()},
+    )

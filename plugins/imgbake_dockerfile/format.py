@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from imgbake.api import Argument, Artifact, BakeError, Described, DescribingContext, Given, Tree
 from imgbake_dockerfile import arguments
 from imgbake_dockerfile.arguments import Argument as Listed
-from imgbake_dockerfile.build import Base, Build, Secret
+from imgbake_dockerfile.build import Base, Build, Secret, merged
 from imgbake_dockerfile.context import Context
 from imgbake_dockerfile.ignoring import Ignore, parse_ignore
 from imgbake_dockerfile.located import DockerfileError
@@ -61,7 +61,7 @@ class DockerfileFormat:
     def reads(self, given: Given, root: Path) -> tuple[str, ...]:
         folder = self._options.folder
         try:
-            build = self._plan(self._read(root), self._values(given))
+            build = self._plans(self._read(root), self._values(given))
         except BakeError:
             return (*self._files(), folder or "**")
         if build.everything:
@@ -75,7 +75,7 @@ class DockerfileFormat:
         values = self._values(given)
         self._refuse_missing(dockerfile, values)
         asking = _Asking(ctx)
-        build = self._plan(dockerfile, values, asking)
+        build = self._plans(dockerfile, values, asking)
         self._refuse_undeclared(dockerfile, asking)
         bases = {image.reference: asking.base(image.reference) for image in build.images}
         names = {
@@ -129,14 +129,20 @@ class DockerfileFormat:
         own = {name: str(value) for name, value in self._options.build_args.items()}
         return {**given.recipe, **own, **given.said}
 
-    def _platform(self) -> str:
-        return self._options.platforms[0] if self._options.platforms else ""
+    def _plans(
+        self, dockerfile: Dockerfile, values: Mapping[str, str], bases: _Asking | None = None
+    ) -> Build:
+        """What the builds for all platforms take together."""
+        return merged(
+            plan(dockerfile, values, target=self._options.target, platform=platform, bases=bases)
+            for platform in self._platforms()
+        )
 
-    def _plan(self, dockerfile: Dockerfile, values: Mapping[str, str], bases: _Asking | None = None) -> Build:
-        return plan(dockerfile, values, target=self._options.target, platform=self._platform(), bases=bases)
+    def _platforms(self) -> tuple[str, ...]:
+        return self._options.platforms or ("",)
 
     def _listed(self, dockerfile: Dockerfile, values: Mapping[str, str]) -> tuple[Listed, ...]:
-        platform = self._platform()
+        platform = self._platforms()[0]
         return arguments.listed(dockerfile, values, target=self._options.target, platform=platform)
 
     def _refuse_undeclared(self, dockerfile: Dockerfile, asked: _Asking) -> None:

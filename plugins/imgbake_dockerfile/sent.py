@@ -52,13 +52,13 @@ def _directives(dockerfile: Dockerfile, names: Mapping[str, str]) -> Iterator[_L
 
 
 def _start(dockerfile: Dockerfile, stage: Stage, build: Build, names: Mapping[str, str]) -> Iterator[_Line]:
-    """The FROM of a stage, with the image that it means if it is one."""
+    """The FROM of a stage, with the image that it means if it is one, and one for all platforms."""
     line = stage.start.first
-    image = next((each for each in build.images if each.role == "base" and each.line == line), None)
-    if image is None:
+    images = {each.reference for each in build.images if each.role == "base" and each.line == line}
+    if len(images) != 1:
         yield from _own(dockerfile, stage.start)
     else:
-        words = ["FROM", *stage.start.flags, names.get(image.reference, image.reference)]
+        words = ["FROM", *stage.start.flags, *(names.get(image, image) for image in images)]
         yield " ".join(words) + _named(stage), line
 
 

@@ -8,20 +8,18 @@ from pathlib import Path
 
 import msgspec
 
-from imgbake.api import BakeError, Blueprint, Layer, RunContext
-from imgbake_docker import lowering
+from imgbake.api import Blueprint, RunContext
+from imgbake_docker import archives, lowering
 from imgbake_docker.lowering import BASE_USER, BASE_WORKDIR
 from imgbake_docker.options import Options as DockerOptions
 from imgbake_kaniko import dockerfiles
 from imgbake_kaniko.lowering import PASSED, is_checked
-from imgbake_oci import bases, layers
+from imgbake_oci import bases
 from imgbake_oci.bases import Base
 from imgbake_oci.compression import Format
 from imgbake_oci.folders import Folders
 
-_PLAIN = Format("none", 0)  # the context is compressed as a whole
 _FETCHED = Format("gzip", 1)
-_ROOTS = (0o755, 0, 0)
 _LEVEL = 1  # of gzip: the way to a cluster is faster than more would be
 
 
@@ -48,7 +46,7 @@ def pack(blueprint: Blueprint, dockerfile: str, ctx: RunContext) -> Packed:
             _add(tar, PASSED, b"")
         for stage in lowering.stages(blueprint, DockerOptions()):
             if stage.layer is not None and stage.archive():
-                tar.add(_archive(stage.layer, below, blueprint.epoch, ctx), stage.archive())
+                tar.add(archives.archive(stage.layer, below, blueprint.epoch, ctx), stage.archive())
     return Packed(path, flags=_arguments(base, dockerfile))
 
 
@@ -67,30 +65,6 @@ def _arguments(base: Base, dockerfile: str) -> tuple[str, ...]:
     return tuple(
         f"--build-arg={name}={value}" for name, value in given.items() if f"ARG {name}" in dockerfile
     )
-
-
-def _archive(layer: Layer, below: Folders, epoch: int, ctx: RunContext) -> Path:
-    """The files of a component, without the folders that unpacking makes by itself.
-
-    What commands have made of the folders below is not known here. So nothing is said of folders that
-    are as all are: then those that are there stay as they are, also where they are symlinks.
-    """
-    made = layers.make(layer, below, _PLAIN, epoch, ctx)
-    below.add(made.folders(ctx))
-    path = ctx.work / f"{made.digest.removeprefix('sha256:')}.tar"
-    count = 0
-    with tarfile.open(ctx.blobs.path(made.digest)) as whole, tarfile.open(path, "w") as tar:
-        parents = {member.name.rpartition("/")[0] for member in whole}
-        for member in whole:
-            ctx.check()
-            attributes = (member.mode, member.uid, member.gid)
-            if member.isdir() and member.name in parents and attributes == _ROOTS:
-                continue
-            tar.addfile(member, whole.extractfile(member) if member.isreg() else None)
-            count += 1
-    if not count:
-        raise BakeError(f"component '{layer.component}' copies nothing", hint="leave its `files` out")
-    return path
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

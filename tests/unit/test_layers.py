@@ -136,6 +136,7 @@ def test_plugins_use_the_public_api_alone(plugin: str) -> None:
         ("import imgbake.plugins", {"imgbake_docker", "imgbake_oci", "imgbake_tasks", "diskcache", "rich"}),
         ("import imgbake_oci", {"ssl", "http.client", "isal", "zstandard", "tarfile"}),
         ("import imgbake_docker", {"docker", "requests", "ssl", "http.client"}),
+        ("import imgbake_buildkit.target", {"docker", "requests", "ssl", "http.client"}),
         ("import imgbake_kaniko.target", {"docker", "requests", "ssl", "http.client", "boto3", "yaml"}),
         ("import imgbake_tasks", {"ssl", "http.client", "ftplib", "urllib.request"}),
         ("import imgbake.app.building", {"rich", "sqlite3", "diskcache", "ssl"}),

@@ -54,7 +54,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=["classic", "buildkit"])
 def builder(request: pytest.FixtureRequest, engine: object) -> str:
     """Each builder that is installed. The engine's own always is."""
-    if request.param == "buildkit" and not choosing.has_buildx():
+    if request.param == "buildkit" and not choosing.buildx():
         _missing("docker's buildx plugin is not installed")
     return str(request.param)
 

@@ -94,7 +94,7 @@ def theirs(project: OnEngine, builder: str, *args: str) -> str:
     if builder == "classic":
         command: Sequence[str] = ["docker", "build"]
     else:
-        command = [*choosing._buildx_here(), "build", f"--builder={engine.context()}", "--load"]
+        command = [*choosing.buildx(), "build", f"--builder={engine.context()}", "--load"]
     env = {**os.environ, "DOCKER_BUILDKIT": "0"} if builder == "classic" else None
     done = subprocess.run([*command, "-t", name, *args, folder], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,87 @@
+"""BuildKit's builders: as buildx knows them, or a buildkitd at an address, and how they refuse."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from imgbake.api import BakeError, RunContext, StepError
+from imgbake_buildkit.options import Options
+from imgbake_docker import choosing
+
+_NAME = "imgbake"  # of a builder at an address, in settings of its own
+_SAID = re.compile(r"^(?:ERROR: )+(?:failed to (?:build|solve): )*(.+)$")
+_SECRET = "IMGBAKE_SECRET_"
+_REFUSALS = {
+    r"no builder \"?([^\" ]+)\"? found": "`docker buildx ls` lists those that there are",
+    r"exporter is not supported for the docker driver": "the builder in use is the docker engine's own, which"
+    " hands out no images: name another in `builder`; `docker buildx create` makes one",
+    r"connection refused|no such file or directory|failed to list workers|context deadline": "is it running?"
+    " `builder` says where it is: tcp://HOST:PORT, unix:///PATH, or a name of `docker buildx ls`",
+}
+
+
+class Builder(msgspec.Struct, frozen=True):
+    """A builder, and what its commands find in their environment."""
+
+    command: tuple[str, ...]  # `buildx build` for it
+    name: str  # as messages call it
+    env: dict[str, str] = {}
+
+
+@contextlib.contextmanager
+def opened(options: Options, ctx: RunContext) -> Iterator[Builder]:
+    """The builder that the options mean. What it refuses inside of the block becomes a BakeError."""
+    buildx = choosing.buildx()
+    if not buildx:
+        hint = "install docker's buildx, which needs no engine: `docker-buildx` or `buildx` on PATH will do"
+        raise BakeError("the target 'buildkit' works through buildx, which is not installed", hint=hint)
+    builder = _builder(buildx, options, ctx)
+    try:
+        yield builder
+    except StepError as error:
+        raise _refusal(builder, error) from None
+
+
+def build(
+    builder: Builder, flags: Sequence[str], folder: Path, secrets: Sequence[str], ctx: RunContext
+) -> None:
+    """Builds the Dockerfile of a folder, with these arguments of the recipe as secrets. Raises StepError."""
+    given = [f"--secret=id={name},env={_SECRET}{name}" for name in secrets]
+    env: Mapping[str, str] = {_SECRET + name: f"{{{{ {name} }}}}" for name in secrets}
+    ctx.run(
+        [*builder.command, "--progress=plain", "--provenance=false", *flags, *given, str(folder)],
+        env={**builder.env, **env},
+        title="docker buildx build",
+    )
+
+
+def into(folder: Path, *, dated: bool = False) -> str:
+    """The flag that writes an image to a folder, as an OCI layout.
+
+    With `dated`, no file bears a later time than SOURCE_DATE_EPOCH, if the BuildKit is one that can do that.
+    """
+    return f"--output=type=oci,tar=false,dest={folder}" + (",rewrite-timestamp=true" if dated else "")
+
+
+def _builder(buildx: Sequence[str], options: Options, ctx: RunContext) -> Builder:
+    if not options.is_address:
+        chosen = [f"--builder={options.builder}"] if options.builder else []
+        named = f"the builder '{options.builder}'" if options.builder else "the builder in use"
+        return Builder((*buildx, "build", *chosen), named)
+    env = {"BUILDX_CONFIG": str(ctx.work / "buildx")}  # no settings of the user's are touched
+    ctx.run([*buildx, "create", f"--name={_NAME}", "--driver=remote", options.builder], env=env, capture=True)
+    return Builder((*buildx, "build", f"--builder={_NAME}"), f"BuildKit at {options.builder}", env)
+
+
+def _refusal(builder: Builder, error: StepError) -> StepError:
+    """What is raised instead, if it was the builder that failed and not what it built."""
+    said = next((match[1] for line in reversed(error.tail) if (match := _SAID.match(line))), "")
+    for pattern, hint in _REFUSALS.items():
+        if re.search(pattern, said) and "exit code" not in said:
+            return StepError(f"{builder.name} can't be used: {said}", hint=hint, tail=error.tail)
+    return error

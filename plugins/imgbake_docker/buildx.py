@@ -1,0 +1,88 @@
+"""A user's Dockerfile, built by BuildKit: what buildx is told, and how it tells of a failure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from imgbake.api import RunContext, StepError
+from imgbake_dockerfile import parse
+from imgbake_dockerfile.request import Request
+
+_SECRET = "IMGBAKE_SECRET_"
+_FAILED_AT = re.compile(r"^Dockerfile:(\d+)$")
+_FAILED_STEP = re.compile(r"^ > \[[^]]*\] (.+):$")
+_EXIT_CODE = re.compile(r"exit code: (\d+)")
+_FAILED = re.compile(r"^ERROR: (?:failed to (?:build|solve): )*(.+)$")
+
+
+def build(
+    command: Sequence[str],
+    asked: Request,
+    labels: Mapping[str, str],
+    epoch: int,
+    into: Sequence[str],
+    ctx: RunContext,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Builds it. `command` is `buildx build` for a builder, `into` says what becomes of the image.
+
+    BuildKit takes from the folder what it needs, and knows what it has already. Raises StepError.
+    """
+    dockerfile = ctx.work / "Dockerfile"
+    dockerfile.write_text(asked.dockerfile.text)
+    (ctx.work / "Dockerfile.dockerignore").write_text("\n".join(asked.ignore.patterns) + "\n")
+    flags = [f"--file={dockerfile}", *into, *_flags(asked, labels, epoch, ctx)]
+    secret = {f"{_SECRET}{each.id}": f"{{{{ {each.arg} }}}}" for each in asked.secrets if each.arg}
+    try:
+        ctx.run(
+            [*command, *flags, str(ctx.root / asked.folder)],
+            env={**(env or {}), **secret},
+            title="docker buildx build",
+        )
+    except StepError as error:
+        raise _failure(asked, error) from None
+
+
+def _flags(asked: Request, labels: Mapping[str, str], epoch: int, ctx: RunContext) -> Iterator[str]:
+    yield from ("--progress=plain", "--provenance=false")
+    yield from (f"--build-arg={name}={value}" for name, value in asked.args.items())
+    yield from (f"--label={name}={value}" for name, value in labels.items())
+    yield from (f"--ssh={text}" for text in asked.ssh)
+    yield from (f"--cache-from={text}" for text in asked.cache_from)
+    yield from (f"--cache-to={text}" for text in asked.cache_to)
+    for secret in asked.secrets:
+        if secret.file:
+            yield f"--secret=id={secret.id},src={ctx.root / Path(secret.file).expanduser()}"
+        else:
+            yield f"--secret=id={secret.id},env={secret.env or _SECRET + secret.id}"
+    if asked.target:
+        yield f"--target={asked.target}"
+    if asked.platforms:
+        yield f"--platform={','.join(asked.platforms)}"
+    if asked.network != "default":
+        yield f"--network={asked.network}"
+    if epoch:
+        yield f"--build-arg=SOURCE_DATE_EPOCH={epoch}"
+    if ctx.force:
+        yield "--no-cache"
+
+
+def _failure(asked: Request, error: StepError) -> StepError:
+    lines = error.tail
+    at = next(
+        (int(match[1]) for line in lines if (match := _FAILED_AT.match(line))), _failed_line(asked, lines)
+    )
+    said = next((match[1] for line in reversed(lines) if (match := _FAILED.match(line))), error.message)
+    code = _EXIT_CODE.search(said)
+    if code and at:
+        said = f"`{asked.dockerfile.text.splitlines()[at - 1].strip()}` exited with code {code[1]}"
+    return asked.failure(said, at, lines)
+
+
+def _failed_line(asked: Request, lines: Sequence[str]) -> int:
+    """The line that failed, if BuildKit is an older one, which tells only the instruction."""
+    told = next((match[1] for line in lines if (match := _FAILED_STEP.match(line))), None)
+    found = (one.first for one in parse(asked.dockerfile.text).instructions if one.text == told)
+    return next(found, 0)
