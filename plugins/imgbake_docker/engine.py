@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from imgbake.api import BakeError
-from imgbake_docker import asking
+from imgbake_docker import asking, tunnel
+from imgbake_docker.tunnel import Tunnel
 
 Client = Any
 """The docker SDK's low-level client, which comes without types."""
@@ -23,7 +24,6 @@ Client = Any
 _ADVICE = {
     "Permission denied": "you may not use it: become a member of the group that owns its socket",
     "bind address": "DOCKER_HOST is unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST",
-    "paramiko": "`pip install 'docker[ssh]'`, beside imgbake",
     "TLS": "DOCKER_TLS_VERIFY asks for ca.pem, cert.pem and key.pem in the folder DOCKER_CERT_PATH",
     "SSL": "does it speak TLS? DOCKER_TLS_VERIFY asks for it, and DOCKER_CERT_PATH has the certificates",
     "certificate": "DOCKER_CERT_PATH names the folder of ca.pem, by which the engine is known",
@@ -44,7 +44,7 @@ def connected() -> Iterator[Client]:
             client.connect()
         yield client
     except Exception as error:
-        told = _told(error, client.where)
+        told = _told(error, client.where, client.said())
         if told is None:
             raise
         raise told from None
@@ -68,6 +68,8 @@ class _Late:
     def __init__(self) -> None:
         self.where = "the docker engine"
         self._client: Any = None
+        self._way: Tunnel | None = None
+        self._opened = contextlib.ExitStack()
 
     def connect(self) -> None:
         """Connects. Raises what the SDK raises."""
@@ -78,13 +80,20 @@ class _Late:
             self.where = f"the docker engine at {_shown(host)}"
             if host.startswith("unix://"):
                 _knock(host.removeprefix("unix://"))
+            if host.startswith("ssh://"):
+                self._way = self._opened.enter_context(tunnel.opened(host))
+                settings["base_url"] = self._way.address
             self._client = docker.APIClient(version="auto", timeout=_SECONDS, **settings)
+            self._opened.callback(self._client.close)
             self._client.timeout = _WORKING_SECONDS
+
+    def said(self) -> str:
+        """What ssh said of the way there, if the engine is behind ssh."""
+        return self._way.said() if self._way else ""
 
     def close(self) -> None:
         """Hangs up."""
-        if self._client is not None:
-            self._client.close()
+        self._opened.close()
 
     def __getattr__(self, name: str) -> Any:
         if self._client is None:
@@ -92,10 +101,10 @@ class _Late:
         return getattr(self._client, name)
 
 
-def _told(error: Exception, where: str) -> BakeError | None:
-    """What the user is told of an error of the SDK; None for any other."""
+def _told(error: Exception, where: str, said: str) -> BakeError | None:
+    """What the user is told of an error of the SDK, or of what `said` ssh; None for any other."""
     if isinstance(error, _Silent):
-        return _unreached(error, where)
+        return _unreached(error, where, said)
     if isinstance(error, BakeError) or "docker.errors" not in sys.modules:
         return None
     import docker.errors
@@ -104,13 +113,13 @@ def _told(error: Exception, where: str) -> BakeError | None:
     if isinstance(error, docker.errors.APIError):
         return BakeError(f"{where} refused: {_first_line(error.explanation or error)}")
     if isinstance(error, docker.errors.DockerException | requests.exceptions.RequestException):
-        return _unreached(error, where)
+        return _unreached(error, where, said)
     return None
 
 
-def _unreached(error: Exception, where: str) -> BakeError:
-    reason = _reason(error)
-    return BakeError(f"{where} can't be reached: {reason}", hint=_advice(reason))
+def _unreached(error: Exception, where: str, said: str) -> BakeError:
+    reason = said or _reason(error)
+    return BakeError(f"{where} can't be reached: {reason}", hint=_advice(reason, said))
 
 
 class _Silent(Exception):
@@ -170,8 +179,6 @@ def _settings(docker: Any) -> dict[str, Any]:
         if there is None:
             raise BakeError(f"there is no docker context '{name}'", hint="`docker context ls` lists them")
         found = {"base_url": there.Host, "tls": there.TLSConfig or False}
-    if str(found.get("base_url")).startswith("ssh://"):
-        found["use_ssh_client"] = True
     return found
 
 
@@ -205,7 +212,9 @@ def _reason(error: BaseException) -> str:
     return text if len(text) < 200 else text[:200] + "…"
 
 
-def _advice(reason: str) -> str:
+def _advice(reason: str, said_by_ssh: str) -> str:
+    if said_by_ssh:
+        return "`ssh HOST docker version` must work there: imgbake goes the same way"
     for word, advice in _ADVICE.items():
         if word in reason:
             return advice

@@ -25,20 +25,20 @@ def no_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_users_plugin_comes_before_the_systems(tmp_path: Path) -> None:
-    assert not choosing.has_buildx()
+    assert not choosing.buildx()
     choosing._buildx.cache_clear()
     system = _program(tmp_path / "system/docker-buildx", "")
-    assert choosing._buildx_here() == (system,)
+    assert choosing.buildx() == (system,)
     choosing._buildx.cache_clear()
     own = _program(tmp_path / "config/cli-plugins/docker-buildx", "")
-    assert choosing._buildx_here() == (own,)
+    assert choosing.buildx() == (own,)
 
 
 def test_docker_is_asked_for_what_stands_elsewhere(tmp_path: Path) -> None:
     docker = _program(tmp_path / "bin/docker", '[ "$1 $2" = "buildx version" ]')
     choosing._buildx.cache_clear()
-    assert choosing._buildx_here() == (docker, "buildx")
+    assert choosing.buildx() == (docker, "buildx")
     _program(tmp_path / "bin/docker", "exit 1")
     buildx = _program(tmp_path / "bin/buildx", "")
     choosing._buildx.cache_clear()
-    assert choosing._buildx_here() == (buildx,)
+    assert choosing.buildx() == (buildx,)
