@@ -105,7 +105,7 @@ def _timeless(text: str) -> str:
 
 RECIPES = [
     pytest.param(block.text, id=f"{page}-{number}")
-    for page in ("tasks", "docker", "dockerfiles")
+    for page in ("tasks", "docker", "dockerfiles", "buildkit")
     for number, block in enumerate(_blocks(DOCS / f"{page}.md"))
     if block.language == "toml"
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imgbake.api import Blueprint, RunContext, StepError
 from imgbake_buildkit import builders, lowering
-from imgbake_buildkit.bases import Below
+from imgbake_buildkit.bases import Below, context
 from imgbake_buildkit.builders import Builder
 from imgbake_buildkit.options import Options
 from imgbake_buildkit.receiving import received
@@ -25,8 +25,11 @@ def bake(blueprint: Blueprint, dockerfile: str, options: Options, ctx: RunContex
         if blueprint.described is not None:
             asked = request(blueprint.described)
             labels = {**options.labels, **asked.labels}
-            command, into = builder.command, (builders.into(to),)
-            buildx.build(command, asked, labels, blueprint.epoch, into, ctx, builder.env)
+            flags = [builders.into(to)]
+            for name, of in asked.contexts.items():
+                base = blueprint.described.bases[of]
+                flags.append(context(name, base.digest, ctx.root / base.facts["layout"]))
+            buildx.build(builder.command, asked, labels, blueprint.epoch, flags, ctx, builder.env)
             return received(to, ctx)
         return [
             image

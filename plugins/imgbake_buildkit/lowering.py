@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from imgbake.api import BakeError, Blueprint, Layer
+from imgbake.api import Artifact, BakeError, Blueprint, Layer
 from imgbake_buildkit.options import Options
 from imgbake_docker import choosing, instructions, lowering
 from imgbake_docker.lowering import Stage
@@ -31,6 +31,8 @@ def lower(blueprint: Blueprint, options: Options) -> dict[str, str]:
             hint = "write `platforms` in the image's table: what its Dockerfile copies may depend on it"
             message = f"image '{blueprint.image}' is a Dockerfile, and its target says `platforms`"
             raise BakeError(message, hint=hint)
+        for base in blueprint.described.bases.values():
+            _check_base(base)
         found = documents(blueprint.described)
         return {**found, "epoch": f"{blueprint.epoch}\n"} if blueprint.epoch else found
     _check(blueprint)
@@ -101,11 +103,7 @@ def _with_network(stage: Stage) -> Stage:
 
 def _check(blueprint: Blueprint) -> None:
     """Raises BakeError for what components or their image ask of BuildKit in vain."""
-    if is_baked(blueprint.base):
-        hint = 'bake it with `uses = "buildkit"` too'
-        raise BakeError(
-            f"BuildKit can't see the base {blueprint.base.reference}: an engine has it", hint=hint
-        )
+    _check_base(blueprint.base)
     if blueprint.config.annotations:
         hint = 'write `labels`, or bake it with `uses = "oci"`'
         raise BakeError("an image of BuildKit's has no `annotations`", hint=hint)
@@ -114,3 +112,9 @@ def _check(blueprint: Blueprint) -> None:
         if (layer.build or layer.validate or layer.test) and layer.setup.timeout is not None:
             message = f"component '{layer.component}' asks for `timeout`, which BuildKit has not"
             raise BakeError(message, hint="leave it out, and write `timeout` on the image")
+
+
+def _check_base(base: Artifact) -> None:
+    if is_baked(base):
+        hint = 'bake it with `uses = "buildkit"` too'
+        raise BakeError(f"BuildKit can't see the base {base.reference}: an engine has it", hint=hint)

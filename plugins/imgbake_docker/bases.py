@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from imgbake.api import BakeError, Blueprint, RunContext
+from imgbake.api import Artifact, BakeError, Blueprint, RunContext
 from imgbake_docker import engine
 from imgbake_docker.engine import Client
 from imgbake_docker.following import each
@@ -44,7 +45,7 @@ def ready(client: Client, blueprint: Blueprint, platform: str, ctx: RunContext) 
             if sources.is_remote(base.reference):
                 pull(client, base.reference, base.digest, platform, ctx)
             else:
-                _load(client, blueprint, name, platform, ctx)
+                _load(client, base, name, platform, ctx)
             found = engine.image(client, name)
     if found is None:
         raise BakeError(f"the engine took {base.reference}, and does not have it as {name}")
@@ -91,14 +92,29 @@ def pull(client: Client, reference: str, digest: str, platform: str, ctx: RunCon
         raise BakeError(f"the engine can't pull {named.familiar}: {error.explanation}") from None
 
 
-def _load(client: Client, blueprint: Blueprint, name: str, platform: str, ctx: RunContext) -> None:
+@contextlib.contextmanager
+def named(client: Client, base: Artifact, name: str, platform: str, ctx: RunContext) -> Iterator[None]:
+    """Gives an image of the recipe a name on the engine while the block runs. Raises BakeError."""
+    if not is_baked(base):
+        _load(client, base, name, platform, ctx)
+    elif engine.image(client, image_id(base)) is None:
+        raise BakeError(f"the engine has lost {base.reference}", hint="build again")
+    else:
+        client.tag(image_id(base), *name.split(":"))
+    try:
+        yield
+    finally:
+        client.remove_image(name, noprune=True)
+
+
+def _load(client: Client, said: Artifact, name: str, platform: str, ctx: RunContext) -> None:
     """Loads a layout or an archive, whose layers go through the store."""
-    base = bases.fetch(blueprint.base, parsed(platform) if platform else None, _FORMAT, ctx)
-    ctx.log(f"-- load {blueprint.base.reference}")
+    base = bases.fetch(said, parsed(platform) if platform else None, _FORMAT, ctx)
+    ctx.log(f"-- load {said.reference}")
     for line in each(lambda: client.load_image(_archive(base, name, ctx)), ctx):
         if "error" in line:
             hint = "an older engine can't read zstd layers" if "tar" in str(line["error"]) else ""
-            raise BakeError(f"the engine can't load {blueprint.base.reference}: {line['error']}", hint=hint)
+            raise BakeError(f"the engine can't load {said.reference}: {line['error']}", hint=hint)
 
 
 def _archive(base: Base, name: str, ctx: RunContext) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import deque
 from typing import Any
@@ -51,9 +52,12 @@ def bake(client: Client, blueprint: Blueprint, options: Options, ctx: RunContext
         _refuse_classic(asked, "install docker's buildx plugin")
     _pull(client, described, platform, ctx)
     labels = {**options.labels, **asked.labels}
-    if isinstance(builder, BuildKit):
-        return _by_buildkit(builder, asked, labels, blueprint.epoch, ctx), builder.name
-    return _by_classic(client, asked, described.files, labels, platform, ctx), builder.name
+    with contextlib.ExitStack() as names:
+        for name, of in asked.contexts.items():
+            names.enter_context(bases.named(client, described.bases[of], name, platform, ctx))
+        if isinstance(builder, BuildKit):
+            return _by_buildkit(builder, asked, labels, blueprint.epoch, ctx), builder.name
+        return _by_classic(client, asked, described.files, labels, platform, ctx), builder.name
 
 
 def _refuse_classic(asked: Request, hint: str) -> None:
@@ -67,11 +71,12 @@ def _pull(client: Client, described: Described, platform: str, ctx: RunContext) 
     """Brings the images that the build takes to the engine, by digest and with the user's own passwords."""
     for image in request(described).images:
         base = described.bases[image.reference]
-        if image.role == "syntax" or not base.digest or base.facts.get("is_local"):
+        is_here = base.facts.get("is_local") or image.reference in request(described).contexts.values()
+        if image.role == "syntax" or not base.digest or is_here:
             continue
-        name = image.reference if "@" in image.reference else f"{image.reference}@{base.digest}"
+        name = base.reference if "@" in base.reference else f"{base.reference}@{base.digest}"
         if engine.image(client, name) is None:
-            bases.pull(client, image.reference, base.digest, platform, ctx)
+            bases.pull(client, base.reference, base.digest, platform, ctx)
 
 
 def _by_buildkit(

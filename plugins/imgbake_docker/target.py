@@ -63,6 +63,7 @@ class Docker:
                 "platform": f"{made['Os']}/{made['Architecture']}",
                 "size": made["Size"],
                 "builder": builder,
+                "config": made.get("Config") or {},
             }
             if self._options.keep:
                 from imgbake_docker import exporting

@@ -8,6 +8,7 @@ values of its ARGs ───────┼── plan ── images ── reso
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,14 +16,14 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
-from imgbake.api import Argument, Artifact, BakeError, Described, DescribingContext, Given, Tree
+from imgbake.api import Argument, Artifact, BakeError, Described, DescribingContext, Given, Tree, did_you_mean
 from imgbake_dockerfile import arguments
 from imgbake_dockerfile.arguments import Argument as Listed
 from imgbake_dockerfile.build import Base, Build, Secret, merged
 from imgbake_dockerfile.context import Context
 from imgbake_dockerfile.ignoring import Ignore, parse_ignore
 from imgbake_dockerfile.located import DockerfileError
-from imgbake_dockerfile.options import Options
+from imgbake_dockerfile.options import REFERENCE, Options
 from imgbake_dockerfile.parsing import parse
 from imgbake_dockerfile.planning import plan
 from imgbake_dockerfile.reach import reached
@@ -32,6 +33,10 @@ from imgbake_dockerfile.syntax import Dockerfile
 from imgbake_dockerfile.wildcards import is_wild
 
 _STATE = ".imgbake"
+_IMAGE = "image:"
+_HELD_HERE = ("oci", "docker-daemon")  # transports of images that are on this machine or its engine
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
+_DIGITS = 32  # of a digest, enough to name an image
 _BUILDKIT_FLAGS = frozenset(
     {"mount", "network", "security", "device", "link", "parents", "exclude", "checksum", "chmod"}
 )
@@ -50,6 +55,10 @@ class DockerfileFormat:
 
     def secrets(self) -> tuple[str, ...]:
         return tuple(secret.arg for secret in self._secrets() if secret.arg)
+
+    def images(self) -> tuple[str, ...]:
+        found = (text for text in self._options.contexts.values() if text.startswith(_IMAGE))
+        return tuple(dict.fromkeys(text.removeprefix(_IMAGE) for text in found))
 
     def arguments(self, given: Given, root: Path) -> tuple[Argument, ...]:
         file = self._options.file
@@ -74,15 +83,19 @@ class DockerfileFormat:
         dockerfile = self._read(ctx.root)
         values = self._values(given)
         self._refuse_missing(dockerfile, values)
-        asking = _Asking(ctx)
+        asking = _Asking(ctx, options.contexts)
         build = self._plans(dockerfile, values, asking)
         self._refuse_undeclared(dockerfile, asking)
         bases = {image.reference: asking.base(image.reference) for image in build.images}
+        self._refuse_unused(bases)
+        ours = {name: base for name, base in bases.items() if self._is_ours(name, base)}
+        contexts = {_name(name, base, ctx): name for name, base in ours.items()}
         names = {
-            reference: pinned(reference, base.digest)
-            for reference, base in bases.items()
-            if not base.facts.get(LOCAL)
+            name: pinned(self._meant(name, base), base.digest)
+            for name, base in bases.items()
+            if name not in ours and not base.facts.get(LOCAL)
         }
+        names |= {name: sent for sent, name in contexts.items()}
         ignore = self._ignore(ctx.root)
         asked = Request(
             options.file,
@@ -99,9 +112,27 @@ class DockerfileFormat:
             options.cache_from,
             options.cache_to,
             options.network,
+            contexts,
             _only_buildkit(options.file, build),
         )
         return Described(self.kind, asked, self._seen(build, ignore, ctx), bases, build.args)
+
+    def _is_ours(self, name: str, base: Artifact) -> bool:
+        """Is this an image of the recipe that no registry has?"""
+        is_image = self._options.contexts.get(name, "").startswith(_IMAGE)
+        return is_image and base.reference.partition(":")[0] in _HELD_HERE
+
+    def _meant(self, name: str, base: Artifact) -> str:
+        """The reference that a name of the Dockerfile stands for."""
+        said = self._options.contexts.get(name, name)
+        return base.reference if said.startswith(_IMAGE) else said.removeprefix(REFERENCE)
+
+    def _refuse_unused(self, bases: Mapping[str, Artifact]) -> None:
+        for name in self._options.contexts:
+            if name not in bases:
+                hint = did_you_mean(name, bases) or f"{self._options.file} takes {', '.join(bases) or 'none'}"
+                message = f"`contexts`: no FROM, --from or mount that is needed takes the image '{name}'"
+                raise DockerfileError(message, hint=hint)
 
     def _secrets(self) -> Iterator[Source]:
         for secret in self._options.secrets:
@@ -212,8 +243,8 @@ class DockerfileFormat:
 class _Asking:
     """Resolves images, each once, and asks what they say to the stages that are FROM them."""
 
-    def __init__(self, ctx: DescribingContext) -> None:
-        self._ctx = ctx
+    def __init__(self, ctx: DescribingContext, contexts: Mapping[str, str]) -> None:
+        self._ctx, self._contexts = ctx, contexts
         self._bases: dict[str, Artifact] = {}
         self.triggers: list[str] = []
         self.knows_all = True
@@ -221,7 +252,11 @@ class _Asking:
     def base(self, reference: str) -> Artifact:
         """What a reference means. Raises BakeError."""
         if reference not in self._bases:
-            self._bases[reference] = self._ctx.base(_of_registry(reference))
+            said = self._contexts.get(reference, reference)
+            is_image = reference in self._contexts and said.startswith(_IMAGE)
+            self._bases[reference] = self._ctx.base(
+                said if is_image else _of_registry(said.removeprefix(REFERENCE))
+            )
         return self._bases[reference]
 
     def __call__(self, reference: str, platform: str) -> Base | None:
@@ -238,6 +273,12 @@ def _of_registry(reference: str) -> str:
     """A reference that no base of a recipe looks like: in a Dockerfile, `oci:1` is an image of Docker Hub."""
     is_other = reference.partition(":")[0] in ("oci", "oci-archive", "docker-archive")
     return f"docker.io/library/{reference}" if is_other else reference
+
+
+def _name(name: str, base: Artifact, ctx: DescribingContext) -> str:
+    """What an image of the recipe is called while this node is baked: other nodes have other names for it."""
+    child = _NOT_IN_NAMES.sub("-", f"{ctx.name}-{name}".lower()).strip("-")
+    return f"imgbake-context/{child}:{base.digest.removeprefix('sha256:')[:_DIGITS]}"
 
 
 def _base(config: Mapping[str, Any]) -> Base:

@@ -11,6 +11,9 @@ import msgspec
 from imgbake_dockerfile import platforms
 from imgbake_dockerfile.platforms import BadPlatform
 
+REFERENCE = "docker-image://"
+"""What a context of a registry begins with, as docker has it."""
+
 _INSIDE = "paths are relative to the recipe's folder, and stay in it"
 
 
@@ -40,6 +43,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         str | None,
         _described("The folder that COPY and ADD take files from. Default: the Dockerfile's folder."),
     ] = None
+    contexts: Annotated[
+        dict[str, str],
+        _described(
+            "Other images for names in FROM, COPY --from and mounts: `image:NAME` of the recipe, or"
+            " `docker-image://REFERENCE`."
+        ),
+    ] = {}
     target: Annotated[str, _described("The stage to build; the last one when left out.")] = ""
     build_args: Annotated[
         dict[str, str | int],
@@ -88,6 +98,9 @@ def _problems(said: Options) -> Iterator[tuple[str, str]]:
     for key, path in (("dockerfile", said.dockerfile), ("context", said.context)):
         if path is not None and (problem := _outside(path)):
             yield key, problem
+    for name, text in said.contexts.items():
+        if "{{" not in text and not text.startswith(("image:", REFERENCE)):
+            yield "contexts", f"'{name}' is neither image:NAME nor {REFERENCE}REFERENCE, but '{text}'"
     for text in said.platforms:
         try:
             if "{{" not in text:  # an argument that is still missing

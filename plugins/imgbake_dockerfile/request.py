@@ -50,6 +50,7 @@ class Request(msgspec.Struct, frozen=True):
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
     network: str = "default"
+    contexts: dict[str, str] = {}  # names in the sent text of images that only we have, to those in `bases`
     only_buildkit: str = ""  # what in it older builders don't know, with its place
 
     def failure(self, message: str, line: int, tail: tuple[str, ...], hint: str = "") -> StepError:

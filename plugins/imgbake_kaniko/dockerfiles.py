@@ -47,6 +47,7 @@ def pack(described: Described, path: Path, ctx: RunContext) -> str:
 def _refused(asked: Request) -> dict[str, bool]:
     return {
         asked.only_buildkit: bool(asked.only_buildkit),
+        "`contexts` of images that no registry has": bool(asked.contexts),
         "`secrets`": bool(asked.secrets),
         "`ssh`": bool(asked.ssh),
         "`cache_from`": bool(asked.cache_from),

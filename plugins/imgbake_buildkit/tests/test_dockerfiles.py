@@ -142,3 +142,25 @@ def test_a_builders_name_is_checked_with_the_recipe(project: OnBuildKit) -> None
     project.recipe(project.read("imgbake.toml").replace(project.address, "ftp://x"))
     ran = project.run("check")
     assert ran.code == 2 and "'ftp://x' is neither a builder's name nor tcp://HOST:PORT" in ran.stderr
+
+
+def test_a_name_can_be_another_image_of_the_recipe_or_of_a_registry(
+    project: OnBuildKit, busybox: str
+) -> None:
+    project.write("golden.txt", "1")
+    golden = """
+        [components.golden]
+        files = [{ from = "golden.txt", to = "/golden.txt" }]
+        [images.golden]
+        base = "scratch"
+        components = ["golden"]
+        targets = ["bk"]
+    """
+    contexts = f'contexts = {{ base = "docker-image://{busybox}", files = "image:golden" }}'
+    write(project, "FROM base\nCOPY --from=files / /\nRUN cat /golden.txt > /made\n", contexts, head=golden)
+    assert outcomes(project) == {"image:golden@bk": "ran", "image:app@bk": "ran"}
+    assert {"golden.txt", "made", "bin"} <= set(tree(project))
+    assert project.run("lock").code == 0
+    assert busybox in project.read("imgbake.lock")
+    project.write("golden.txt", "2")
+    assert outcomes(project) == {"image:golden@bk": "ran", "image:app@bk": "ran"}

@@ -312,3 +312,60 @@ def test_platforms_are_said_by_the_image(project: OnEngine) -> None:
     project.options = project.options.rpartition("\n")[0]
     write(project, "FROM scratch\nLABEL a=1\n", 'platforms = ["linux/amd64"]')
     assert outcome(project.build()) == "ran"
+
+
+GOLDEN = """
+    [targets.oci]
+    uses = "oci"
+
+    [targets.engine]
+    uses = "docker"
+    tags = ["NAME:golden"]
+
+    [components.golden]
+    files = [{ from = "golden.txt", to = "/golden.txt" }]
+
+    [images.golden]
+    base = "oci:BASE"
+    components = ["golden"]
+    env = { FROM_GOLDEN = "yes" }
+    targets = ["BELOW"]
+"""
+ON_GOLDEN = """
+FROM base AS one
+RUN echo $FROM_GOLDEN > /env
+FROM scratch
+COPY --from=one / /
+COPY --from=base /golden.txt /copied
+"""
+
+
+@pytest.mark.parametrize("below", ["engine", "oci"])
+def test_a_name_can_be_another_image_of_the_recipe(project: OnEngine, below: str) -> None:
+    golden = GOLDEN.replace("NAME", project.name).replace("BASE", str(project.base)).replace("BELOW", below)
+    project.write("golden.txt", "1")
+    write(project, ON_GOLDEN, 'contexts = { base = "image:golden" }', golden)
+    try:
+        assert project.build().outcomes()[f"image:golden@{below}"] == "ran"
+        tree, _ = image(project, f"{project.name}:1")
+        assert {"env", "golden.txt", "copied"} <= set(tree)
+        assert outcome(project.build()) == "cached"
+        project.write("golden.txt", "2")
+        assert outcome(project.build()) == "ran"
+        names = {name for each in project.client.images() for name in each["RepoTags"] or ()}
+        assert not [name for name in names if name.startswith("imgbake-context/app-docker-base")]
+    finally:
+        if below == "engine":
+            project.client.remove_image(f"{project.name}:golden", force=True)
+
+
+def test_a_name_that_nothing_takes_or_that_is_no_image_is_refused(project: OnEngine) -> None:
+    write(project, "FROM scratch\nLABEL a=1\n", 'contexts = { base = "docker-image://busybox" }')
+    ran = project.run("build")
+    assert ran.code == 1 and "`contexts`: no FROM, --from or mount" in ran.stderr
+    write(project, "FROM base\n", 'contexts = { base = "image:goldn" }')
+    ran = project.run("build")
+    assert ran.code == 2 and "image 'app' stands on 'goldn', which is not there" in ran.stderr
+    write(project, "FROM base\n", 'contexts = { base = "some/folder" }')
+    ran = project.run("check")
+    assert ran.code == 2 and "'base' is neither image:NAME nor docker-image://REFERENCE" in ran.stderr

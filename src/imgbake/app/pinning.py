@@ -7,7 +7,7 @@ from typing import cast
 
 import msgspec
 
-from imgbake.contract import Pin, Pinnable
+from imgbake.contract import Artifact, Pin, Pinnable
 from imgbake.engine import lockfile
 from imgbake.engine.context import Looking
 from imgbake.engine.describing import Describing
@@ -79,6 +79,9 @@ def _current(node: Node, project: Project) -> Iterator[Pin]:
         if pin is not None:
             yield pin
     elif isinstance(node.work, Bake) and node.work.image.description is not None:
-        looking = Describing(project, node, target_of(node.work, project), ctx)
+        names = project.descriptions.told_by(node.work.image).images
+        unknown = Artifact("container", facts={"config": {}})  # of the recipe: it can't be pinned
+        below = dict.fromkeys(names, unknown)
+        looking = Describing(project, node, target_of(node.work, project), below, ctx)
         project.descriptions.format(node.work.image).describe(project.descriptions.given, looking)
         yield from (Pin("bases", reference, digest) for reference, digest in looking.moving.items())

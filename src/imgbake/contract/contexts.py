@@ -96,7 +96,10 @@ class DescribingContext(PartsContext, Protocol):
         """
 
     def base(self, reference: str) -> Artifact:
-        """The image that a reference names, resolved and pinned as bases are. Raises BakeError."""
+        """The image that a reference names, resolved and pinned as bases are. Raises BakeError.
+
+        `image:NAME` is one of the recipe, of those that the format has told of.
+        """
 
     def base_config(self, base: Artifact, platform: str) -> dict[str, Any] | None:
         """What a resolved image says of how it is run (OCI image-spec, config.md).

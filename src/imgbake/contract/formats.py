@@ -36,6 +36,8 @@ class Format(Protocol):
 
     An image whose table has the key `kind` is of this format: the keys of the options stand in that table,
     `kind` is one of them. Nothing here has effects. Before tasks have run, the file may not be there yet.
+    A class may have `images() -> Sequence[str]`, the images of the recipe that it stands on, by name: they
+    are baked before.
     """
 
     kind: ClassVar[str]

@@ -6,13 +6,13 @@ resolved image says of itself is remembered by its digest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imgbake.contract import Artifact, Described, Format, Part, Resolved, Target, Tree
 from imgbake.engine import fingerprint
 from imgbake.engine.context import Looking
-from imgbake.engine.graph import Node
+from imgbake.engine.graph import IMAGE, Node
 from imgbake.engine.project import Project
 from imgbake.engine.secrets import without_passwords
 
@@ -22,10 +22,14 @@ _CONFIGS = 1  # moved when what is remembered of images changes its form
 class Describing(Looking):
     """A DescribingContext. What it finds out about the world counts for the `outer` context."""
 
-    def __init__(self, project: Project, node: Node, target: Target, outer: Looking) -> None:
+    def __init__(
+        self, project: Project, node: Node, target: Target, images: Mapping[str, Artifact], outer: Looking
+    ) -> None:
+        """`images` are those of the recipe that the node stands on, by name."""
         super().__init__(project, node)
         self.noted = outer.noted
         self._target = target
+        self._images = images
         self._outer = outer
         self.moving: dict[str, str] = {}  # references that a lock file can hold, and what they are now
 
@@ -42,6 +46,8 @@ class Describing(Looking):
         return self._project.files.as_they_are(paths)
 
     def base(self, reference: str) -> Artifact:
+        if reference.startswith(IMAGE):
+            return self._images[reference.removeprefix(IMAGE)]
         own = self._own(reference)
         resolved = own or self._resolved(reference)
         if resolved.volatile:

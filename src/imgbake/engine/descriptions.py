@@ -54,7 +54,9 @@ class Descriptions:
             found = ()
         lacking = (one.name for one in found if one.is_needed and one.value is None)
         reads = self.format(image).reads(self.given, self._root) if self._recipe.tasks else ()
-        return Told(tuple(reads), tuple(name for name in dict.fromkeys(lacking) if not self._is_secret(name)))
+        missing = tuple(name for name in dict.fromkeys(lacking) if not self._is_secret(name))
+        images = getattr(self.format(image), "images", None)
+        return Told(tuple(reads), missing, tuple(images()) if images else ())
 
     def argument(self, name: str) -> Arg:
         """An argument of a file, as if the recipe had it."""

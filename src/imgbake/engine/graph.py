@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from imgbake.errors import did_you_mean
 from imgbake.files import glob
 from imgbake.model import At, FileCopy, Image, Policy, Recipe, Target, Task
 from imgbake.recipe.faults import Fault
 from imgbake.recipe.order import cycles
 
 _FILES_OF_TASK = "task:"
-_IMAGE_BASE = "image:"
+IMAGE = "image:"
 
 
 class Base(msgspec.Struct, frozen=True):
@@ -53,6 +54,7 @@ class Told(msgspec.Struct, frozen=True):
 
     reads: tuple[str, ...] = ()  # globs of what its build may see
     missing: tuple[str, ...] = ()  # arguments that it needs and nobody gave
+    images: tuple[str, ...] = ()  # of the recipe, that it stands on
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -119,7 +121,7 @@ def build(
     nodes = {f"task:{task.name}": _task(task, outputs[task.name], writers) for task in recipe.tasks.values()}
     for image in recipe.images.values():
         if image.description is not None:
-            _add_described(image, recipe, told_by(image), writers, nodes)
+            _add_described(image, recipe, told_by(image), artifact_of, writers, nodes, faults)
             continue
         for name in image.targets:
             if name in recipe.targets:
@@ -156,7 +158,7 @@ def _add_image(
     """Adds the nodes of one image and target: base, image, and test if it has one."""
     kind = artifact_of(target)
     reference = image.base.get(kind, image.base.get("", ""))
-    if reference.startswith(_IMAGE_BASE):
+    if reference.startswith(IMAGE):
         base = _image_base(image, target, reference, recipe, artifact_of, faults)
         if base is None:
             return
@@ -177,17 +179,37 @@ def _add_image(
 
 
 def _add_described(
-    image: Image, recipe: Recipe, told: Told, writers: _Writers, nodes: dict[str, Node]
+    image: Image,
+    recipe: Recipe,
+    told: Told,
+    artifact_of: Callable[[Target], str],
+    writers: _Writers,
+    nodes: dict[str, Node],
+    faults: list[Fault],
 ) -> None:
     """Adds the nodes of an image that a file describes, one for each target."""
-    needs = _tasks(image.needs)
-    after = tuple(task for task in _tasks(dict.fromkeys(writers.of(told.reads))) if task not in needs)
+    tasks = _tasks(image.needs)
+    after = tuple(task for task in _tasks(dict.fromkeys(writers.of(told.reads))) if task not in tasks)
+    faults += _unknown(image, told, recipe)
     for target in (recipe.targets[name] for name in image.targets if name in recipe.targets):
         name = f"image:{image.name}@{target.name}"
         missing = tuple(dict.fromkeys(image.missing + target.missing + told.missing))
         policy = image.policy if image.policy != Policy() else target.policy
         bake = Bake(image, target, "")
+        below = (
+            _image_base(image, target, f"{IMAGE}{each}", recipe, artifact_of, faults) for each in told.images
+        )
+        needs = (*tasks, *filter(None, below))
         nodes[name] = Node(name, "image", image.at, bake, needs, after, policy, missing)
+
+
+def _unknown(image: Image, told: Told, recipe: Recipe) -> Iterator[Fault]:
+    """Images that a described one stands on, and that are not there."""
+    for name in told.images:
+        if name not in recipe.images:
+            hint = did_you_mean(name, recipe.images) or "an image is a table [images.NAME]"
+            message = f"image '{image.name}' stands on '{name}', which is not there"
+            yield Fault(at=image.at, message=message, hint=hint)
 
 
 def _tasks(names: Iterable[str]) -> tuple[str, ...]:
@@ -250,7 +272,7 @@ def _image_base(
     faults: list[Fault],
 ) -> str | None:
     """The node of the image that this one stands on: baked by the same target, or by one of its kind."""
-    parent = recipe.images.get(reference.removeprefix(_IMAGE_BASE))
+    parent = recipe.images.get(reference.removeprefix(IMAGE))
     if parent is None or not recipe.targets.keys() >= set(parent.targets):
         return None  # said when the recipe was read
     kind = artifact_of(target)

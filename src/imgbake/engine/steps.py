@@ -12,7 +12,7 @@ from imgbake.contract import Artifact, Blueprint, Lowered, Part, Step, Target, T
 from imgbake.digest import of_bytes
 from imgbake.engine import blueprint, describing, outputs, settled
 from imgbake.engine.context import Looking, Working
-from imgbake.engine.graph import Bake, Base, Node, Test, folder_of
+from imgbake.engine.graph import IMAGE, Bake, Base, Node, Test, folder_of
 from imgbake.engine.project import Project
 from imgbake.engine.secrets import without_passwords
 from imgbake.errors import BakeError
@@ -191,9 +191,14 @@ class BakeWork:
         if self._format is None:
             base = self._done[self._bake.base]
             return blueprint.draw(self._bake, base, self._scan, self._made_by, self._project.epoch)
-        looking = describing.Describing(self._project, self._node, self._target, ctx)
+        looking = describing.Describing(self._project, self._node, self._target, self._below(), ctx)
         found = self._format.describe(self._project.descriptions.given, looking)
         return blueprint.of_described(self._bake, found, self._project.epoch)
+
+    def _below(self) -> dict[str, Artifact]:
+        """The images that a described one stands on, by name."""
+        images = (node for node in self._node.needs if node.startswith(IMAGE))
+        return {node.removeprefix(IMAGE).partition("@")[0]: self._done[node] for node in images}
 
     def run(self, ctx: Working) -> Artifact:
         plan, lowered = self.draw()
