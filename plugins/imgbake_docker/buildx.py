@@ -14,7 +14,9 @@ _SECRET = "IMGBAKE_SECRET_"
 _FAILED_AT = re.compile(r"^Dockerfile:(\d+)$")
 _FAILED_STEP = re.compile(r"^ > \[[^]]*\] (.+):$")
 _EXIT_CODE = re.compile(r"exit code: (\d+)")
-_FAILED = re.compile(r"^ERROR: (?:failed to (?:build|solve): )*(.+)$")
+_CHATTER = r"failed to (?:build|solve|create LLB definition)(?: with frontend [\w.-]+)?: "
+_FAILED = re.compile(rf"^ERROR: (?:{_CHATTER}|rpc error: code = \w+ desc = )*(.+)$")
+_UNREAD = re.compile(r"dockerfile parse error (?:on )?line (\d+): (.+)$")
 
 
 def build(
@@ -75,6 +77,9 @@ def _failure(asked: Request, error: StepError) -> StepError:
         (int(match[1]) for line in lines if (match := _FAILED_AT.match(line))), _failed_line(asked, lines)
     )
     said = next((match[1] for line in reversed(lines) if (match := _FAILED.match(line))), error.message)
+    if unread := _UNREAD.search(said):
+        hint = "is this BuildKit too old for it? `# syntax=docker/dockerfile:1` asks for a new reader"
+        return asked.failure(unread[2], int(unread[1]), lines, hint)
     code = _EXIT_CODE.search(said)
     if code and at:
         said = f"`{asked.dockerfile.text.splitlines()[at - 1].strip()}` exited with code {code[1]}"

@@ -124,7 +124,7 @@ def test_a_dockerfile_that_is_not_there_is_told(app: Project) -> None:
         ('platforms = ["a/b/c/d/e"]', "a/b/c/d/e"),
         ('secrets = ["token"]', "there is no secret argument 'token'"),
         ('secrets = [{ id = "x" }]', "a secret comes from one of"),
-        ('contxt = "x"', "did you mean 'context'?"),
+        ('contxt = "x"', "did you mean 'context'"),
         ('entrypoint = "x"', "an image that is a dockerfile has no 'entrypoint'"),
     ],
 )
