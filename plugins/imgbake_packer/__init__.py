@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imgbake.api import Format, ResolveContext, Resolved, Target, hookimpl
+from imgbake.api import Format, Target, hookimpl
 
 
 @hookimpl
@@ -19,13 +19,3 @@ def imgbake_formats() -> list[type[Format]]:
     from imgbake_packer.template import TemplateFormat
 
     return [TemplateFormat]
-
-
-@hookimpl
-def imgbake_resolve(kind: str, reference: str, ctx: ResolveContext) -> Resolved | None:
-    """Bases of machine images: an AMI's id, an SSM parameter, a filter, and scratch."""
-    if kind != "ami":
-        return None
-    from imgbake_packer import bases
-
-    return bases.resolve(reference, ctx)

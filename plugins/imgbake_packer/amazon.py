@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint
+from imgbake_aws.bases import SCRATCH
 from imgbake_packer import words
 from imgbake_packer.options import Options
 
-SCRATCH = "scratch"
 STAMP = "stamp"  # the variable that makes an AMI's name unique
 ENDPOINT = "endpoint"  # the variable with another address of EC2's API, empty for AWS's own
 CAPACITY = ("instance_type", "spot_price")  # variables, as they decide nothing of what is baked

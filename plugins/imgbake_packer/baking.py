@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint, Lowered, RunContext, digest
+from imgbake_aws import sdk
 from imgbake_oci import layers
 from imgbake_oci.compression import Format
 from imgbake_oci.folders import Folders
-from imgbake_packer import amazon, aws, lowering, program, scripts, words
+from imgbake_packer import amazon, lowering, program, scripts, words
 from imgbake_packer.options import Options
 from imgbake_packer.reporting import Report
 from imgbake_packer.template import TemplateOptions
@@ -126,7 +127,7 @@ def _values(options: Options, ctx: RunContext) -> dict[str, str]:
         found[amazon.STAMP] = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{randomness.token_hex(3)}"
         capacity = {name: ctx.reveal(getattr(options, name)) for name in amazon.CAPACITY}
         found |= {name: value for name, value in capacity.items() if value}
-        found[amazon.ENDPOINT] = aws.endpoint("ec2", options.profile)
+        found[amazon.ENDPOINT] = sdk.endpoint("ec2", options.profile)
     return found
 
 

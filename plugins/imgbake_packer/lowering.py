@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint, Layer, Lowered
+from imgbake_aws.bases import SCRATCH
 from imgbake_oci.target import copy_document
 from imgbake_packer import amazon, scripts, words
 from imgbake_packer.options import Options, Plugin
@@ -94,7 +95,7 @@ def secrets(options: Options) -> list[str]:
 
 
 def _refuse(blueprint: Blueprint, options: Options) -> None:
-    if options.builder and blueprint.base.reference != amazon.SCRATCH:
+    if options.builder and blueprint.base.reference != SCRATCH:
         message = (
             f"image '{blueprint.image}': the table `builder` says what '{options.builder_type}' starts from"
         )

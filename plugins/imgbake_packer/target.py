@@ -39,7 +39,8 @@ class Packer:
         return lowering.lower(blueprint, self._options)
 
     def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
-        from imgbake_packer import baking, presence
+        from imgbake_aws import presence
+        from imgbake_packer import baking
 
         try:
             return baking.bake(blueprint, lowered, self._options, ctx)
@@ -57,6 +58,6 @@ class Packer:
         regions = artifact.facts.get("regions")
         if not regions:
             return True
-        from imgbake_packer import presence
+        from imgbake_aws import presence
 
         return presence.are_there(regions, self._options.profile)

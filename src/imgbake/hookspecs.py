@@ -1,7 +1,8 @@
 """The doors a plugin may come in by. Hooks hand in classes and do nothing else; one of them acts.
 
 A plugin is a module named by entry points of the group `imgbake`, one for each kind that it adds
-(and one named `base` if it resolves bases, `command` if it adds commands, `observer` if it observes):
+(and one named `base` if it resolves bases, `command` if it adds commands, `observer` if it observes;
+`base-squashfs` if it resolves bases of this kind alone, so that it is imported for no other):
 
     [project.entry-points.imgbake]
     squashfs = "imgbake_squashfs"

@@ -1,8 +1,8 @@
 """Finding plugins: by the names of their entry points, and importing only those that are used.
 
-The name of an entry point in the group `imgbake` is a kind that the plugin adds, or one of the words
-in `_ROLES`. So a kind is found without importing anything, and two plugins that add one kind are
-noticed before either runs.
+The name of an entry point in the group `imgbake` is a kind that the plugin adds, or a role: one of the
+words in `_ROLES`, alone or with what it is for, as in `base-squashfs`. So a kind is found without
+importing anything, and two plugins that add one kind are noticed before either runs.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Plugins:
 
     def resolve(self, kind: str, reference: str, ctx: ResolveContext) -> Resolved:
         """Pins a base to a digest. Raises BakeError when nobody can, or it isn't there."""
-        self._load("base")
+        self._load_bases(kind)
         try:
             resolved = self._manager.hook.imgbake_resolve(kind=kind, reference=reference, ctx=ctx)
         except (BakeError, OSError):
@@ -94,7 +94,7 @@ class Plugins:
 
     def base_config(self, artifact: Artifact, platform: str, ctx: ResolveContext) -> dict[str, Any] | None:
         """What a resolved base says of how it is run; None when nobody can tell. Raises BakeError."""
-        self._load("base")
+        self._load_bases(artifact.kind)
         try:
             found: dict[str, Any] | None = self._manager.hook.imgbake_base_config(
                 artifact=artifact, platform=platform, ctx=ctx
@@ -128,8 +128,15 @@ class Plugins:
         return tuple(sorted({str(file) for module in modules if (file := getattr(module, "__file__", None))}))
 
     def _flat(self, role: str, hook: Callable[[], list[list[Any]]]) -> list[Any]:
-        self._load(role)
+        for name in self._entries:
+            if _role(name) == role:
+                self._load(name)
         return [item for items in hook() for item in items]
+
+    def _load_bases(self, kind: str) -> None:
+        """Those who resolve bases of any kind, and of this one."""
+        self._load("base")
+        self._load(f"base-{kind}")
 
     def _load_all(self) -> None:
         for name in self._entries:
@@ -138,7 +145,7 @@ class Plugins:
     def _load(self, name: str) -> None:
         entries = self._entries.get(name, [])
         modules = sorted({entry.module for entry in entries})
-        if len(modules) > 1 and name not in _ROLES:
+        if len(modules) > 1 and _role(name) not in _ROLES:
             both = " and ".join(f"{entry.value} ({_distribution(entry)})" for entry in entries)
             raise PluginError(
                 modules[0], f"the kind {name!r} is added twice, by {both}", hint="uninstall one"
@@ -183,6 +190,11 @@ class Plugins:
 def installed() -> Plugins:
     """The plugins of this Python environment."""
     return Plugins(importlib.metadata.entry_points(group=GROUP))
+
+
+def _role(name: str) -> str:
+    """`base` of `base`, and of `base-squashfs`."""
+    return name.partition("-")[0]
 
 
 def _distribution(entry: importlib.metadata.EntryPoint) -> str:

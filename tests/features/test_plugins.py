@@ -115,6 +115,14 @@ def test_a_plugin_adds_commands(project: Project, greet: None) -> None:
     assert "wave" in project.run("--help").stdout
 
 
+def test_who_resolves_bases_of_a_kind_is_imported_for_no_other(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install(tmp_path, monkeypatch, "loud_disks", "raise SystemExit('imported')\n", "base-disk")
+    project.recipe('[images.app]\nbase = "scratch"\n')
+    project.build()
+
+
 def test_two_plugins_with_one_kind_are_both_named(
     project: Project, greet: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from imgbake_packer import presence
-from imgbake_packer.tests.clouds import Baked, artifact, outcome
+from imgbake_aws import presence
+from imgbake_packer.tests.projects import Baked, artifact, outcome
 
 COPIED = 'communicator = "none"\nami_regions = ["eu-west-1"]\ntags = { team = "shop" }'
 

@@ -6,8 +6,9 @@ import os
 
 import pytest
 
-from imgbake_packer.tests.clouds import Baked, Cloud
+from imgbake_aws.tests.clouds import Cloud
 from imgbake_packer.tests.machines import Machine
+from imgbake_packer.tests.projects import Baked
 
 APP = """
 [components.app]

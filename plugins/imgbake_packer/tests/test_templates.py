@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imgbake_packer.tests.clouds import Baked, artifact, outcome
+from imgbake_packer.tests.projects import Baked, artifact, outcome
 
 TEMPLATE = """
 variable "size" { type = number }

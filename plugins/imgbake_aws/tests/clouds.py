@@ -1,15 +1,9 @@
-"""An account at moto, and projects whose images are baked there."""
+"""An account at moto."""
 
 from __future__ import annotations
 
-import json
-import re
 import urllib.request
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-from imgbake.testing.project import Project, Ran
 
 UBUNTU = "filter:owner=099720109477,name=ubuntu/images/hvm-ssd/ubuntu-trusty-14.04-*,region=us-east-1"
 TRUSTY, OTHER = "ami-1e749f67", "ami-03cf127a"
@@ -37,8 +31,6 @@ PUBLIC = [
     ]
 ]
 """The AMIs that others have published in the cloud."""
-
-_COMPONENT = re.compile(r"^\s*\[components\.([^\].]+)\]", re.MULTILINE)
 
 
 class Cloud:
@@ -79,36 +71,3 @@ class Cloud:
         groups = ec2.describe_security_groups()["SecurityGroups"]
         found += [group["GroupName"] for group in groups if group["GroupName"] != "default"]
         return found + [volume["VolumeId"] for volume in ec2.describe_volumes()["Volumes"]]
-
-
-class Baked(Project):
-    """A project with one image, `app`, of components on Ubuntu."""
-
-    def __init__(self, root: Path, cloud: Cloud) -> None:
-        super().__init__(root)
-        self.cloud = cloud
-
-    def image(self, components: str = "", options: str = 'communicator = "none"', keys: str = "") -> None:
-        """Writes a recipe of these tables of components, and the image of all of them."""
-        names = json.dumps(_COMPONENT.findall(components))
-        self.recipe(
-            f'[targets.ami]\nuses = "packer"\nregion = "us-east-1"\n{options}\n{components}\n'
-            f'[images.app]\nbase = {{ ami = "{UBUNTU}" }}\ntargets = ["ami"]\ncomponents = {names}\n{keys}\n'
-        )
-
-    def fail(self, *args: str, env: Mapping[str, str] | None = None) -> str:
-        """Builds, which must fail, and not by a bug. Returns what was printed."""
-        ran = self.run("build", "--progress", "plain", *args, env=env)
-        assert ran.code == 1, f"exit code {ran.code}\n{ran.stdout}\n{ran.stderr}"
-        assert "Traceback" not in ran.stderr, ran.stderr
-        return ran.stderr
-
-
-def outcome(ran: Ran, node: str = "image:app@ami") -> str:
-    """How a node of a build ended."""
-    return ran.outcomes()[node]
-
-
-def artifact(ran: Ran, node: str = "image:app@ami") -> Any:
-    """What a node of a build made."""
-    return next(each["artifact"] for each in ran.json["nodes"] if each["node"] == node)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from imgbake_packer import aws
+from imgbake_aws import sdk
 
 _FRESH = 5.0  # seconds for which an answer counts; the images of a build ask within them
 _USABLE = "available"
@@ -36,7 +36,7 @@ def forget() -> None:
 
 
 def _available(region: str, profile: str) -> frozenset[str]:
-    key = region, profile, aws.endpoint("ec2", profile)
+    key = region, profile, sdk.endpoint("ec2", profile)
     with _guard:
         lock = _locks.setdefault(key, threading.Lock())
     with lock:
@@ -49,8 +49,8 @@ def _available(region: str, profile: str) -> frozenset[str]:
 
 
 def _ask(region: str, profile: str) -> frozenset[str]:
-    with aws.asking(f"ec2:DescribeImages in {region}"):
-        pages = aws.client("ec2", region, profile).get_paginator("describe_images")
+    with sdk.asking(f"ec2:DescribeImages in {region}"):
+        pages = sdk.client("ec2", region, profile).get_paginator("describe_images")
         filters = [{"Name": "state", "Values": [_USABLE]}]
         return frozenset(
             image["ImageId"]

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from imgbake.api import Artifact, BakeError, ResolveContext, Resolved, did_you_mean
-from imgbake_packer import aws
-from imgbake_packer.amazon import SCRATCH
+from imgbake_aws import sdk
 
+SCRATCH = "scratch"
 _ID = re.compile(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?")
 _FORMS = 'write "ami-…", "ssm:PARAMETER", or "filter:owner=…,name=…"'
 _FILTERS = {"name": "name", "architecture": "architecture", "virtualization": "virtualization-type"}
@@ -46,7 +46,7 @@ def resolve(reference: str, ctx: ResolveContext) -> Resolved:
             hint = "`imgbake lock --upgrade` writes it anew"
             raise BakeError(f"imgbake.lock pins {reference} to {pinned!r}, which is no AMI", hint=hint)
         return Resolved(Artifact("ami", pinned, reference, _facts(asked.region, pinned, "")))
-    ec2 = aws.client("ec2", asked.region)
+    ec2 = sdk.client("ec2", asked.region)
     region = str(ec2.meta.region_name)
     if asked.form == "ssm":
         found = _by_id(ec2, _parameter(asked, region), reference)
@@ -90,8 +90,8 @@ def _facts(region: str, ami: str, architecture: str) -> dict[str, Any]:
 
 
 def _parameter(asked: Asked, region: str) -> str:
-    with aws.asking(f"ssm:GetParameter {asked.text} in {region}"):
-        ssm = aws.client("ssm", region)
+    with sdk.asking(f"ssm:GetParameter {asked.text} in {region}"):
+        ssm = sdk.client("ssm", region)
         try:
             value = str(ssm.get_parameter(Name=asked.text)["Parameter"]["Value"])
         except ssm.exceptions.ParameterNotFound:
@@ -102,14 +102,14 @@ def _parameter(asked: Asked, region: str) -> str:
     return value
 
 
-def _by_id(ec2: aws.Client, ami: str, reference: str) -> dict[str, Any]:
+def _by_id(ec2: sdk.Client, ami: str, reference: str) -> dict[str, Any]:
     from botocore.exceptions import ClientError
 
-    with aws.asking(f"ec2:DescribeImages {ami}"):
+    with sdk.asking(f"ec2:DescribeImages {ami}"):
         try:
             images = ec2.describe_images(ImageIds=[ami])["Images"]
         except ClientError as error:
-            if not aws.code_of(error).startswith("InvalidAMIID"):
+            if not sdk.code_of(error).startswith("InvalidAMIID"):
                 raise
             images = []
     if not images:
@@ -119,13 +119,13 @@ def _by_id(ec2: aws.Client, ami: str, reference: str) -> dict[str, Any]:
     return found
 
 
-def _newest(ec2: aws.Client, asked: Asked, reference: str) -> dict[str, Any]:
+def _newest(ec2: sdk.Client, asked: Asked, reference: str) -> dict[str, Any]:
     """The AMI that was made last; of two of the same second the one with the greater id."""
     filters = [
         {"Name": _FILTERS[key], "Values": [value]} for key, value in asked.filters.items() if key in _FILTERS
     ]
     filters.append({"Name": "state", "Values": ["available"]})
-    with aws.asking(f"ec2:DescribeImages for {reference}"):
+    with sdk.asking(f"ec2:DescribeImages for {reference}"):
         pages = ec2.get_paginator("describe_images").paginate(
             Owners=[asked.filters["owner"]], Filters=filters
         )

@@ -94,6 +94,6 @@ def _sdk() -> Any:
     try:
         import boto3
     except ImportError:
-        hint = "`pip install boto3`, beside imgbake"
+        hint = "`pip install 'imgbake[aws]'`, or boto3 beside imgbake"
         raise BakeError("AMIs need AWS's SDK for Python", hint=hint) from None
     return boto3

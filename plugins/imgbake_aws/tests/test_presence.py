@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from imgbake_packer import presence
-from imgbake_packer.tests.clouds import TRUSTY, Cloud
+from imgbake_aws import presence
+from imgbake_aws.tests.clouds import TRUSTY, Cloud
 
 REGIONS = ("us-east-1", "eu-west-1", "eu-central-1")
 

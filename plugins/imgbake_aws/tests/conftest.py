@@ -1,0 +1,5 @@
+"""The cloud that tests ask."""
+
+from imgbake_aws.tests.fixtures import cloud as cloud
+from imgbake_aws.tests.fixtures import moto as moto
+from imgbake_aws.tests.fixtures import nothing_answered as nothing_answered

@@ -1,0 +1,93 @@
+"""A cloud on this computer: moto's server. For the tests of all plugins that use AWS."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+
+from imgbake_aws import presence
+from imgbake_aws.tests.clouds import PUBLIC, Cloud
+
+_MOTO = """
+import functools, sys
+from moto.ec2.models.amis import Ami
+from moto.server import main
+
+made = Ami.__init__
+
+@functools.wraps(made)
+def as_ec2_says(self, *args, **more):
+    made(self, *args, **more)
+    if more.get("instance") is not None or more.get("source_ami") is not None:
+        self.root_device_type = "ebs"  # moto says "standard", which Packer starts no machine from
+
+Ami.__init__ = as_ec2_says
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_answered() -> None:
+    """Tests make and remove AMIs behind the plugin's back."""
+    presence.forget()
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of moto's server."""
+    pytest.importorskip("boto3")
+    if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
+        missing("moto's server is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    public = tmp_path_factory.mktemp("moto") / "amis.json"
+    public.write_text(json.dumps(PUBLIC))
+    process = subprocess.Popen(
+        [sys.executable, "-c", _MOTO, "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "MOTO_AMIS_PATH": str(public)},
+    )
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def cloud(moto: str, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """An empty account, which the environment leads to."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    made = Cloud(moto)
+    made.reset()
+    return made
+
+
+def missing(what: str) -> NoReturn:
+    """Skips the test, or fails it where everything must be there."""
+    if os.environ.get("IMGBAKE_REQUIRE_SERVICES"):
+        pytest.fail(what)
+    pytest.skip(what)
