@@ -1,17 +1,19 @@
 """What machine images start from, found and pinned.
 
-    ami-0abc…                                          an id, which nothing can move
-    ssm:/aws/service/…[,region=eu-west-1]              the id in a parameter of Systems Manager
-    filter:owner=amazon,name=al2023-*[,architecture=arm64][,region=…]     the newest that matches
-    scratch                                            for builders that say themselves what they start from
+    ami-0abc…                              an id, which nothing can move
+    ssm:/aws/service/…[,region=eu-west-1]  the id in a parameter of Systems Manager
+    filter:owner=amazon,name=al2023-*[,architecture=arm64][,virtualization=hvm][,region=…]
+                                           the newest that matches
+    scratch                                for builders that say themselves what they start from
 
-AMI names hold no comma, so one separates. Without a region it is the one of AWS's configuration.
+AMI names hold no comma, so one separates. Without a region it is the one of AWS's configuration, and
+without a profile the one of the environment. A recipe may say the same in a table (`Searched`).
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -20,9 +22,14 @@ from imgbake_aws import sdk
 
 SCRATCH = "scratch"
 _ID = re.compile(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?")
-_FORMS = 'write "ami-…", "ssm:PARAMETER", or "filter:owner=…,name=…"'
+_FORMS = 'write "ami-…", "ssm:PARAMETER", or { owner = "…", name = "…" }'
 _FILTERS = {"name": "name", "architecture": "architecture", "virtualization": "virtualization-type"}
-_KEYS = frozenset({*_FILTERS, "owner", "region"})
+_PLACES = ("region", "profile")
+_KEYS = frozenset({*_FILTERS, "owner", *_PLACES})
+
+
+def _said(text: str) -> msgspec.Meta:
+    return msgspec.Meta(description=text)
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -32,6 +39,45 @@ class Asked(msgspec.Struct, frozen=True):
     text: str = ""  # the id, or the parameter's name
     region: str = ""
     filters: dict[str, str] = {}
+    profile: str = ""
+
+
+class Searched(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A base in a table: the newest AMI that matches, or the one that a parameter names."""
+
+    owner: Annotated[str, _said("Whose: an account, `self`, `amazon` or `aws-marketplace`.")] = ""
+    name: Annotated[str, _said("Its name, where `*` and `?` stand for any text and any character.")] = ""
+    architecture: Annotated[
+        Literal["", "x86_64", "arm64", "i386", "x86_64_mac", "arm64_mac"], _said("Its architecture.")
+    ] = ""
+    virtualization: Annotated[Literal["", "hvm", "paravirtual"], _said("Its type of virtualization.")] = ""
+    ssm: Annotated[str, _said("A parameter of Systems Manager that holds its id, instead of the above.")] = ""
+    region: Annotated[str, _said("Where to look. Default: the region of AWS's configuration.")] = ""
+    profile: Annotated[str, _said("The profile of AWS's configuration. Default: AWS_PROFILE.")] = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what can't be looked for; the key that it is about stands in backticks."""
+        filters = ("owner", "name", "architecture", "virtualization")
+        if self.ssm:
+            for key in filters:
+                if getattr(self, key):
+                    raise ValueError(f"`{key}`: the parameter `ssm` says already which AMI it is")
+        elif not self.owner:
+            raise ValueError("`owner`: say whose AMI it is, as anybody may publish one of any name")
+        elif not self.name:
+            raise ValueError('`name`: say which AMIs of the owner, as in "al2023-ami-2023.*"')
+        for key in self.__struct_fields__:
+            if "," in getattr(self, key):
+                raise ValueError(f"`{key}`: a comma stands in none of what AWS has")
+
+    def reference(self) -> str:
+        """The same as text, which the graph and imgbake.lock have."""
+        pairs = [
+            f"{key}={value}"
+            for key in self.__struct_fields__
+            if key != "ssm" and (value := getattr(self, key))
+        ]
+        return ",".join([f"ssm:{self.ssm}", *pairs]) if self.ssm else "filter:" + ",".join(pairs)
 
 
 def resolve(reference: str, ctx: ResolveContext) -> Resolved:
@@ -46,7 +92,7 @@ def resolve(reference: str, ctx: ResolveContext) -> Resolved:
             hint = "`imgbake lock --upgrade` writes it anew"
             raise BakeError(f"imgbake.lock pins {reference} to {pinned!r}, which is no AMI", hint=hint)
         return Resolved(Artifact("ami", pinned, reference, _facts(asked.region, pinned, "")))
-    ec2 = sdk.client("ec2", asked.region)
+    ec2 = sdk.client("ec2", asked.region, asked.profile)
     region = str(ec2.meta.region_name)
     if asked.form == "ssm":
         found = _by_id(ec2, _parameter(asked, region), reference)
@@ -67,20 +113,20 @@ def parse(reference: str) -> Asked:
     said: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = (part.strip() for part in pair.partition("="))
-        if not equals or not value or key not in ({"region"} if form == "ssm" else _KEYS):
+        if not equals or not value or key not in (_PLACES if form == "ssm" else _KEYS):
             hint = did_you_mean(key, _KEYS) or _FORMS
             raise BakeError(f"'{reference}': '{pair.strip()}' is no condition for an AMI", hint=hint)
         said[key] = value
-    region = said.pop("region", "")
+    region, profile = (said.pop(key, "") for key in _PLACES)
     if form == "ssm":
         if not name.strip():
             raise BakeError(f"'{reference}' names no parameter", hint=_FORMS)
-        return Asked("ssm", name.strip(), region)
+        return Asked("ssm", name.strip(), region, profile=profile)
     for needed in ("owner", "name"):
         if needed not in said:
             hint = "anybody may publish an AMI of any name" if needed == "owner" else _FORMS
             raise BakeError(f"'{reference}' says no {needed}", hint=hint)
-    return Asked("filter", "", region, said)
+    return Asked("filter", "", region, said, profile)
 
 
 def _facts(region: str, ami: str, architecture: str) -> dict[str, Any]:
@@ -91,7 +137,7 @@ def _facts(region: str, ami: str, architecture: str) -> dict[str, Any]:
 
 def _parameter(asked: Asked, region: str) -> str:
     with sdk.asking(f"ssm:GetParameter {asked.text} in {region}"):
-        ssm = sdk.client("ssm", region)
+        ssm = sdk.client("ssm", region, asked.profile)
         try:
             value = str(ssm.get_parameter(Name=asked.text)["Parameter"]["Value"])
         except ssm.exceptions.ParameterNotFound:

@@ -1,51 +1,47 @@
-"""Are AMIs still there? One question for each region, however many images ask at the same time."""
+"""Are AMIs still there? One question for each region in a build, however many images ask."""
 
 from __future__ import annotations
 
 import threading
-import time
+import weakref
 from collections.abc import Mapping
 
-import msgspec
-
+from imgbake.api import Blobs, ResolveContext
 from imgbake_aws import sdk
 
-_FRESH = 5.0  # seconds for which an answer counts; the images of a build ask within them
 _USABLE = "available"
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    ids: frozenset[str]
-    came: float  # of time.monotonic
+class _Answers:
+    """What one build was told: the AMIs that are ours and available, by region and profile."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._ids: dict[tuple[str, str], frozenset[str]] = {}
+
+    def available(self, region: str, profile: str) -> frozenset[str]:
+        key = region, profile
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._ids:
+                self._ids[key] = _ask(region, profile)
+            return self._ids[key]
 
 
-_answers: dict[tuple[str, str, str], _Answer] = {}
-_locks: dict[tuple[str, str, str], threading.Lock] = {}
+_builds: weakref.WeakKeyDictionary[Blobs, _Answers] = weakref.WeakKeyDictionary()
 _guard = threading.Lock()
 
 
-def are_there(regions: Mapping[str, str], profile: str) -> bool:
-    """Are these AMIs, by region, ours and available? Raises BakeError when AWS can't be asked."""
-    return all(ami in _available(region, profile) for region, ami in regions.items())
+def are_there(regions: Mapping[str, str], profile: str, ctx: ResolveContext) -> bool:
+    """Are these AMIs, by region, ours and available? Raises BakeError when AWS can't be asked.
 
-
-def forget() -> None:
-    """What was answered before no longer counts: something was made or removed."""
+    An answer counts for one build, which is told from another by the store that it has opened.
+    """
     with _guard:
-        _answers.clear()
-
-
-def _available(region: str, profile: str) -> frozenset[str]:
-    key = region, profile, sdk.endpoint("ec2", profile)
-    with _guard:
-        lock = _locks.setdefault(key, threading.Lock())
-    with lock:
-        answer = _answers.get(key)
-        if answer is None or time.monotonic() - answer.came > _FRESH:
-            answer = _Answer(_ask(region, profile), time.monotonic())
-            with _guard:
-                _answers[key] = answer
-    return answer.ids
+        answers = _builds.setdefault(ctx.blobs, _Answers())
+    return all(ami in answers.available(region, profile) for region, ami in regions.items())
 
 
 def _ask(region: str, profile: str) -> frozenset[str]:

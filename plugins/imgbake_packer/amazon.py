@@ -53,7 +53,7 @@ def region(blueprint: Blueprint, options: Options) -> str:
         message = (
             f"image '{blueprint.image}' is baked in {found}, and its base is in {', '.join(sorted(offered))}"
         )
-        raise BakeError(message, hint=f"let the base be there too, as in `ssm:PARAMETER,region={found}`")
+        raise BakeError(message, hint=f'let the base be there too: region = "{found}" in its table')
     return found
 
 
@@ -62,7 +62,9 @@ def source(blueprint: Blueprint, options: Options) -> dict[str, Any]:
     base = blueprint.base
     if base.reference == SCRATCH:
         message = f"image '{blueprint.image}': a machine image can't start from nothing"
-        raise BakeError(message, hint='write its base as an AMI\'s id, "ssm:…" or "filter:…"')
+        raise BakeError(
+            message, hint='write its base as an AMI\'s id, "ssm:…" or { ami = { owner = "…", name = "…" } }'
+        )
     there = region(blueprint, options)
     source_ami = _regions(base).get(there) or base.digest
     found = _machine(blueprint, options, there, source_ami)

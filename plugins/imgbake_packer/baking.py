@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint, Lowered, RunContext, digest
-from imgbake_aws import sdk
+from imgbake_aws import outcome, sdk
 from imgbake_oci import layers
 from imgbake_oci.compression import Format
 from imgbake_oci.folders import Folders
@@ -57,11 +57,8 @@ def bake(blueprint: Blueprint, lowered: Lowered, options: Options, ctx: RunConte
     build = _manifest(folder)
     if options.builder:
         return _other(build, lowered)
-    facts: dict[str, Any] = {}
-    if architecture := blueprint.base.facts.get("architecture"):
-        facts["architecture"] = architecture
     amis = _amis([build.artifact_id] if build else [])
-    return _ami(amis, amazon.region(blueprint, options), facts)
+    return outcome.artifact(amis, amazon.region(blueprint, options), options.profile)
 
 
 def test(artifact: Artifact, blueprint: Blueprint, options: Options, ctx: RunContext) -> None:
@@ -109,7 +106,7 @@ def _bake_described(
     if code:
         raise report.failure(code)
     if regions := _amis(report.artifacts.values()):
-        return _ami(regions, options.region, {})
+        return outcome.artifact(regions, options.region, options.profile)
     made = "\n".join(f"{name} {report.artifacts[name]}" for name in sorted(report.artifacts))
     return Artifact("ami", digest.of_bytes(made.encode()), ", ".join(report.artifacts.values()))
 
@@ -158,15 +155,6 @@ def _amis(artifacts: Iterable[str]) -> dict[str, str]:
             hint = "let `only` name one of its builds, and write an image for each"
             raise BakeError(f"the template made several AMIs in {region}", hint=hint)
     return found
-
-
-def _ami(regions: dict[str, str], first: str, facts: dict[str, Any]) -> Artifact:
-    """The AMIs as an artifact, that of the region where it was baked first."""
-    if not regions:
-        raise BakeError("Packer ended well and names no AMI", hint="`skip_create_ami` makes none")
-    ordered = {region: regions[region] for region in sorted(regions, key=lambda each: (each != first, each))}
-    made = digest.of_bytes(msgspec.json.encode(regions, order="sorted"))
-    return Artifact("ami", made, next(iter(ordered.values())), {"regions": ordered, **facts})
 
 
 def _other(build: Build | None, lowered: Lowered) -> Artifact:

@@ -16,7 +16,7 @@ _ACCOUNT = re.compile(r"\d{12}")
 _OTHER_WORDS = {
     "ami_name": "write `ami_name` of the target",
     "source_ami": "the image's `base` says it",
-    "source_ami_filter": "write it as the image's `base`: `filter:owner=…,name=…`",
+    "source_ami_filter": 'write it as the image\'s `base`: { ami = { owner = "…", name = "…" } }',
     "communicator": "write `communicator` of the target",
 }
 

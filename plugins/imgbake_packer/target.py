@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from imgbake.api import Artifact, Blueprint, Lowered, ResolveContext, RunContext
+from imgbake_aws import bases
 from imgbake_packer import lowering
 from imgbake_packer.options import Options
 
@@ -30,6 +31,7 @@ class Packer:
     phases: ClassVar[frozenset[str]] = frozenset({"build", "validate", "test"})
     volatile: ClassVar[bool] = True
     accepts: ClassVar[frozenset[str]] = frozenset({"template"})
+    base_table: ClassVar[type[bases.Searched]] = bases.Searched
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -39,13 +41,9 @@ class Packer:
         return lowering.lower(blueprint, self._options)
 
     def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
-        from imgbake_aws import presence
         from imgbake_packer import baking
 
-        try:
-            return baking.bake(blueprint, lowered, self._options, ctx)
-        finally:
-            presence.forget()
+        return baking.bake(blueprint, lowered, self._options, ctx)
 
     def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
         """Runs the commands of all components on one new instance of the AMI."""
@@ -60,4 +58,4 @@ class Packer:
             return True
         from imgbake_aws import presence
 
-        return presence.are_there(regions, self._options.profile)
+        return presence.are_there(regions, self._options.profile, ctx)

@@ -2,4 +2,3 @@
 
 from imgbake_aws.tests.fixtures import cloud as cloud
 from imgbake_aws.tests.fixtures import moto as moto
-from imgbake_aws.tests.fixtures import nothing_answered as nothing_answered

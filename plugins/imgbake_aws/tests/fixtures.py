@@ -15,7 +15,6 @@ from typing import NoReturn
 
 import pytest
 
-from imgbake_aws import presence
 from imgbake_aws.tests.clouds import PUBLIC, Cloud
 
 _MOTO = """
@@ -34,12 +33,6 @@ def as_ec2_says(self, *args, **more):
 Ami.__init__ = as_ec2_says
 main(sys.argv[1:])
 """
-
-
-@pytest.fixture(autouse=True)
-def nothing_answered() -> None:
-    """Tests make and remove AMIs behind the plugin's back."""
-    presence.forget()
 
 
 @pytest.fixture(scope="session")

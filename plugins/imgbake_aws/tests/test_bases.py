@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imgbake.api import BakeError
+from imgbake.testing.project import Project
 from imgbake_aws import bases
 
 
@@ -40,3 +41,46 @@ def test_others_are_refused(reference: str, message: str) -> None:
     with pytest.raises(BakeError, match=message) as caught:
         bases.parse(reference)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "reference"),
+    [
+        ({"name": "a b*", "owner": "self"}, "filter:owner=self,name=a b*"),
+        (
+            {"owner": "amazon", "name": "al2023-*", "architecture": "arm64", "region": "eu-west-1"},
+            "filter:owner=amazon,name=al2023-*,architecture=arm64,region=eu-west-1",
+        ),
+        (
+            {"ssm": "/a/b", "region": "eu-west-1", "profile": "baker"},
+            "ssm:/a/b,region=eu-west-1,profile=baker",
+        ),
+    ],
+)
+def test_a_table_is_written_in_one_way_that_is_understood(said: dict[str, str], reference: str) -> None:
+    written = bases.Searched(**said).reference()  # type: ignore[arg-type]  # keys of the table
+    assert written == reference
+    asked = bases.parse(written)
+    assert asked.region == said.get("region", "") and asked.profile == said.get("profile", "")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('{ owner = "self", nam = "a" }', "did you mean 'name'?"),
+        ('{ name = "a" }', "say whose AMI it is"),
+        ('{ owner = "self" }', "say which AMIs"),
+        ('{ ssm = "/a", owner = "self" }', "the parameter `ssm` says already"),
+        ('{ owner = "self", name = "a", architecture = "arm" }', "architecture"),
+        ('{ owner = "self", name = "a,b" }', "a comma"),
+        ("{ owner = 7, name = 'a' }", "must be a string"),
+    ],
+)
+def test_a_wrong_table_is_shown_in_its_place(project: Project, table: str, message: str) -> None:
+    project.recipe(
+        '[targets.ami]\nuses = "packer"\n[images.app]\ntargets = ["ami"]\n' + f"base = {{ ami = {table} }}\n"
+    )
+    ran = project.run("check")
+    assert ran.code == 2 and message in ran.stderr, ran.stderr
+    assert "imgbake.toml:5:" in ran.stderr
+    assert ran.stderr.count("imgbake.toml:5:") == 1, ran.stderr

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from imgbake.api import ResolveContext
 from imgbake_aws import presence
 from imgbake_aws.tests.clouds import TRUSTY, Cloud
+
+
+class _Store:
+    """What tells a build from others."""
+
+
+def a_build() -> ResolveContext:
+    """The context of a build of its own."""
+    return cast(ResolveContext, SimpleNamespace(blobs=_Store()))  # all that is asked of it
+
 
 REGIONS = ("us-east-1", "eu-west-1", "eu-central-1")
 
 
 def test_a_region_is_asked_once_for_all_images(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = a_build()
     asked: list[str] = []
     ask = presence._ask
 
@@ -30,10 +44,11 @@ def test_a_region_is_asked_once_for_all_images(cloud: Cloud, monkeypatch: pytest
         ]
     images = [dict(zip(REGIONS, ids, strict=True)) for ids in zip(*amis.values(), strict=True)] * 10
     with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(lambda regions: presence.are_there(regions, ""), images))
+        assert all(pool.map(lambda regions: presence.are_there(regions, "", build), images))
     assert sorted(asked) == sorted(REGIONS)
-    assert not presence.are_there({**images[0], "us-east-1": "ami-00000000"}, "")
+    assert not presence.are_there({**images[0], "us-east-1": "ami-00000000"}, "", build)
+    assert presence.are_there(images[0], "", a_build()) and len(asked) == 2 * len(REGIONS)
 
 
 def test_somebody_elses_ami_is_not_ours(cloud: Cloud) -> None:
-    assert not presence.are_there({"us-east-1": TRUSTY}, "")
+    assert not presence.are_there({"us-east-1": TRUSTY}, "", a_build())

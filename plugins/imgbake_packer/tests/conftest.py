@@ -13,7 +13,6 @@ from imgbake_aws.tests.clouds import Cloud
 from imgbake_aws.tests.fixtures import cloud as cloud
 from imgbake_aws.tests.fixtures import missing
 from imgbake_aws.tests.fixtures import moto as moto
-from imgbake_aws.tests.fixtures import nothing_answered as nothing_answered
 from imgbake_packer.tests.machines import Machine, running
 from imgbake_packer.tests.projects import Baked
 

@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from imgbake_aws import presence
 from imgbake_packer.tests.projects import Baked, artifact, outcome
 
 COPIED = 'communicator = "none"\nami_regions = ["eu-west-1"]\ntags = { team = "shop" }'
@@ -20,7 +19,9 @@ def test_an_ami_for_each_region(project: Baked) -> None:
     regions = made["facts"]["regions"]
     assert list(regions) == ["us-east-1", "eu-west-1"]
     assert made["kind"] == "ami" and made["reference"] == regions["us-east-1"]
-    assert made["facts"]["architecture"] == "x86_64"
+    assert made["facts"]["architecture"] == "x86_64" and made["facts"]["account"] == "123456789012"
+    snapshots = made["facts"]["snapshots"]
+    assert {region: len(ids) for region, ids in snapshots.items()} == {"us-east-1": 1, "eu-west-1": 1}
     image = project.cloud.amis()[regions["us-east-1"]]
     tags = {tag["Key"]: tag["Value"] for tag in image["Tags"]}
     assert image["Name"].startswith("app-ami-2") and tags["Name"] == image["Name"]
@@ -50,7 +51,6 @@ def test_a_lost_ami_is_baked_again(project: Baked) -> None:
     project.image(options=COPIED)
     first = artifact(project.build())
     project.cloud.client("ec2", "eu-west-1").deregister_image(ImageId=first["facts"]["regions"]["eu-west-1"])
-    presence.forget()
     second = project.build()
     assert outcome(second) == "ran" and artifact(second)["digest"] != first["digest"]
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imgbake.model import Component, Image, ImageConfig, Target
-from imgbake.recipe import options
+from imgbake.recipe import bases, options
 from imgbake.recipe.components import Components
 from imgbake.recipe.config import image_config
 from imgbake.recipe.described import DescribedImage, check_accepted, described_image
 from imgbake.recipe.files import Section
-from imgbake.recipe.order import cycles
 from imgbake.recipe.reading import Reading
 from imgbake.recipe.tables import ImageTable
 from imgbake.recipe.targets import DEFAULT
 
 PHASES = ("build", "validate", "test")
-_IMAGE = "image:"
-_ANY = ""  # the artifact kind of a base that is written as one string
 
 
 Tables = dict[str, tuple[ImageTable | DescribedImage, tuple[str, ...]]]
@@ -65,13 +62,13 @@ def read_images(
     images: dict[str, Image] = {}
     for name, (table, read) in tables.items():
         if isinstance(table, ImageTable):
-            image = _image(name, section, table, read, components, reading)
+            image = _image(name, section, table, read, components, targets, reading)
         else:
             image = _described(name, section, table, read, reading)
         images[name] = image
         _check_needs(image, tasks, reading)
         _check_targets(image, declared, targets, reading)
-    _check_bases(section, images, reading)
+    bases.check(section.tables, images, reading)
     return images
 
 
@@ -81,15 +78,17 @@ def _image(
     table: ImageTable,
     read: tuple[str, ...],
     components: Components,
+    targets: Mapping[str, Target],
     reading: Reading,
 ) -> Image:
     at = section.at(name)
+    uses = [targets[target].uses for target in table.targets if target in targets]
     applied, also_read = components.of_image(table.components, at / "components")
     args = tuple(dict.fromkeys(read + also_read))
     return Image(
         name,
         at,
-        {_ANY: table.base} if isinstance(table.base, str) else table.base,
+        bases.references(table.base, at / "base", uses, reading),
         applied,
         image_config(table, at, reading),
         table.targets,
@@ -146,7 +145,7 @@ def _check_targets(image: Image, declared: Section, targets: Mapping[str, Target
 def _check_artifact(image: Image, target: Target, reading: Reading) -> None:
     """A base for each kind of artifact that the image is baked into."""
     cls = reading.kinds.target(target.uses)
-    if cls and _ANY not in image.base and cls.artifact not in image.base:
+    if cls and bases.ANY not in image.base and cls.artifact not in image.base:
         message = f"there is no base for '{cls.artifact}', which the target '{target.name}' makes"
         reading.fault(image.at / "base", message, f'add {cls.artifact} = "..."', value=False)
 
@@ -167,22 +166,3 @@ def _able(phase: str, reading: Reading) -> str:
     if not able:
         return f"no kind of target that is installed runs {phase} commands"
     return f"give the image a target that can: one that uses {' or '.join(able)}"
-
-
-def _check_bases(section: Section, images: Mapping[str, Image], reading: Reading) -> None:
-    """Bases that are images of the recipe exist, and no image stands on itself."""
-    stands_on: dict[str, list[str]] = {}
-    for image in images.values():
-        at = image.at / "base"
-        for kind, reference in image.base.items():
-            place = at / kind if kind else at
-            if not reference:
-                reading.fault(place, "the base is empty", 'write base = "scratch" to start from nothing')
-            elif reference.startswith(_IMAGE):
-                other = reference.removeprefix(_IMAGE)
-                stands_on.setdefault(image.name, []).append(other)
-                if other not in section.tables:
-                    reading.unknown(place, "image", other, section.tables)
-    for cycle in cycles(stands_on):
-        way = " -> ".join([*cycle, cycle[0]])
-        reading.fault(images[cycle[0]].at / "base", f"images stand on each other in a circle: {way}")

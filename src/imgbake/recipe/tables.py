@@ -6,7 +6,7 @@ reference and what editors show. Keys that a plugin adds to a table with `uses` 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -237,10 +237,11 @@ class ImageTable(DescribedTable, frozen=True, kw_only=True):
     """A base, and components in the order in which they are applied."""
 
     base: Annotated[
-        str | dict[str, str],
+        str | dict[str, str | dict[str, Any]],
         Meta(
             description='What it starts from: "scratch", a registry reference, `oci:DIR`, '
-            "`oci-archive:FILE`, `image:NAME`, or what else a plugin resolves; or a table by artifact kind."
+            "`oci-archive:FILE`, `image:NAME`, or what else a plugin resolves; or a table by artifact kind, "
+            "where some kinds take a table that says what to look for."
         ),
     ]
     components: Annotated[
