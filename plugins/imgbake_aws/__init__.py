@@ -13,3 +13,11 @@ def imgbake_resolve(kind: str, reference: str, ctx: ResolveContext) -> Resolved 
     from imgbake_aws import bases
 
     return bases.resolve(reference, ctx)
+
+
+@hookimpl
+def imgbake_commands() -> list[tuple[str, object]]:
+    """`imgbake ami`."""
+    from imgbake_aws.commands import app
+
+    return [("ami", app)]

@@ -8,13 +8,17 @@ from typing import Any
 import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint
+from imgbake_aws import tags
 from imgbake_aws.bases import SCRATCH
 from imgbake_packer import words
 from imgbake_packer.options import Options
 
-STAMP = "stamp"  # the variable that makes an AMI's name unique
+STAMP = "stamp"  # the variable that makes an AMI's name unique, and by which a bake is known
+PROJECT = "project"  # the variable with the project's name
+LOWERED = "lowered"  # the variable with the digest of the template
 ENDPOINT = "endpoint"  # the variable with another address of EC2's API, empty for AWS's own
 CAPACITY = ("instance_type", "spot_price")  # variables, as they decide nothing of what is baked
+_BAKE = {tags.BAKE: f"${{var.{STAMP}}}"}
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9()\[\] ./'@_-]")  # EC2's API reference, CreateImage
 _LONGEST_NAME = 128
 _LONGEST_STAMP = 24  # characters
@@ -71,7 +75,7 @@ def source(blueprint: Blueprint, options: Options) -> dict[str, Any]:
     found["skip_region_validation"] = f'${{var.{ENDPOINT} != ""}}'
     name = _name(blueprint, options)
     found |= {"ami_name": name, "tags": {"Name": name}, "run_volume_tags": found["run_tags"]}
-    found["tags"] |= words.literal({**blueprint.config.labels, **options.tags})
+    found["tags"] |= words.literal({**blueprint.config.labels, **options.tags}) | _ours(blueprint)
     found |= _said(options, _OF_THE_IMAGE)
     if options.imds == "v2":
         found["imds_support"] = "v2.0"
@@ -96,10 +100,23 @@ def variables(blueprint: Blueprint) -> dict[str, Any]:
     defaults = {
         STAMP: "{{timestamp}}",
         ENDPOINT: "",
+        PROJECT: "",
+        LOWERED: "",
         "instance_type": "t4g.small" if is_arm else "t3.small",
         "spot_price": "",
     }
     return {name: {"type": "string", "default": default} for name, default in defaults.items()}
+
+
+def _ours(blueprint: Blueprint) -> dict[str, str]:
+    """The tags by which an AMI is known as ours."""
+    return {
+        tags.PROJECT: f"${{var.{PROJECT}}}",
+        tags.IMAGE: blueprint.image,
+        tags.TARGET: blueprint.target,
+        tags.LOWERED: f"${{var.{LOWERED}}}",
+        **_BAKE,
+    }
 
 
 def _regions(artifact: Artifact) -> dict[str, str]:
@@ -113,7 +130,7 @@ def _machine(blueprint: Blueprint, options: Options, region: str, source_ami: st
         "source_ami": source_ami,
         **{name: f"${{var.{name}}}" for name in CAPACITY},
         "communicator": options.communicator,
-        "run_tags": {"Name": f"imgbake {blueprint.image}"} | words.literal(options.run_tags),
+        "run_tags": {"Name": f"imgbake {blueprint.image}"} | words.literal(options.run_tags) | _BAKE,
         "custom_endpoint_ec2": f"${{var.{ENDPOINT}}}",
         "skip_metadata_api_check": f'${{var.{ENDPOINT} != ""}}',
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import secrets as randomness
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint, Lowered, RunContext, digest
-from imgbake_aws import outcome, sdk
+from imgbake_aws import leavings, outcome, sdk, tags
 from imgbake_oci import layers
 from imgbake_oci.compression import Format
 from imgbake_oci.folders import Folders
@@ -53,12 +54,13 @@ def bake(blueprint: Blueprint, lowered: Lowered, options: Options, ctx: RunConte
         if layer.files:
             made = layers.make(layer, Folders(), _ARCHIVE, blueprint.epoch, ctx)
             ctx.blobs.link(made.digest, folder / scripts.archive_name(layer))
-    _run(folder, blueprint, options, ctx)
+    regions = () if options.builder else (amazon.region(blueprint, options), *options.ami_regions)
+    _run(folder, blueprint, options, regions, tags.lowered(lowered.documents), ctx)
     build = _manifest(folder)
     if options.builder:
         return _other(build, lowered)
     amis = _amis([build.artifact_id] if build else [])
-    return outcome.artifact(amis, amazon.region(blueprint, options), options.profile)
+    return outcome.artifact(amis, regions[0], options.profile)
 
 
 def test(artifact: Artifact, blueprint: Blueprint, options: Options, ctx: RunContext) -> None:
@@ -70,14 +72,26 @@ def test(artifact: Artifact, blueprint: Blueprint, options: Options, ctx: RunCon
         _write(folder / lowering.PLUGINS, text)
     for name, text in scripts.test_scripts(blueprint, ctx.reveal).items():
         _write(folder / name, text)
-    _run(folder, blueprint, options, ctx)
+    _run(folder, blueprint, options, tuple(artifact.facts["regions"]), "", ctx)
 
 
-def _run(folder: Path, blueprint: Blueprint, options: Options, ctx: RunContext) -> None:
+def _run(
+    folder: Path,
+    blueprint: Blueprint,
+    options: Options,
+    regions: tuple[str, ...],
+    told: str,
+    ctx: RunContext,
+) -> None:
+    """Runs Packer in its folder. `regions` are those where it makes something, `told` is for a tag."""
     for layer in blueprint.layers:
         for name in layer.setup.secrets:
             _write(folder / scripts.secret_name(name), _revealed(name, ctx))
-    _write(folder / lowering.VALUES, msgspec.json.encode(_values(options, ctx)).decode())
+    stamp = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{randomness.token_hex(3)}"
+    values = _values(options, ctx)
+    if not options.builder:
+        values |= {amazon.STAMP: stamp, amazon.PROJECT: ctx.project, amazon.LOWERED: told}
+    _write(folder / lowering.VALUES, msgspec.json.encode(values).decode())
     found = program.version(ctx)
     if (folder / lowering.PLUGINS).exists():
         if program.has_plugins(found):
@@ -85,9 +99,12 @@ def _run(folder: Path, blueprint: Blueprint, options: Options, ctx: RunContext) 
         else:
             (folder / lowering.PLUGINS).unlink()
     report = Report(blueprint, folder, ctx.log)
-    code = program.build(folder, folder / lowering.VALUES, report.take, ctx)
-    if code:
-        raise report.failure(code)
+    bake = leavings.Bake(stamp, regions, options.profile)
+    with leavings.watched(bake, ctx) if regions else contextlib.nullcontext():
+        marked = {leavings.ENVIRONMENT: stamp}
+        code = program.build(folder, folder / lowering.VALUES, report.take, ctx, env=marked)
+        if code:
+            raise report.failure(code)
 
 
 def _bake_described(
@@ -121,7 +138,6 @@ def _values(options: Options, ctx: RunContext) -> dict[str, str]:
     """The variables of the template."""
     found = {words.variable(name): _revealed(name, ctx) for name in lowering.secrets(options)}
     if not options.builder:
-        found[amazon.STAMP] = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{randomness.token_hex(3)}"
         capacity = {name: ctx.reveal(getattr(options, name)) for name in amazon.CAPACITY}
         found |= {name: value for name, value in capacity.items() if value}
         found[amazon.ENDPOINT] = sdk.endpoint("ec2", options.profile)

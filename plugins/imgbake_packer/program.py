@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from imgbake.api import BakeError, RunContext, StepError
@@ -49,6 +49,7 @@ def build(
     *,
     cwd: Path | None = None,
     only: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
 ) -> int:
     """Runs `packer build`, in the project unless said otherwise, and returns its exit code.
 
@@ -59,7 +60,7 @@ def build(
     ran = ctx.run(
         [*argv, str(template)],
         cwd=cwd,
-        env=_QUIET,
+        env=_QUIET | dict(env or {}),
         check=False,
         grace=_CLEANING_UP,
         on_line=on_line,

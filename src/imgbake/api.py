@@ -8,6 +8,7 @@ from imgbake.contract import (
     BaseHolder,
     Blobs,
     Blueprint,
+    CommandContext,
     Commands,
     Completed,
     Copied,
@@ -54,7 +55,7 @@ from imgbake.events import Event, Observer
 from imgbake.files import glob
 from imgbake.hookspecs import hookimpl
 from imgbake.model import CacheFolder, Healthcheck, ImageConfig, Setup
-from imgbake.store.folder import parse_size
+from imgbake.store.folder import parse_age, parse_size
 
 __all__ = [
     "Argument",
@@ -65,6 +66,7 @@ __all__ = [
     "Blobs",
     "Blueprint",
     "CacheFolder",
+    "CommandContext",
     "Commands",
     "Completed",
     "Copied",
@@ -111,5 +113,6 @@ __all__ = [
     "digest",
     "glob",
     "hookimpl",
+    "parse_age",
     "parse_size",
 ]

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from imgbake_aws import leavings
 from imgbake_packer.tests.projects import Baked, artifact, outcome
 
 COPIED = 'communicator = "none"\nami_regions = ["eu-west-1"]\ntags = { team = "shop" }'
@@ -25,6 +26,9 @@ def test_an_ami_for_each_region(project: Baked) -> None:
     image = project.cloud.amis()[regions["us-east-1"]]
     tags = {tag["Key"]: tag["Value"] for tag in image["Tags"]}
     assert image["Name"].startswith("app-ami-2") and tags["Name"] == image["Name"]
+    ours = {tag: tags[f"imgbake:{tag}"] for tag in ("project", "image", "target")}
+    assert ours == {"project": "project", "image": "app", "target": "ami"}
+    assert len(tags["imgbake:lowered"]) == 16
     assert tags["team"] == "shop" and tags["note"] == "100% ${real}"
     assert regions["eu-west-1"] in project.cloud.amis("eu-west-1")
     assert project.cloud.leftovers() == []
@@ -99,6 +103,42 @@ def test_a_stop_lets_packer_clean_up(project: Baked, again: signal.Signals) -> N
     assert time.monotonic() - began < 30
     assert project.cloud.instances() and project.cloud.leftovers() == []
     assert project.cloud.amis() == {}
+
+
+def test_what_a_killed_bake_left_is_removed_by_the_next_build(project: Baked) -> None:
+    project.image('[components.app]\nbuild = "true"', 'more = { ssh_host = "127.0.0.1", ssh_port = 9 }')
+    process = project.start("build", "--progress", "plain")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Using ssh communicator" in line or "Waiting for SSH" in line:
+            break
+    process.kill()
+    process.communicate()
+    assert any(left.startswith("instance running") for left in project.cloud.leftovers())
+    project.image()
+    ran = project.build()
+    assert outcome(ran) == "ran" and "a bake was killed" in ran.stderr
+    assert project.cloud.leftovers() == [] and len(project.cloud.amis()) == 1
+    assert "a bake was killed" not in project.build("-B").stderr
+
+
+def test_what_a_bake_left_is_removed_even_if_packer_was_killed_too(project: Baked) -> None:
+    project.image('[components.app]\nbuild = "true"', 'more = { ssh_host = "127.0.0.1", ssh_port = 9 }')
+    process = project.start("build", "--progress", "plain")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Using ssh communicator" in line or "Waiting for SSH" in line:
+            break
+    stamp = next((project.root / leavings.FOLDER).glob("*.json")).stem
+    process.kill()
+    process.communicate()
+    for pid in leavings._marked(stamp):
+        os.kill(pid, signal.SIGKILL)
+    left = project.cloud.leftovers()
+    assert len(left) >= 3, left
+    project.image()
+    ran = project.build()
+    assert "removing the instance" in ran.stderr and project.cloud.leftovers() == []
 
 
 def test_what_aws_refuses_is_said_in_one_line(project: Baked) -> None:

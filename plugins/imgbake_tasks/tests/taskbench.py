@@ -161,6 +161,10 @@ class _Working(_Context):
         self._stop = process.Stop()
 
     @property
+    def project(self) -> str:
+        return self._bench.root.name
+
+    @property
     def work(self) -> Path:
         return self._work
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look after the content store, which all projects share.", no_args_is_help=True)
 
-_UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
 Size = Annotated[str | None, typer.Option("--max-size", help="Bytes to keep at most, such as 5GB.")]
 Age = Annotated[str | None, typer.Option("--older-than", help="Remove what was not used for this long: 30d.")]
 
@@ -64,11 +62,13 @@ def usage(format: OutputFormat = Format.TEXT) -> None:
 def gc(max_size: Size = None, older_than: Age = None, format: OutputFormat = Format.TEXT) -> None:
     """Remove what was not used for long, until the store is small enough."""
     from imgbake.app import caching
-    from imgbake.store.folder import parse_size
+    from imgbake.store.folder import parse_age, parse_size
 
     with _opened() as store:
         limit = store.size_limit if max_size is None else parse_size(max_size, "--max-size")
-        number, freed = caching.gc(store, limit, None if older_than is None else _seconds(older_than))
+        number, freed = caching.gc(
+            store, limit, None if older_than is None else parse_age(older_than, "--older-than")
+        )
     if format is Format.JSON:
         print_json({"number": number, "size": freed})
         return
@@ -110,12 +110,3 @@ def _opened() -> Iterator[Store]:
         yield store
     finally:
         store.close()
-
-
-def _seconds(text: str) -> float:
-    from imgbake.errors import UsageError
-
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS or not number.isdigit():
-        raise UsageError(f"--older-than {text} is no time span", hint="write a number and m, h, d or w: 30d")
-    return float(int(number) * _UNITS[unit])

@@ -19,7 +19,13 @@ class _Commands(TyperGroup):
     """Our commands, and those of plugins. Plugins are only looked for when a name is not ours."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return super().get_command(ctx, cmd_name) or self._added().get(cmd_name)
+        if own := super().get_command(ctx, cmd_name):
+            return own
+        if added := self._added().get(cmd_name):
+            from imgbake.cli.surroundings import Surroundings
+
+            ctx.obj = Surroundings(shortcut.RECIPE)
+        return added
 
     def list_commands(self, ctx: Any) -> list[str]:
         own = super().list_commands(ctx)

@@ -10,6 +10,7 @@ from imgbake.contract.artifacts import Artifact, Entry, Json, Part, Resolved, Tr
 from imgbake.contract.blueprints import Blueprint, Copied, Described, Layer, Lowered
 from imgbake.contract.contexts import (
     Blobs,
+    CommandContext,
     Completed,
     DescribingContext,
     PartsContext,
@@ -29,6 +30,7 @@ __all__ = [
     "BaseHolder",
     "Blobs",
     "Blueprint",
+    "CommandContext",
     "Commands",
     "Completed",
     "Copied",

@@ -147,6 +147,10 @@ class RunContext(Protocol):
         """The task's or image's name."""
 
     @property
+    def project(self) -> str:
+        """The project's name, for what is made to be known by. It decides nothing."""
+
+    @property
     def root(self) -> Path:
         """The project's folder."""
 
@@ -224,3 +228,20 @@ class RunContext(Protocol):
         Shared by every project that uses the store. A remembered artifact whose blobs are gone or
         damaged is made again. With `anew`, what was remembered before this build doesn't count.
         """
+
+
+class CommandContext(Protocol):
+    """What a plugin's command may ask of the project that it was started in: the `obj` of its context."""
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+
+    def project(self) -> str:
+        """The project's name, empty where there is no recipe. Raises UsageError for one that is no TOML."""
+
+    def artifacts(self) -> dict[str, Artifact]:
+        """What each node that ever was done made last, by the node's id."""
+
+    def table(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
+        """Aligned columns, as our own commands print them."""

@@ -110,6 +110,10 @@ class Working:
         return _name(self._node)
 
     @property
+    def project(self) -> str:
+        return self._project.recipe.name
+
+    @property
     def root(self) -> Path:
         return self._project.root
 

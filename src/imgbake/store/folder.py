@@ -33,6 +33,9 @@ def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return (Path(cache) if cache.startswith("/") else Path.home() / ".cache") / "imgbake"
 
 
+_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
 def default_limit(environ: Mapping[str, str] = os.environ) -> int:
     """IMGBAKE_CACHE_SIZE in bytes, else 20 GB. Raises UsageError."""
     text = environ.get("IMGBAKE_CACHE_SIZE")
@@ -48,3 +51,11 @@ def parse_size(text: str, what: str = "the size") -> int:
         )
     number, unit = match.groups()
     return int(float(number) * _UNITS[(unit or "").lower()])
+
+
+def parse_age(text: str, what: str = "the age") -> float:
+    """The seconds in "90m", "12h", "30d" or "4w". Raises UsageError, naming `what` it is."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in _SECONDS or not number.isdigit():
+        raise UsageError(f"{what} {text} is no time span", hint="write a number and m, h, d or w: 30d")
+    return float(int(number) * _SECONDS[unit])
