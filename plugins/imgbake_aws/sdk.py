@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ Client = Any
 """A client of boto3, which comes without types."""
 
 _TRIES = 8
+_MISSING = re.compile(r"not authorized to perform: ([\w-]+:\w+)(?: on resource: ([^\s,;]+))?")
 
 
 def client(service: str, region: str = "", profile: str = "") -> Client:
@@ -59,12 +61,21 @@ def asking(what: str) -> Iterator[None]:
     except ClientError as error:
         said = error.response.get("Error", {})
         code, message = said.get("Code", ""), said.get("Message", "")
-        hint = ""
-        if code in ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"):
+        hint = allowing(message)
+        if not hint and code in ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"):
             hint = f"allow the action {error.operation_name} to whoever runs imgbake"
         raise BakeError(f"{what}: AWS refused: {code}: {message}", hint=hint) from None
     except BotoCoreError as error:
         raise BakeError(f"{what}: AWS can't be reached: {error}") from None
+
+
+def allowing(said: str) -> str:
+    """What to allow, where AWS says in its usual words what is missing; else nothing."""
+    found = _MISSING.search(said)
+    if found is None:
+        return ""
+    resource = f" on {found[2]}" if found[2] else ""
+    return f"allow the action {found[1]}{resource} to whoever runs imgbake"
 
 
 def code_of(error: Exception) -> str:

@@ -118,7 +118,7 @@ def _bake_described(
     template = Path("." if own.is_folder else posixpath.basename(own.template))
     if program.has_plugins(program.version(ctx)) and not own.is_legacy:
         program.init(template, ctx, folder)
-    report = Report(blueprint, ctx.work, ctx.log)
+    report = Report(blueprint, ctx.work, ctx.log, own.folder)
     code = program.build(template, var_file, report.take, ctx, cwd=folder, only=own.only)
     if code:
         raise report.failure(code)

@@ -9,12 +9,14 @@ A line is a time, a target, a type and data; in the data commas and line breaks 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from imgbake.api import Blueprint, StepError
+from imgbake_aws import sdk
 from imgbake_packer.scripts import END, MARK
 
 _TAIL = 20  # lines
@@ -23,6 +25,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _EXIT_CODE = re.compile(r"exited with non-zero exit status: (\d+)")
 _ARTIFACT_ID = re.compile(r"^\d+,id,(.*)")
 _REFUSED = "Error: "
+_PLACE = re.compile(r"on (\S.*) line (\d+)")  # of a fault in a template; without a file it says nothing
 _CLEANING_UP = "Provisioning step had errors"
 _NOISE = ("Wait completed after", "Builds finished", "Some builds didn't complete", "Build '")
 _NOISE_OF_SCRIPTS = "Provisioning with shell script: "
@@ -31,8 +34,11 @@ _NOISE_OF_SCRIPTS = "Provisioning with shell script: "
 class Report:
     """Takes Packer's lines, and remembers how far it was and what went wrong."""
 
-    def __init__(self, blueprint: Blueprint, folder: Path, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, blueprint: Blueprint, folder: Path, log: Callable[[str], None], templates: str = ""
+    ) -> None:
         self._log, self._folder = log, f"{folder}/"
+        self._templates = templates  # the folder of a user's own, relative to the project
         self._commands = {
             f"{layer.component} {phase} {number}": command
             for layer in blueprint.layers
@@ -59,7 +65,8 @@ class Report:
         if kind == "ui":
             how, _, text = data.partition(",")
             if how == "error" and _plain(text).lstrip().startswith(_REFUSED):
-                self._refusals += _refusals(_plain(text))
+                said = _plain(text).replace(self._folder, "")
+                self._refusals += _refusals(said, self._templates)
             for each in _plain(text).replace(self._folder, "").splitlines():
                 self._take_said(how, each)
         elif kind == "artifact" and (found := _ARTIFACT_ID.match(data)):
@@ -123,15 +130,19 @@ def _plain(data: str) -> str:
     return data.replace("%!(PACKER_COMMA)", ",").replace("\\n", "\n").replace("\\r", "")
 
 
-def _refusals(text: str) -> Iterator[str]:
-    """What is wrong with a template: the headline of each fault, and the paragraph that it ends with."""
+def _refusals(text: str, folder: str) -> Iterator[str]:
+    """The faults of a template: the place of each, its headline, and the paragraph that it ends with."""
     for fault in filter(str.strip, text.split(_REFUSED)):
         headline, *rest = [" ".join(part.split()) for part in fault.strip().split("\n\n")]
-        yield ": ".join([headline, *rest[-1:]])
+        at = next((found for part in rest if (found := _PLACE.match(part))), None)
+        place = f"{posixpath.normpath(posixpath.join(folder, at[1]))}:{at[2]}: " if at else ""
+        yield place + ": ".join([headline, *rest[-1:]])
 
 
 def _hint(said: str) -> str:
     """What to do about what Packer says often."""
+    if allowed := sdk.allowing(said):
+        return allowed
     known = {
         "NoCredentialProviders": "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or run where a role gives them",
         "UnauthorizedOperation": "the message names the action that is not allowed; `aws sts "

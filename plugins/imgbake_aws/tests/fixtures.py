@@ -19,10 +19,10 @@ from imgbake_aws.tests.clouds import PUBLIC, Cloud
 
 _MOTO = """
 import functools, sys
-from moto.ec2.models.amis import Ami
+from moto.ec2.models.amis import Ami, AmiBackend
 from moto.server import main
 
-made = Ami.__init__
+made, created = Ami.__init__, AmiBackend.create_image
 
 @functools.wraps(made)
 def as_ec2_says(self, *args, **more):
@@ -30,7 +30,13 @@ def as_ec2_says(self, *args, **more):
     if more.get("instance") is not None or more.get("source_ami") is not None:
         self.root_device_type = "ebs"  # moto says "standard", which Packer starts no machine from
 
+@functools.wraps(created)
+def without_tags_of_snapshots(self, instance_id, name, description, tag_specifications):
+    known = [each for each in tag_specifications if each["ResourceType"] != "snapshot"]  # moto knows no more
+    return created(self, instance_id, name, description, known)
+
 Ami.__init__ = as_ec2_says
+AmiBackend.create_image = without_tags_of_snapshots
 main(sys.argv[1:])
 """
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +87,37 @@ def test_a_secret_option_stays_out_of_template_and_log(project: Baked) -> None:
     assert "s3cr3t-value" not in ran.stdout + ran.stderr
     lowered = project.run("lower", "app@ami", "--arg", "token=s3cr3t-value").stdout
     assert "s3cr3t-value" not in lowered and "a ${var.secret_token}" in lowered
+
+
+def test_no_command_line_shows_a_secret(project: Baked) -> None:
+    project.image(options='communicator = "none"\ntags = { note = "{{ token }}" }')
+    project.recipe('[args]\ntoken = { secret = true, env = "TOKEN" }\n' + project.read("imgbake.toml"))
+    process = project.start("build", "--progress", "plain", env={"TOKEN": "s3cr3t-value"})
+    seen: set[bytes] = set()
+    while process.poll() is None:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                seen.add(path.read_bytes())
+    _, said = process.communicate()
+    assert process.returncode == 0 and "s3cr3t-value" not in said, said
+    assert any(b"-var-file=" in line for line in seen)
+    assert not any(b"s3cr3t-value" in line for line in seen)
+    image = next(iter(project.cloud.amis().values()))
+    assert {"Key": "note", "Value": "s3cr3t-value"} in image["Tags"]
+
+
+def test_one_recipe_gives_a_container_and_an_ami(project: Baked) -> None:
+    project.image(keys='env = { MODE = "production" }')
+    recipe = project.read("imgbake.toml").replace('targets = ["ami"]', 'targets = ["oci", "ami"]')
+    recipe = recipe.replace("base = { ami", 'base = { container = "scratch", ami')
+    project.recipe(recipe.replace("env = {", "labels = {"))
+    ran = project.build()
+    container, ami = artifact(ran, "image:app@oci"), artifact(ran)
+    assert container["kind"] == "container" and container["digest"].startswith("sha256:")
+    assert ami["kind"] == "ami" and ami["reference"] in project.cloud.amis()
+    assert set(project.build().outcomes().values()) == {"cached"}
+    listed = project.run("list", "--format", "json").stdout
+    assert "image:app@ami" in listed and "fresh" in listed
 
 
 @pytest.mark.parametrize("again", [signal.SIGINT, signal.SIGTERM])

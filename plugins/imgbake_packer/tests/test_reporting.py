@@ -58,5 +58,28 @@ def test_what_is_often_wrong_has_a_hint() -> None:
     assert "belong to a region" in report.failure(1).hint
 
 
+def test_what_is_not_allowed_is_named_with_its_resource() -> None:
+    said = "UnauthorizedOperation: User: arn:aws:iam::1:user/a is not authorized to perform: "
+    report, _ = told(f"1,amazon-ebs.shop,error,{said}ec2:RunInstances on resource: arn:aws:ec2:x because")
+    assert (
+        report.failure(1).hint == "allow the action ec2:RunInstances on arn:aws:ec2:x to whoever runs imgbake"
+    )
+
+
+def test_each_fault_of_a_template_has_its_place() -> None:
+    two = "\\n\\n".join(
+        [
+            "Error: Unsupported argument",
+            "  on /work/image.pkr.json line 3:\\n  (source code not available)",
+            "No nope.",
+            "Error: Unknown source null.b",
+            "  on  line 0:\\n  (source code not available)",
+            "Known: a",
+        ]
+    )
+    message = told(f"1,,ui,error,{two}\\n\\n")[0].failure(1).message
+    assert "image.pkr.json:3: Unsupported argument: No nope.; Unknown source null.b: Known: a" in message
+
+
 def test_a_line_that_is_none_of_packers_is_logged() -> None:
     assert told("panic: runtime error")[1] == ["panic: runtime error"]

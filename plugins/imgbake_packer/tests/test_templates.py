@@ -70,7 +70,9 @@ def test_what_packer_says_of_it_is_the_error(project: Baked) -> None:
     recipe(project)
     project.write("golden/golden.pkr.hcl", TEMPLATE.replace("instance_type ", "instance_tipe "))
     failed = next(line for line in project.fail().splitlines() if line.startswith("failed: "))
-    assert "Packer failed: Unsupported argument: " in failed and 'named "instance_tipe"' in failed
+    line = TEMPLATE.splitlines().index('  instance_type           = "t3.small"') + 1
+    assert f"golden/golden.pkr.hcl:{line}: Unsupported argument: " in failed
+    assert 'named "instance_tipe"' in failed
 
 
 def test_a_template_that_is_missing_is_said(project: Baked) -> None:
