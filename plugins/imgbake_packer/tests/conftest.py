@@ -27,6 +27,17 @@ def packer() -> str:
 
 
 @pytest.fixture
+def newer_packer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Packer whose builders are plugins comes first on PATH, with the plugin for Amazon."""
+    for folder in map(Path, os.environ["PATH"].split(os.pathsep)):
+        if (folder / "newer-packer" / "packer").exists():
+            monkeypatch.setenv("PATH", f"{folder / 'newer-packer'}{os.pathsep}{os.environ['PATH']}")
+            monkeypatch.setenv("PACKER_PLUGIN_PATH", str(folder / "newer-packer" / "plugins"))
+            return
+    missing("no newer Packer is there: tests/services/build-tools builds it")
+
+
+@pytest.fixture
 def project(tmp_path: Path, cloud: Cloud, packer: str) -> Baked:
     """A project with one image that Packer bakes in the cloud."""
     return Baked(tmp_path / "project", cloud)
