@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -90,7 +91,7 @@ def prune(
         return
     if chosen:
         typer.echo(_table(ctx.obj, chosen))
-    what = f"{len(chosen)} AMIs and {len(snapshots)} snapshots"
+    what = f"{_counted(chosen, 'AMI')} and {_counted(snapshots, 'snapshot')}"
     said = f"removed {what}" if yes else f"would remove {what}; nothing was removed: --yes does it"
     typer.echo(f"{said}, kept {kept}" if chosen else f"nothing to remove, kept {kept}")
 
@@ -106,6 +107,10 @@ def _project(ctx: CommandContext, named: str | None, everybody: bool) -> str:
         hint = "change to the project's folder, or give --project NAME or --all-projects"
         raise UsageError("there is no imgbake.toml here that says which project is meant", hint=hint)
     return found
+
+
+def _counted(things: Sequence[object], what: str) -> str:
+    return f"{len(things)} {what}" if len(things) == 1 else f"{len(things)} {what}s"
 
 
 def _table(ctx: CommandContext, amis: list[Ami]) -> str:

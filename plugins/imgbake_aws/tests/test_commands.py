@@ -77,7 +77,7 @@ def test_ours_are_listed_with_their_image_and_region(account: Account, project: 
 def test_nothing_is_removed_unless_confirmed(account: Account, project: Project) -> None:
     ami = account.bake()
     said = project.run("ami", "prune", "--keep", "0").stdout
-    assert ami in said and "would remove 1 AMIs and 1 snapshots; nothing was removed" in said
+    assert ami in said and "would remove 1 AMI and 1 snapshot; nothing was removed" in said
     assert ami in account.cloud.amis()
 
 
