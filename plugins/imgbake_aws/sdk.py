@@ -52,6 +52,7 @@ def asking(what: str) -> Iterator[None]:
     """What AWS refuses inside of the block becomes a BakeError that says what it was asked."""
     _sdk()
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -67,6 +68,9 @@ def asking(what: str) -> Iterator[None]:
         raise BakeError(f"{what}: AWS refused: {code}: {message}", hint=hint) from None
     except BotoCoreError as error:
         raise BakeError(f"{what}: AWS can't be reached: {error}") from None
+    except ResponseParserError:
+        hint = "is a proxy between us, or does AWS_ENDPOINT_URL lead to something else?"
+        raise BakeError(f"{what}: the answer is none of AWS's", hint=hint) from None
 
 
 def allowing(said: str) -> str:

@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from imgbake.api import ResolveContext
-from imgbake_aws import presence
+from imgbake.api import BakeError, ResolveContext
+from imgbake_aws import presence, sdk
 from imgbake_aws.tests.clouds import TRUSTY, Cloud
 
 
@@ -52,3 +52,17 @@ def test_a_region_is_asked_once_for_all_images(cloud: Cloud, monkeypatch: pytest
 
 def test_somebody_elses_ami_is_not_ours(cloud: Cloud) -> None:
     assert not presence.are_there({"us-east-1": TRUSTY}, "", a_build())
+
+
+def test_what_cannot_be_reached_is_said(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sdk, "_TRIES", 1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(BakeError, match="AWS can't be reached"):
+        presence.are_there({"us-east-1": TRUSTY}, "", a_build())
+
+
+def test_an_answer_that_is_none_of_awss_is_said() -> None:
+    from botocore.parsers import ResponseParserError
+
+    with pytest.raises(BakeError, match="the answer is none of AWS's"), sdk.asking("ec2:DescribeImages"):
+        raise ResponseParserError("invalid XML received")
