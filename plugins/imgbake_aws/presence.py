@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from imgbake.api import Blobs, ResolveContext
 from imgbake_aws import sdk
@@ -41,7 +42,9 @@ def are_there(regions: Mapping[str, str], profile: str, ctx: ResolveContext) -> 
     """
     with _guard:
         answers = _builds.setdefault(ctx.blobs, _Answers())
-    return all(ami in answers.available(region, profile) for region, ami in regions.items())
+    with ThreadPoolExecutor(max(1, len(regions))) as pool:  # a region that is far away keeps no other
+        there = pool.map(lambda region: answers.available(region, profile), regions)
+        return all(ami in available for ami, available in zip(regions.values(), there, strict=True))
 
 
 def _ask(region: str, profile: str) -> frozenset[str]:
