@@ -33,7 +33,7 @@ BESIDE = {
     "imgbake_aws": set[str](),
     "imgbake_docker": {"imgbake_dockerfile", "imgbake_oci", "imgbake_tasks"},
     "imgbake_dockerfile": set[str](),
-    "imgbake_kaniko": {"imgbake_docker", "imgbake_dockerfile", "imgbake_oci"},
+    "imgbake_kaniko": {"imgbake_docker", "imgbake_dockerfile", "imgbake_oci", "imgbake_tasks"},
     "imgbake_oci": set[str](),
     "imgbake_packer": {"imgbake_aws", "imgbake_oci"},
     "imgbake_sandbox": {"imgbake_oci"},
