@@ -31,6 +31,7 @@ LAYERS = [
 # What a plugin may import of other plugins.
 BESIDE = {
     "imgbake_aws": set[str](),
+    "imgbake_buildkit": {"imgbake_docker", "imgbake_dockerfile", "imgbake_oci"},
     "imgbake_docker": {"imgbake_dockerfile", "imgbake_oci", "imgbake_tasks"},
     "imgbake_dockerfile": set[str](),
     "imgbake_kaniko": {"imgbake_docker", "imgbake_dockerfile", "imgbake_oci", "imgbake_tasks"},
