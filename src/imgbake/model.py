@@ -113,6 +113,7 @@ class Component(msgspec.Struct, frozen=True):
     test: tuple[str, ...] = ()
     setup: Setup = Setup()
     params: dict[str, str] = {}
+    document: str = ""  # instead of all that: a file in a target's own language, or what it knows by name
 
 
 class Healthcheck(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from imgbake import plugins
-from imgbake.engine import graph, lockfile, secrets
+from imgbake.engine import documents, graph, lockfile, secrets
 from imgbake.engine.descriptions import Descriptions
 from imgbake.engine.project import STATE, Project
 from imgbake.engine.steps import all_outputs, image_outputs
@@ -58,8 +58,9 @@ def open_project(
         described.told_by,
     )
     unknown = described.unknown(request.args) if loaded.is_whole else []
-    if loaded.faults or more or unknown:
-        raise faults.problems((*loaded.faults, *more, *unknown), loaded.sources)
+    wrong = (*loaded.faults, *more, *unknown, *documents.faults(loaded.recipe, found))
+    if wrong:
+        raise faults.problems(wrong, loaded.sources)
     return Project(
         loaded.recipe,
         drawn,

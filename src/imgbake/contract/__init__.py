@@ -7,7 +7,7 @@ is started through it can be stopped.
 """
 
 from imgbake.contract.artifacts import Artifact, Entry, Json, Part, Resolved, Tree
-from imgbake.contract.blueprints import Blueprint, Copied, Described, Layer, Lowered
+from imgbake.contract.blueprints import Blueprint, Copied, Described, Document, Layer, Lowered
 from imgbake.contract.contexts import (
     Blobs,
     CommandContext,
@@ -21,7 +21,7 @@ from imgbake.contract.contexts import (
 from imgbake.contract.formats import Argument, Format, Given
 from imgbake.contract.runners import Commands, LayerFormat, NewLayer, Runner, StackLayer
 from imgbake.contract.steps import Pin, Pinnable, Step
-from imgbake.contract.targets import Askable, BaseHolder, Enterable, Exporter, Restorer, Target
+from imgbake.contract.targets import Askable, BaseHolder, DocumentTaker, Enterable, Exporter, Restorer, Target
 
 __all__ = [
     "Argument",
@@ -36,6 +36,8 @@ __all__ = [
     "Copied",
     "Described",
     "DescribingContext",
+    "Document",
+    "DocumentTaker",
     "Enterable",
     "Entry",
     "Exporter",

@@ -25,8 +25,19 @@ class Copied(msgspec.Struct, frozen=True):
     exclude: tuple[str, ...] = ()
 
 
+class Document(msgspec.Struct, frozen=True):
+    """A component that is written in a target's own language, and taken as it is."""
+
+    source: str  # relative to the project; one with a colon is a name that only the target knows
+    text: str = ""  # what is in the file
+    params: dict[str, str] = {}  # of the component
+
+
 class Layer(msgspec.Struct, frozen=True):
-    """One component of an image, resolved: files by content, environment, commands by phase."""
+    """One component of an image, resolved: files by content, environment, commands by phase.
+
+    One with a `document` has nothing else.
+    """
 
     component: str
     files: tuple[Copied, ...] = ()
@@ -35,6 +46,7 @@ class Layer(msgspec.Struct, frozen=True):
     validate: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     setup: Setup = Setup()
+    document: Document | None = None
 
 
 class Described(msgspec.Struct, frozen=True):

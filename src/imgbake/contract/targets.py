@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from imgbake.contract.artifacts import Artifact, Resolved
-from imgbake.contract.blueprints import Blueprint, Lowered
+from imgbake.contract.blueprints import Blueprint, Document, Lowered
 from imgbake.contract.contexts import Blobs, ResolveContext, RunContext
+from imgbake.errors import Problem
 
 
 class Target(Protocol):
@@ -39,6 +40,16 @@ class Target(Protocol):
 
     def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
         """Is the artifact still there? Asked before a remembered one is used."""
+
+
+class DocumentTaker(Protocol):
+    """A target with a language of its own for components, which takes documents written in it."""
+
+    def check_documents(self, documents: Mapping[str, Document]) -> Mapping[str, Sequence[Problem]]:
+        """All that is wrong with those of an image, by component, with places in their text.
+
+        Pure; asked when the recipe is read.
+        """
 
 
 class Askable(Protocol):

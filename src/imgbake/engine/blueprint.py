@@ -19,7 +19,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from imgbake.contract import Artifact, Blueprint, Copied, Described, Entry, Layer, Tree
+from imgbake.contract import Artifact, Blueprint, Copied, Described, Document, Entry, Layer, Tree
 from imgbake.engine.graph import Bake
 from imgbake.errors import BakeError
 from imgbake.files import glob
@@ -42,13 +42,23 @@ class Made(msgspec.Struct, frozen=True):
     tree: Tree
 
 
-def draw(bake: Bake, base: Artifact, scan: ScanTree, made_by: Callable[[str], Made], epoch: int) -> Blueprint:
+def draw(
+    bake: Bake,
+    base: Artifact,
+    scan: ScanTree,
+    made_by: Callable[[str], Made],
+    text_of: Callable[[str], str],
+    epoch: int,
+) -> Blueprint:
     """The blueprint of an image.
 
-    `scan` reads the project's files, `made_by` gives the files of a task. Raises BakeError for a
-    source that is not there.
+    `scan` reads the project's files, `made_by` gives the files of a task, `text_of` what is in a file.
+    Raises BakeError for a source that is not there.
     """
-    layers = tuple(_layer(component, scan, made_by) for component in bake.image.components)
+    layers = tuple(
+        _document(component, text_of) if component.document else _layer(component, scan, made_by)
+        for component in bake.image.components
+    )
     return Blueprint(bake.image.name, bake.target.name, base, layers, bake.image.config, epoch)
 
 
@@ -56,6 +66,17 @@ def of_described(bake: Bake, described: Described, epoch: int) -> Blueprint:
     """The blueprint of an image that another tool's file describes."""
     none = Artifact("described")
     return Blueprint(bake.image.name, bake.target.name, none, (), bake.image.config, epoch, described)
+
+
+def _document(component: Component, text_of: Callable[[str], str]) -> Layer:
+    source = component.document
+    text = "" if is_name(source) else text_of(source)
+    return Layer(component.name, document=Document(source, text, component.params))
+
+
+def is_name(document: str) -> bool:
+    """Is a document something that only a target knows, and no file?"""
+    return ":" in document
 
 
 def _layer(component: Component, scan: ScanTree, made_by: Callable[[str], Made]) -> Layer:

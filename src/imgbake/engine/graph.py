@@ -255,6 +255,8 @@ def _sources(image: Image, writers: _Writers) -> tuple[str, ...]:
     """The tasks whose files go into an image."""
     found: dict[str, None] = {}
     for component in image.components:
+        if component.document:
+            found.update(dict.fromkeys(f"task:{name}" for name in writers.of([component.document])))
         for copy in component.files:
             if copy.source.startswith(_FILES_OF_TASK):
                 found[copy.source] = None

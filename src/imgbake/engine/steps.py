@@ -10,7 +10,7 @@ import msgspec
 
 from imgbake.contract import Artifact, Blueprint, Lowered, Part, Step, Target, Tree
 from imgbake.digest import of_bytes
-from imgbake.engine import blueprint, describing, outputs, settled
+from imgbake.engine import blueprint, describing, documents, outputs, settled
 from imgbake.engine.context import Looking, Working
 from imgbake.engine.graph import IMAGE, Bake, Base, Node, Test, folder_of
 from imgbake.engine.project import Project
@@ -177,6 +177,9 @@ class BakeWork:
             for copy in layer.files:
                 for entry in copy.tree.entries:
                     found.append(Part(f"file {entry.source or entry.path}", entry.value()))
+            if layer.document is not None:
+                found.append(Part(f"document {layer.document.source}", layer.document.text))
+                found += [Part(f"param {layer.component}.{n}", v) for n, v in layer.document.params.items()]
         found += [Part(f"lowered {name}", text) for name, text in lowered.documents.items()]
         return found
 
@@ -190,7 +193,9 @@ class BakeWork:
     def _blueprint(self, ctx: Looking) -> Blueprint:
         if self._format is None:
             base = self._done[self._bake.base]
-            return blueprint.draw(self._bake, base, self._scan, self._made_by, self._project.epoch)
+            return blueprint.draw(
+                self._bake, base, self._scan, self._made_by, self._text_of, self._project.epoch
+            )
         looking = describing.Describing(self._project, self._node, self._target, self._below(), ctx)
         found = self._format.describe(self._project.descriptions.given, looking)
         return blueprint.of_described(self._bake, found, self._project.epoch)
@@ -234,6 +239,10 @@ class BakeWork:
 
     def _scan(self, patterns: Sequence[str], exclude: Sequence[str], *, follow: bool) -> Tree:
         return self._project.files.tree(patterns, exclude, follow=follow)
+
+    def _text_of(self, path: str) -> str:
+        self._project.files.tree([path])  # so that it is known to decide
+        return documents.read(self._project.root, path)
 
     def _made_by(self, task: str) -> blueprint.Made:
         node = self._project.graph.nodes[f"task:{task}"]

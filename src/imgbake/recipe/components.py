@@ -15,12 +15,22 @@ from imgbake.recipe.copies import file_copy
 from imgbake.recipe.faults import Fault
 from imgbake.recipe.files import Section
 from imgbake.recipe.order import cycles, needed_first
+from imgbake.recipe.paths import one_in_project
 from imgbake.recipe.reading import Reading
 from imgbake.recipe.setup import read_setup
 from imgbake.recipe.tables import ComponentTable
 
 _OUTSIDE = ("params", "needs")  # keys in which a component's own parameters cannot be read
-_KEPT = ("files", "env", "user", "workdir", "shell", "caches")  # keys whose text everybody can read
+_BESIDE_DOCUMENT = frozenset({"document", *_OUTSIDE})  # keys that may stand beside a document
+_KEPT = (
+    "document",
+    "files",
+    "env",
+    "user",
+    "workdir",
+    "shell",
+    "caches",
+)  # keys whose text everybody can read
 
 
 class _Param(msgspec.Struct, frozen=True):
@@ -171,6 +181,8 @@ class Components:
 
     def _component(self, name: str, table: ComponentTable, at: At, params: dict[str, str]) -> Component:
         self._reading.check_env(table.env, at / "env")
+        if table.document:
+            self._check_alone(name, at)
         return Component(
             name,
             at,
@@ -184,7 +196,18 @@ class Components:
             _commands(table.test),
             read_setup(table, at, self._reading),
             params,
+            self._document(table.document, at / "document"),
         )
+
+    def _document(self, source: str, at: At) -> str:
+        """The path of a document in the project, or a name that only a target knows."""
+        is_path = source and ":" not in source
+        return one_in_project(source, at, "document", self._reading.faults) if is_path else source
+
+    def _check_alone(self, name: str, at: At) -> None:
+        for key in self._declared[name].table.keys() - _BESIDE_DOCUMENT:
+            hint = "write it in the document, or as another component"
+            self._reading.fault(at / key, f"a component that is a document has no '{key}'", hint, value=False)
 
 
 def _commands(commands: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -140,6 +140,7 @@ def _check_targets(image: Image, declared: Section, targets: Mapping[str, Target
             _check_artifact(image, targets[name], reading)
             for component in image.components:
                 _check_phases(component, targets[name], reading)
+                _check_document(component, targets[name], reading)
 
 
 def _check_artifact(image: Image, target: Target, reading: Reading) -> None:
@@ -157,6 +158,16 @@ def _check_phases(component: Component, target: Target, reading: Reading) -> Non
             what = f"component '{component.name}' has {phase} commands"
             message = f"{what}, which the target '{target.name}' cannot run"
             reading.fault(component.at / phase, message, _able(phase, reading), value=False)
+
+
+def _check_document(component: Component, target: Target, reading: Reading) -> None:
+    cls = reading.kinds.target(target.uses)
+    if component.document and cls and not hasattr(cls, "check_documents"):
+        what = f"component '{component.name}' is a document"
+        hint = "write it with `files`, `env` and commands, which all targets understand"
+        reading.fault(
+            component.at / "document", f"{what}, which the target '{target.name}' cannot read", hint
+        )
 
 
 def _able(phase: str, reading: Reading) -> str:

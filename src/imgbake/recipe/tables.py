@@ -169,6 +169,13 @@ class ComponentTable(Table, frozen=True, kw_only=True):
         Meta(description="Parameters and their defaults, read as `{{ params.name }}` in this table."),
     ] = {}
     needs: Annotated[Strings, Meta(description="Components that come before this one in an image.")] = ()
+    document: Annotated[
+        str,
+        Meta(
+            description="Instead of all keys but `params` and `needs`: a file in a target's own language, "
+            "relative to the recipe, or a component that the target knows by a name with a colon."
+        ),
+    ] = ""
     files: Annotated[tuple[FileTable, ...], Meta(description="What is copied into the image.")] = ()
     env: Annotated[dict[str, str], Meta(description="Environment variables of the image.")] = {}
     build: Annotated[str | Strings, Meta(description="Commands that run while the image is made.")] = ()
