@@ -12,7 +12,7 @@ finds before it writes the archive of its files, and run `validate` in a contain
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -72,7 +72,7 @@ def stages(blueprint: Blueprint, options: Options) -> tuple[Stage, ...]:
         stage = _component(layer, base)
         found.append(stage)
         base = stage.name
-    found.append(Stage(base, "", tuple(_configuration(blueprint.config, options))))
+    found.append(Stage(base, "", tuple(configuration(blueprint.config, options.labels))))
     if len(found) == 1 and base.endswith("scratch") and not found[0].lines:
         raise BakeError(f"image '{blueprint.image}' is empty", hint="give it a component, or a label")
     return tuple(found)
@@ -124,7 +124,8 @@ def _surroundings(layer: Layer) -> tuple[list[str], list[str]]:
     return before, after
 
 
-def _configuration(said: ImageConfig, options: Options) -> Iterator[str]:
+def configuration(said: ImageConfig, labels: Mapping[str, str]) -> Iterator[str]:
+    """What an image says of how it is run, in a Dockerfile's words. Raises BakeError."""
     if said.annotations:
         hint = 'write `labels`, or bake it with `uses = "oci"`'
         raise BakeError("an image on a docker engine has no `annotations`", hint=hint)
@@ -137,7 +138,7 @@ def _configuration(said: ImageConfig, options: Options) -> Iterator[str]:
         yield f"EXPOSE {' '.join(said.ports)}"
     if said.volumes:
         yield instructions.volumes(said.volumes)
-    yield from instructions.assigned("LABEL", {**said.labels, **options.labels}, "the label")
+    yield from instructions.assigned("LABEL", {**said.labels, **labels}, "the label")
     if said.stop_signal is not None:
         yield f"STOPSIGNAL {instructions.quoted(said.stop_signal, '`stop_signal`')}"
     if said.healthcheck is not None:

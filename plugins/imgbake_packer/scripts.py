@@ -122,10 +122,10 @@ def _building(layer: Layer, env: Mapping[str, str], reveal: Reveal) -> str:
     lines = [_HEAD.format(f"component {layer.component}: files, environment, build")]
     if layer.files:
         lines.append(_mark(layer, "files"))
-        lines.append(_UNPACK.format(archive=shlex.quote(uploaded_archive(layer))))
+        lines.append(unpacking(uploaded_archive(layer)))
     if layer.env:
         lines.append(_mark(layer, "environment"))
-        lines += _profile(layer.env, reveal)
+        lines += profile(layer.env, reveal)
     if layer.build:
         lines += _commands(layer, "build", layer.build, env, reveal)
     return "".join([*lines, _END])
@@ -138,10 +138,15 @@ def _phase(layer: Layer, phase: str, commands: Sequence[str], env: Mapping[str, 
 
 def _image(blueprint: Blueprint, reveal: Reveal) -> str:
     head = _HEAD.format(f"image {blueprint.image}: environment")
-    return "".join([head, *_profile(blueprint.config.env, reveal)])
+    return "".join([head, *profile(blueprint.config.env, reveal)])
 
 
-def _profile(env: Mapping[str, str], reveal: Reveal) -> Iterator[str]:
+def unpacking(archive: str) -> str:
+    """Unpacks an archive of files at the root of the machine, and removes it."""
+    return _UNPACK.format(archive=shlex.quote(archive))
+
+
+def profile(env: Mapping[str, str], reveal: Reveal) -> Iterator[str]:
     """Adds to a file that login shells read; what comes later wins."""
     yield f"mkdir -p {PROFILE.rpartition('/')[0]}\n"
     for name, value in env.items():
@@ -155,15 +160,15 @@ def _commands(
 ) -> Iterator[str]:
     for name, value in env.items():
         yield f"export {name}={shlex.quote(reveal(value))}\n"
-    yield from _surroundings(layer.setup)
-    wrapped = _as(layer.setup)
+    yield from surroundings(layer.setup)
+    wrapped = prefix(layer.setup)
     for number, command in enumerate(commands, 1):
         yield _mark(layer, f"{phase} {number}")
         words = " ".join(shlex.quote(word) for word in [*layer.setup.shell, reveal(command)])
         yield f"{wrapped}{words} </dev/null\n"
 
 
-def _surroundings(setup: Setup) -> Iterator[str]:
+def surroundings(setup: Setup) -> Iterator[str]:
     """What the commands find, and how it is taken away again when they end."""
     if setup.caches or setup.secrets:
         yield "undo=\ntrap 'eval \"$undo\"' EXIT\n"
@@ -181,7 +186,7 @@ def _surroundings(setup: Setup) -> Iterator[str]:
         yield f"mkdir -p {shlex.quote(setup.workdir)}\ncd {shlex.quote(setup.workdir)}\n"
 
 
-def _as(setup: Setup) -> str:
+def prefix(setup: Setup) -> str:
     """What stands before a command so that it runs without a network, or as another user."""
     words = ""
     if setup.network == "none":

@@ -34,6 +34,7 @@ BESIDE = {
     "imgbake_buildkit": {"imgbake_docker", "imgbake_dockerfile", "imgbake_oci"},
     "imgbake_docker": {"imgbake_dockerfile", "imgbake_oci", "imgbake_tasks"},
     "imgbake_dockerfile": set[str](),
+    "imgbake_image_builder": {"imgbake_aws", "imgbake_docker", "imgbake_oci", "imgbake_packer"},
     "imgbake_kaniko": {"imgbake_docker", "imgbake_dockerfile", "imgbake_oci", "imgbake_tasks"},
     "imgbake_oci": set[str](),
     "imgbake_packer": {"imgbake_aws", "imgbake_oci"},

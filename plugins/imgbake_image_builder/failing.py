@@ -1,0 +1,70 @@
+"""Why an image of Image Builder failed: by what component and command, or in which regions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from imgbake.api import Blueprint, StepError
+from imgbake_image_builder.components import command_of
+
+_LONGEST = 20  # lines of what a component printed
+
+
+def failure(image: Mapping[str, Any], blueprint: Blueprint, names: Mapping[str, str]) -> StepError:
+    """The error that says why. `names` are our components by the names in their ARNs."""
+    state = image.get("state", {})
+    context = state.get("failureContext", {})
+    status = str(state.get("status", "")).lower()
+    if component := context.get("componentFailure"):
+        return _of_component(component, image, blueprint, names)
+    if distribution := context.get("distributionFailure"):
+        return _of_distribution(distribution, image)
+    step = f" at its step {context['failedStep']}" if context.get("failedStep") else ""
+    reason = state.get("reason") or "no reason is given"
+    hint = "" if status == "failed" else "somebody else has ended it: build it again"
+    return StepError(f"the image {image.get('arn')} is {status}{step}: {reason}", hint=hint)
+
+
+def _of_component(
+    said: Mapping[str, Any], image: Mapping[str, Any], blueprint: Blueprint, names: Mapping[str, str]
+) -> StepError:
+    name = said.get("componentArn", "").split("/")[1:2]
+    component = names.get(name[0], name[0]) if name else "?"
+    phase, step = said.get("phaseName", "?"), said.get("stepName", "?")
+    first, *rest = (said.get("errorMessage") or "no reason is given").strip().splitlines() or [""]
+    place = f"phase {phase}, step {step}, action {said.get('action', '?')}"
+    command = next(
+        (command_of(layer, phase, step) for layer in blueprint.layers if layer.component == component), ""
+    )
+    shown = f": `{command.strip().splitlines()[0]}`" if command.strip() else ""
+    message = f"component '{component}'{shown} failed ({place}): {first}"
+    return StepError(message, hint=_next(image), tail=rest[-_LONGEST:])
+
+
+def _of_distribution(said: Mapping[str, Any], image: Mapping[str, Any]) -> StepError:
+    lines = [_region(each) for each in said.get("regionFailures", ())]
+    failed = {each.get("region") for each in said.get("regionFailures", ())}
+    lines += [
+        f"{ami['region']}: {ami['image']} is there"
+        for ami in image.get("outputResources", {}).get("amis", ())
+        if ami.get("region") not in failed and ami.get("image")
+    ]
+    where = ", ".join(sorted(str(region) for region in failed)) or "some region"
+    reason = said.get("errorMessage", "")
+    message = f"the image could not be brought to {where}" + (f": {reason}" if reason else "")
+    return StepError(message, hint=_next(image), tail=lines)
+
+
+def _region(said: Mapping[str, Any]) -> str:
+    account = f" (account {said['targetAccountId']})" if said.get("targetAccountId") else ""
+    step = f" at {said['imageConfigurationStep']}" if said.get("imageConfigurationStep") else ""
+    reason = said.get("errorMessage", "no reason is given")
+    return f"{said.get('region')}{account}: {str(said.get('status', '')).lower()}{step}: {reason}"
+
+
+def _next(image: Mapping[str, Any]) -> str:
+    """What the next build makes of it."""
+    if image.get("type") == "DOCKER":
+        return "the next build begins anew"
+    return "the next build goes on from there, unless something has changed"
