@@ -56,6 +56,18 @@ class Layout:
             raise BakeError(f"{self.name} can't be read: {error.strerror}", hint=hint) from None
         return _tagged(data, tag, self.name)
 
+    def index(self) -> documents.Index:
+        """All that the layout names. Raises BakeError."""
+        return _index(self.index_path.read_bytes(), self.name)
+
+    def place(self, digest: str) -> tuple[Path, int, int]:
+        """The file that holds a blob, where in it, and how many bytes. Raises BakeError."""
+        path = self._path(digest)
+        try:
+            return path, 0, path.stat().st_size
+        except OSError as error:
+            raise self._absent(digest, error) from None
+
     def manifest(self, digest: str) -> bytes:
         return _verified(self._read(digest), digest, self.name)
 
@@ -95,6 +107,11 @@ class Archive:
             file.seek(head.start)
             return file.read(head.size)
 
+    def found(self, member: str) -> tuple[Path, int, int]:
+        """The file that holds a member, where in it, and how many bytes. Raises BakeError."""
+        head = self._head(member)
+        return self._path, head.start, head.size
+
     def extract(self, member: str, to: Path) -> None:
         """Copies a member's content to a path. Raises BakeError."""
         with self._path.open("rb") as file, to.open("wb") as out:
@@ -131,6 +148,14 @@ class LayoutArchive(Archive):
     def root(self, tag: str) -> Descriptor:
         """What the layout's index calls by this tag, or its only image. Raises BakeError."""
         return _tagged(self.read("index.json"), tag, self.name)
+
+    def index(self) -> documents.Index:
+        """All that the layout names. Raises BakeError."""
+        return _index(self.read("index.json"), self.name)
+
+    def place(self, digest: str) -> tuple[Path, int, int]:
+        """The file that holds a blob, where in it, and how many bytes. Raises BakeError."""
+        return self.found(f"blobs/sha256/{_hex(digest, self.name)}")
 
     def manifest(self, digest: str) -> bytes:
         return _verified(self.read(f"blobs/sha256/{_hex(digest, self.name)}"), digest, self.name)
@@ -184,10 +209,15 @@ def opened(reference: str, root: Path, check: Check, progress: Progress) -> Iter
             yield Remote(client, parse(reference), Watch(check, progress))
 
 
-def _tagged(data: bytes, tag: str, name: str) -> Descriptor:
+def _index(data: bytes, name: str) -> documents.Index:
     index = documents.manifest_or_index(data, name)
     if not isinstance(index, documents.Index):
         raise BakeError(f"{name}: index.json is not an index (image-layout.md)")
+    return index
+
+
+def _tagged(data: bytes, tag: str, name: str) -> Descriptor:
+    index = _index(data, name)
     tags = {manifest.annotations.get(_REF_NAME, ""): manifest for manifest in index.manifests}
     if tag:
         if tag not in tags:

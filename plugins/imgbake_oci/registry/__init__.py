@@ -11,7 +11,7 @@
 What it is made of, each only knowing those below:
 
     client                    the methods above
-    pull, push                what is asked of a registry, and that the answer is right
+    pull, push, referrers     what is asked of a registry, and that the answer is right
     session                   a request to the API: authorized, redirected, refusals as errors
     auth, credentials         tokens by scope; what `docker login` left behind
     origins                   HTTPS, or HTTP where allowed
@@ -27,11 +27,13 @@ from imgbake_oci.registry.failures import RegistryError
 from imgbake_oci.registry.patience import Retries, Timeouts, Watch
 from imgbake_oci.registry.platforms import choose
 from imgbake_oci.registry.tls import Tls
+from imgbake_oci.registry.wire import FilePart
 
 __all__ = [
     "Client",
     "Credential",
     "Credentials",
+    "FilePart",
     "RegistryError",
     "Retries",
     "Timeouts",

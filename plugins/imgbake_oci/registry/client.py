@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,7 @@ from imgbake.api import digest as digests
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.reference import Reference
 from imgbake_oci.registry import credentials as credential_files
-from imgbake_oci.registry import pull, push
+from imgbake_oci.registry import pull, push, referrers
 from imgbake_oci.registry import tls as certificates
 from imgbake_oci.registry.auth import Auth
 from imgbake_oci.registry.connections import Pools
@@ -80,9 +81,11 @@ class Client:
         no file at that path."""
         pull.blob(self._session, reference, descriptor, to, watch)
 
-    def has_blob(self, reference: Reference, digest: str, watch: Watch = _UNWATCHED) -> bool:
-        """Is this blob in the reference's repository?"""
-        return push.has_blob(self._session, reference, digest, watch)
+    def has_blob(
+        self, reference: Reference, digest: str, watch: Watch = _UNWATCHED, *, pushes: bool = False
+    ) -> bool:
+        """Is this blob in the reference's repository? With `pushes`, asked as a push would."""
+        return push.has_blob(self._session, reference, digest, watch, pushes=pushes)
 
     def push_blob(
         self,
@@ -104,11 +107,51 @@ class Client:
         if push.has_blob(self._session, reference, digest, watch, pushes=True):
             return "there"
         source = FilePart(path, 0, path.stat().st_size)
-        upload = push.Upload(self._session, reference, digest, source, piece)
+        return self.upload_blob(reference, digest, lambda: source, watch, mount_from=mount_from, piece=piece)
+
+    def upload_blob(
+        self,
+        reference: Reference,
+        digest: str,
+        source: Callable[[], FilePart],
+        watch: Watch = _UNWATCHED,
+        *,
+        mount_from: str = "",
+        piece: int = 0,
+    ) -> str:
+        """Brings a blob, known not to be there, into the reference's repository.
+
+        `source` gives its content, and isn't asked when it can be mounted. Returns how it went: "mounted"
+        or "uploaded".
+        """
+        upload = push.Upload(self._session, reference, digest, piece)
         if mount_from not in ("", reference.repository) and upload.mount(mount_from, watch):
             return "mounted"
-        upload.run(watch)
+        upload.run(source(), watch)
         return "uploaded"
+
+    def current(
+        self, reference: Reference, watch: Watch = _UNWATCHED, *, pushes: bool = False
+    ) -> Descriptor | None:
+        """What a reference means now, None when it means nothing. With `pushes`, asked as a push would."""
+        return pull.current(self._session, reference, watch, pushes=pushes)
+
+    def referrers(
+        self, reference: Reference, digest: str, watch: Watch = _UNWATCHED
+    ) -> list[Descriptor] | None:
+        """What refers to this manifest in the reference's repository; None where a registry has no list."""
+        return referrers.listed(self._session, reference, digest, watch)
+
+    def put_manifest(
+        self, reference: Reference, name: str, media_type: str, data: bytes, watch: Watch = _UNWATCHED
+    ) -> bool:
+        """Puts a manifest into the reference's repository under a name, its digest or a tag. What it refers
+        to must be there. Does the registry list it by itself with what it refers to?"""
+        return push.manifest(self._session, push.manifest_call(reference, name, media_type, data), watch)
+
+    def delete_tag(self, reference: Reference, watch: Watch = _UNWATCHED) -> None:
+        """Removes a tag. Raises RegistryError where a registry doesn't do that."""
+        push.delete_tag(self._session, reference, watch)
 
     def push_manifest(
         self, reference: Reference, media_type: str, data: bytes, watch: Watch = _UNWATCHED, *, tag: str = ""
@@ -117,6 +160,5 @@ class Client:
         is given. What it refers to must be there. Returns the digest."""
         digest = digests.of_bytes(data)
         for name in (digest, tag) if tag else (digest,):
-            call = push.manifest_call(reference, name, media_type, data)
-            push.manifest(self._session, call, watch)
+            self.put_manifest(reference, name, media_type, data, watch)
         return digest

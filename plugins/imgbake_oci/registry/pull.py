@@ -44,6 +44,30 @@ def resolve(session: Session, reference: Reference, watch: Watch) -> Descriptor:
     return Descriptor(media_type, digest.of_bytes(data), len(data))
 
 
+def current(
+    session: Session, reference: Reference, watch: Watch, *, pushes: bool = False
+) -> Descriptor | None:
+    """What a reference means now, None when it means nothing: one request, where the registry says enough.
+
+    With `pushes`, asked by the token that a push will need anyway.
+    """
+
+    def attempt() -> Descriptor | bool | None:
+        with _ask(session, reference, "HEAD", watch, pushes=pushes) as response:
+            return False if response.status == 404 else _described(response, reference)
+
+    found = session.patiently(attempt, watch)
+    if found is None:
+        try:
+            media_type, data = session.patiently(lambda: _get(session, reference, watch), watch)
+        except RegistryError as error:
+            if error.status == 404:
+                return None
+            raise
+        return Descriptor(media_type, digest.of_bytes(data), len(data))
+    return found if isinstance(found, Descriptor) else None
+
+
 def manifest(session: Session, reference: Reference, watch: Watch) -> tuple[str, bytes]:
     """The media type and the bytes of a manifest or index, verified when the reference has a digest.
 
@@ -140,6 +164,7 @@ class _Download:
             if self._done + count > size:
                 raise self._wrong(f"it sent more than its {size} bytes")
             self._file.write(buffer[:count])
+            self._file.flush()  # whoever hears of the progress may read that far
             self._digest.update(buffer[:count])
             self._done += count
             self._watch.progress(self._done, size)
@@ -153,14 +178,19 @@ class _Download:
 def _head(session: Session, reference: Reference, watch: Watch) -> Descriptor | None:
     """What HEAD says; None when that is not enough, or not even whether there is such a manifest."""
     with _ask(session, reference, "HEAD", watch) as response:
-        found = response.headers.get(_DIGEST, "")
-        media_type = _media_type(response)
-        known = media_type in media_types.INDEXES | media_types.MANIFESTS
-        if response.status != 200 or not digest.is_digest(found) or not response.length or not known:
-            return None
-        if reference.digest and found != reference.digest:
-            return None
-        return Descriptor(media_type, found, response.length)
+        return _described(response, reference)
+
+
+def _described(response: Response, reference: Reference) -> Descriptor | None:
+    """What an answer to HEAD says; None when that is not enough."""
+    found = response.headers.get(_DIGEST, "")
+    media_type = _media_type(response)
+    known = media_type in media_types.INDEXES | media_types.MANIFESTS
+    if response.status != 200 or not digest.is_digest(found) or not response.length or not known:
+        return None
+    if reference.digest and found != reference.digest:
+        return None
+    return Descriptor(media_type, found, response.length)
 
 
 def _get(session: Session, reference: Reference, watch: Watch) -> tuple[str, bytes]:
@@ -176,12 +206,15 @@ def _get(session: Session, reference: Reference, watch: Watch) -> tuple[str, byt
     return _checked_type(reference, media_type, data), data
 
 
-def _ask(session: Session, reference: Reference, method: str, watch: Watch) -> Response:
+def _ask(
+    session: Session, reference: Reference, method: str, watch: Watch, *, pushes: bool = False
+) -> Response:
     path = f"manifests/{reference.digest or reference.tag}"
     expected = (200,) if method == "GET" else (200, 400, 404, 405, 501)
-    return session.send(
-        Call(reference, method, path, reference.familiar, expected=expected, headers=_ACCEPT), watch
+    call = Call(
+        reference, method, path, reference.familiar, expected=expected, headers=_ACCEPT, pushes=pushes
     )
+    return session.send(call, watch)
 
 
 def _media_type(response: Response) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlencode
 
 from imgbake.api import digest as digests
@@ -35,16 +36,14 @@ def has_blob(
 class Upload:
     """A blob on its way: the registry's place for it, and how much has arrived there.
 
-    `source` is a whole file; `piece` is the most bytes for one request, 0 for all of them.
+    `piece` is the most bytes for one request, 0 for all of them.
     """
 
-    def __init__(
-        self, session: Session, reference: Reference, digest: str, source: FilePart, piece: int = 0
-    ) -> None:
+    def __init__(self, session: Session, reference: Reference, digest: str, piece: int = 0) -> None:
         self._session = session
         self._reference = reference
         self._digest = digest
-        self._source = source
+        self._source = FilePart(Path(), 0, 0)
         self._piece = piece
         self._location = ""
         self._in_doubt = False  # did a request break off, so that only the registry knows what it has?
@@ -60,8 +59,9 @@ class Upload:
                 return False
             raise
 
-    def run(self, watch: Watch) -> None:
-        """Uploads. What broke off goes on where the registry says that it ended, or begins anew."""
+    def run(self, source: FilePart, watch: Watch) -> None:
+        """Uploads a source. What broke off goes on where the registry says that it ended, or begins anew."""
+        self._source = source
         self._session.patiently(lambda: self._attempt(watch), watch)
 
     def _mount(self, repository: str, watch: Watch) -> bool:
@@ -117,7 +117,7 @@ class Upload:
 
     def _send_piece(self, watch: Watch) -> None:
         count = min(self._source.size - self._done, self._piece or self._source.size)
-        part = FilePart(self._source.path, self._done, count)
+        part = FilePart(self._source.path, self._source.start + self._done, count, self._source.grown)
         headers = {**_OCTETS, "Content-Range": f"{self._done}-{self._done + count - 1}"}
         call = self._call(
             "PATCH", self._location, expected=(201, 202, 204), headers=headers, body=part, commits=True
@@ -184,15 +184,28 @@ class Upload:
         )
 
 
-def manifest(session: Session, call: Call, watch: Watch) -> None:
-    """Sends a call of `manifest_call`, and checks that the registry keeps what was sent."""
+def manifest(session: Session, call: Call, watch: Watch) -> bool:
+    """Sends a call of `manifest_call`, and checks that the registry keeps what was sent.
 
-    def attempt() -> None:
+    Does the registry know by itself which manifest this one refers to (distribution-spec, OCI-Subject)?
+    """
+
+    def attempt() -> bool:
         with session.send(call, watch) as response:
             assert isinstance(call.body, bytes)
             _check_digest(call.reference, digests.of_bytes(call.body), response)
+            return "OCI-Subject" in response.headers
 
-    session.patiently(attempt, watch)
+    return session.patiently(attempt, watch)
+
+
+def delete_tag(session: Session, reference: Reference, watch: Watch) -> None:
+    """Removes a tag; what it means stays. Raises RegistryError where a registry doesn't do that."""
+    call = Call(
+        reference, "DELETE", f"manifests/{reference.tag}", f"the removal of the tag {reference.tag}",
+        expected=(202, 404), pushes=True, deletes=True,
+    )  # fmt: skip
+    session.patiently(lambda: session.send(call, watch).close(), watch)
 
 
 def manifest_call(reference: Reference, name: str, media_type: str, data: bytes) -> Call:

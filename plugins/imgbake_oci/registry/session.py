@@ -41,6 +41,7 @@ class Call(msgspec.Struct, frozen=True):
     pushes: bool = False
     mount_from: str = ""
     commits: bool = False
+    deletes: bool = False
 
     @property
     def verb(self) -> str:
@@ -50,7 +51,7 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def scopes(self) -> tuple[str, ...]:
         """What a token must allow (distribution, token scopes)."""
-        actions = "pull,push" if self.pushes else "pull"
+        actions = ("pull,push" if self.pushes else "pull") + (",delete" if self.deletes else "")
         own = f"repository:{self.reference.repository}:{actions}"
         return (own, f"repository:{self.mount_from}:pull") if self.mount_from else (own,)
 

@@ -28,12 +28,25 @@ _BUFFER = 1 << 17
 _SENDFILE_STEP = 1 << 22
 
 
+Grown = Callable[[int, Check], int]
+
+
 class FilePart(msgspec.Struct, frozen=True):
-    """A part of a file, to be sent."""
+    """A part of a file, to be sent.
+
+    Of a file that is still being written, `grown` waits until there is more of it than so many bytes, and
+    says how many there are then. Raises BakeError when no more will come.
+    """
 
     path: Path
     start: int
     size: int
+    grown: Grown | None = None
+
+    def until(self, place: int, check: Check) -> int:
+        """The place in the file up to which it can be read, after waiting for it to be beyond `place`."""
+        end = self.start + self.size
+        return end if self.grown is None or place >= end else min(end, self.grown(place, check))
 
 
 class Wire:
@@ -67,6 +80,7 @@ class Wire:
         `sent` hears how many bytes more have gone. Raises TimeoutError on a stall, BakeError when the
         file can't be read or ends early.
         """
+        part.until(part.start, self.check)  # says why, if there is no file because it could not be written
         with _opened(part) as file:
             if isinstance(self._sock, ssl.SSLSocket):
                 self._send_read(file, part, sent)
@@ -86,18 +100,20 @@ class Wire:
     def _send_read(self, file: io.FileIO, part: FilePart, sent: Sent) -> None:
         file.seek(part.start)
         buffer = memoryview(bytearray(_BUFFER))
-        left = part.size
-        while left:
-            count = file.readinto(buffer[: min(left, _BUFFER)])
+        place, end = part.start, part.start + part.size
+        while place < end:
+            there = part.until(place, self.check)
+            count = file.readinto(buffer[: min(there - place, _BUFFER)])
             _check_not_cut(count, part)
             self.sendall(buffer[:count])
             sent(count)
-            left -= count
+            place += count
 
     def _send_directly(self, file: io.FileIO, part: FilePart, sent: Sent) -> None:
         place, end = part.start, part.start + part.size
         while place < end:
-            count = self._wait(self._sendfile, file, place, min(end - place, _SENDFILE_STEP))
+            there = part.until(place, self.check)
+            count = self._wait(self._sendfile, file, place, min(there - place, _SENDFILE_STEP))
             _check_not_cut(count, part)
             sent(count)
             place += count

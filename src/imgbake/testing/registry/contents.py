@@ -44,6 +44,8 @@ class Contents:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.lists_referrers = False
+        self.deletes_tags = False
         self.repositories: dict[str, Repository] = {}
         self.lock = threading.RLock()
         self._uploads: dict[str, Path] = {}
@@ -108,6 +110,11 @@ class Contents:
         """Forgets an upload."""
         with self.lock:
             self._uploads.pop(upload).unlink()
+
+
+def subject_of(data: bytes) -> str:
+    """The digest that a manifest refers to, empty when it refers to none."""
+    return str((msgspec.json.decode(data).get("subject") or {}).get("digest", ""))
 
 
 def _references(data: bytes) -> Iterator[str]:

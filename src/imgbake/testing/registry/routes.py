@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from imgbake import digest as digests
-from imgbake.testing.registry.contents import Contents, Manifest
+from imgbake.testing.registry.contents import Contents, Manifest, subject_of
 from imgbake.testing.registry.messages import Answer, Ask, refuse
 
 Endpoint = Callable[[Contents, Ask, str, str], Answer]
@@ -53,7 +53,30 @@ def _put_manifest(contents: Contents, ask: Ask, name: str, reference: str) -> An
     media_type = ask.headers.get("Content-Type", "application/octet-stream")
     contents.add_manifest(name, Manifest(media_type, data), "" if ":" in reference else reference)
     headers = {"Location": f"/v2/{name}/manifests/{digest}", "Docker-Content-Digest": digest}
+    if contents.lists_referrers and (subject := subject_of(data)):
+        headers["OCI-Subject"] = subject
     return Answer(201, headers)
+
+
+def _delete_manifest(contents: Contents, ask: Ask, name: str, reference: str) -> Answer:
+    """Removes a tag; manifests stay."""
+    if ":" in reference or not contents.deletes_tags:
+        return refuse(405, "UNSUPPORTED", "the operation is unsupported")
+    there = contents.repository(name).tags.pop(reference, "")
+    return Answer(202) if there else refuse(404, "MANIFEST_UNKNOWN", f"manifest unknown: {reference}")
+
+
+def _get_referrers(contents: Contents, ask: Ask, name: str, digest: str) -> Answer:
+    if not contents.lists_referrers:
+        return refuse(404, "NOT_FOUND", "no such endpoint")
+    manifests = contents.repository(name).manifests.items()
+    found = [
+        {"mediaType": each.media_type, "digest": own, "size": len(each.data)}
+        for own, each in manifests
+        if subject_of(each.data) == digest
+    ]
+    index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": found}
+    return Answer(200, {"Content-Type": str(index["mediaType"])}, msgspec.json.encode(index))
 
 
 def _get_blob(contents: Contents, ask: Ask, name: str, digest: str) -> Answer:
@@ -162,6 +185,8 @@ def _route(methods: str, path: str, endpoint: Endpoint) -> tuple[list[str], re.P
 _ROUTES = [
     _route("GET HEAD", r"manifests/(?P<what>[^/]+)", _get_manifest),
     _route("PUT", r"manifests/(?P<what>[^/]+)", _put_manifest),
+    _route("DELETE", r"manifests/(?P<what>[^/]+)", _delete_manifest),
+    _route("GET", r"referrers/(?P<what>[^/]+)", _get_referrers),
     _route("POST", r"blobs/uploads/", _start_upload),
     _route("PATCH", r"blobs/uploads/(?P<what>[^/]+)", _patch_upload),
     _route("PUT", r"blobs/uploads/(?P<what>[^/]+)", _put_upload),

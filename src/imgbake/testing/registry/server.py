@@ -99,15 +99,23 @@ class Registry:
     """A registry on a free loopback port, for the time of a `with` block.
 
     `access` says who may do what (open by default); `tls` serves HTTPS with a certificate of its own,
-    which `ca` names; `folder` keeps the blobs, else a temporary folder does.
+    which `ca` names; `folder` keeps the blobs, else a temporary folder does. `referrers` has the referrers
+    API, `deletes` the removal of tags, which a registry may lack.
     """
 
     def __init__(
-        self, *, access: Access | None = None, tls: bool = False, folder: Path | None = None
+        self,
+        *,
+        access: Access | None = None,
+        tls: bool = False,
+        folder: Path | None = None,
+        referrers: bool = False,
+        deletes: bool = False,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="registry-")
         self.access = access or Access()
         self.contents = Contents(folder or Path(self._temporary.name))
+        self.contents.lists_referrers, self.contents.deletes_tags = referrers, deletes
         self._server = Server(self.contents, self.access)
         self.ca: Path | None = None
         if tls:
@@ -212,6 +220,19 @@ class Registry:
             manifests.append({**descriptor, "platform": named})
         index = {"schemaVersion": 2, "mediaType": f"{_OCI}.index.v1+json", "manifests": manifests}
         return self.add_manifest(image, msgspec.json.encode(index), f"{_OCI}.index.v1+json")
+
+    def add_referrer(self, repository: str, subject: str, data: bytes, artifact_type: str) -> str:
+        """Puts an artifact that refers to a manifest there, such as a signature. Returns its digest."""
+        there = self.contents.repository(repository).manifests[subject]
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": f"{_OCI}.manifest.v1+json",
+            "artifactType": artifact_type,
+            "config": self._described(repository, b"{}", "application/vnd.oci.empty.v1+json"),
+            "layers": [self._described(repository, data, artifact_type)],
+            "subject": {"mediaType": there.media_type, "digest": subject, "size": len(there.data)},
+        }
+        return self.add_manifest(repository, msgspec.json.encode(manifest), f"{_OCI}.manifest.v1+json")
 
     def manifest(self, image: str) -> bytes | None:
         """The manifest that `repository:tag` or `repository@digest` names here, if there is one."""
