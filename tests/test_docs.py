@@ -105,7 +105,7 @@ def _timeless(text: str) -> str:
 
 RECIPES = [
     pytest.param(block.text, id=f"{page}-{number}")
-    for page in ("tasks", "docker", "dockerfiles", "buildkit")
+    for page in ("tasks", "docker", "dockerfiles", "buildkit", "distribution")
     for number, block in enumerate(_blocks(DOCS / f"{page}.md"))
     if block.language == "toml"
 ]
@@ -156,7 +156,7 @@ def _signature(function: object) -> str:
 @pytest.mark.parametrize(
     "protocol",
     [contract.Step, contract.Format, contract.DescribingContext, contract.Target, contract.Askable,
-     contract.Exporter, contract.Pinnable, contract.PartsContext,
+     contract.Destination, contract.Exporter, contract.Pinnable, contract.PartsContext,
      contract.RunContext, contract.ResolveContext, contract.Blobs, events.Observer],
 )  # fmt: skip
 def test_every_method_that_plugins_meet_is_in_their_guide(protocol: type) -> None:

@@ -1,8 +1,9 @@
 """The doors a plugin may come in by. Hooks hand in classes and do nothing else; one of them acts.
 
 A plugin is a module named by entry points of the group `imgbake`, one for each kind that it adds
-(and one named `base` if it resolves bases, `command` if it adds commands, `observer` if it observes;
-`base-squashfs` if it resolves bases of this kind alone, so that it is imported for no other):
+(and one named `base` if it resolves bases, `command` if it adds commands, `observer` if it observes,
+`copy` if `imgbake copy` can name its destinations; `base-squashfs` if it resolves bases of this kind
+alone, so that it is imported for no other):
 
     [project.entry-points.imgbake]
     squashfs = "imgbake_squashfs"
@@ -16,7 +17,7 @@ from typing import Any
 
 import pluggy
 
-from imgbake.contract import Artifact, Format, ResolveContext, Resolved, Runner, Step, Target
+from imgbake.contract import Artifact, Destination, Format, ResolveContext, Resolved, Runner, Step, Target
 from imgbake.events import Observer
 
 hookspec = pluggy.HookspecMarker("imgbake")
@@ -36,6 +37,11 @@ def imgbake_targets() -> list[type[Target]]:  # type: ignore[empty-body]  # as a
 @hookspec
 def imgbake_formats() -> list[type[Format]]:  # type: ignore[empty-body]  # as above
     """Kinds of file, other tools', that describe an image."""
+
+
+@hookspec
+def imgbake_destinations() -> list[type[Destination]]:  # type: ignore[empty-body]  # as above
+    """Places that finished images go to."""
 
 
 @hookspec

@@ -180,6 +180,41 @@ class Target(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()
 
 
+class Destination(msgspec.Struct, frozen=True):
+    """A named place that finished images go to. `options` is the typed struct of its plugin."""
+
+    name: str
+    at: At
+    uses: str
+    options: Any
+    policy: Policy = Policy()
+    args: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One way of a distribution: an image, baked by a target, to a destination."""
+
+    image: str
+    target: str
+    destination: str
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """Finished images, and where they go under which tags.
+
+    With `atomic`, no name moves at any destination before all destinations have everything.
+    """
+
+    name: str
+    at: At
+    routes: tuple[Route, ...]
+    tags: tuple[str, ...]
+    atomic: bool = True
+    args: tuple[str, ...] = ()  # arguments that it reads
+    missing: tuple[str, ...] = ()  # of these, the ones that nobody gave
+
+
 class Recipe(msgspec.Struct, frozen=True):
     """Everything a recipe says."""
 
@@ -193,4 +228,6 @@ class Recipe(msgspec.Struct, frozen=True):
     targets: dict[str, Target]
     pools: dict[str, int] = {}  # resource pools and how much each holds
     env_read: dict[str, str | None] = {}  # environment variables that decided something here
+    destinations: dict[str, Destination] = {}
+    distributions: dict[str, Distribution] = {}
     said: dict[str, str] = {}  # by `--arg`, or saved, for described images: [args] has no such names

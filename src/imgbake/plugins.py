@@ -16,12 +16,12 @@ from typing import Any
 import pluggy
 
 from imgbake import hookspecs
-from imgbake.contract import Artifact, Format, ResolveContext, Resolved, Runner, Step, Target
+from imgbake.contract import Artifact, Destination, Format, ResolveContext, Resolved, Runner, Step, Target
 from imgbake.errors import BakeError, PluginError
 from imgbake.events import Observer
 
 GROUP = "imgbake"
-_ROLES = frozenset({"base", "command", "observer"})
+_ROLES = frozenset({"base", "command", "copy", "observer"})
 
 
 class Plugins:
@@ -38,6 +38,7 @@ class Plugins:
         self._targets: dict[str, type[Target]] = {}
         self._runners: dict[str, type[Runner]] = {}
         self._formats: dict[str, type[Format]] = {}
+        self._destinations: dict[str, type[Destination]] = {}
 
     def step(self, kind: str) -> type[Step] | None:
         """The class of a kind of task, or None when no plugin adds it."""
@@ -63,6 +64,12 @@ class Plugins:
             self._load(kind)
         return self._formats.get(kind)
 
+    def destination(self, kind: str) -> type[Destination] | None:
+        """The class of a kind of destination, or None when no plugin adds it."""
+        if kind not in self._destinations:
+            self._load(kind)
+        return self._destinations.get(kind)
+
     def step_kinds(self) -> Sequence[str]:
         """Every kind of task that is installed. Imports every plugin."""
         self._load_all()
@@ -77,6 +84,16 @@ class Plugins:
         """Every kind of file that describes images. Imports every plugin."""
         self._load_all()
         return sorted(self._formats)
+
+    def destination_kinds(self) -> Sequence[str]:
+        """Every kind of destination that is installed. Imports every plugin."""
+        self._load_all()
+        return sorted(self._destinations)
+
+    def named_destinations(self) -> Sequence[tuple[str, type[Destination]]]:
+        """The kinds of destination that a text of the command line may name."""
+        self._load("copy")
+        return [(kind, cls) for kind, cls in sorted(self._destinations.items()) if hasattr(cls, "parse")]
 
     def resolve(self, kind: str, reference: str, ctx: ResolveContext) -> Resolved:
         """Pins a base to a digest. Raises BakeError when nobody can, or it isn't there."""
@@ -169,6 +186,7 @@ class Plugins:
         self._collect(module, getattr(plugin, "imgbake_targets", None), self._targets)
         self._collect(module, getattr(plugin, "imgbake_runners", None), self._runners)
         self._collect(module, getattr(plugin, "imgbake_formats", None), self._formats)
+        self._collect(module, getattr(plugin, "imgbake_destinations", None), self._destinations)
 
     def _collect(
         self, module: str, hook: Callable[[], Iterable[type[Any]]] | None, into: dict[str, type[Any]]

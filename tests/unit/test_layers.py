@@ -158,6 +158,7 @@ def test_plugins_import_those_that_they_may(plugin: str) -> None:
         ),
         ("import imgbake.plugins", {"imgbake_docker", "imgbake_oci", "imgbake_tasks", "diskcache", "rich"}),
         ("import imgbake_oci", {"ssl", "http.client", "isal", "zstandard", "tarfile"}),
+        ("import imgbake_copy.registry, imgbake_copy.layout", {"ssl", "http.client"}),
         ("import imgbake_docker", {"docker", "requests", "ssl", "http.client"}),
         ("import imgbake_buildkit.target", {"docker", "requests", "ssl", "http.client"}),
         ("import imgbake_kaniko.target", {"docker", "requests", "ssl", "http.client", "boto3", "yaml"}),

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -32,6 +32,8 @@ from imgbake.engine import process, spawn
 from imgbake.engine.secrets import Secrets
 from imgbake.errors import BakeError, Interrupted, StepError
 from imgbake.files import glob
+
+T = TypeVar("T")
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -222,6 +224,9 @@ class _Working(_Context):
 
     def runner(self, kind: str) -> Runner:
         raise BakeError(f"no runner '{kind}' on a bench")
+
+    def shared(self, cls: Callable[[], T]) -> T:
+        return cls()
 
     def memo(self, parts: Sequence[Part], make: Callable[[], Artifact], *, anew: bool = False) -> Artifact:
         return make()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from imgbake.contract import Argument
-from imgbake.engine.graph import Bake, Node, Test
+from imgbake.engine.graph import Bake, Delivery, Node, Publication, Test
 from imgbake.engine.project import Project
 from imgbake.model import Arg, Task
 
@@ -68,6 +68,10 @@ def _read(node: Node) -> tuple[str, ...]:
             return tuple(dict.fromkeys(node.work.image.args + node.work.target.args))
         case Test():
             return ()  # what it reads is the image's too
+        case Delivery():
+            return node.work.destination.args
+        case Publication():
+            return node.work.args
     return ()
 
 

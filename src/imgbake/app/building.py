@@ -52,7 +52,7 @@ class Outcome(msgspec.Struct, frozen=True):
 def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], None]) -> Outcome:
     """Brings what was ordered up to date. Raises BakeError when it could not even begin."""
     root = order.request.file.parent
-    with _only_build(root, warn) as marker, stoppable() as stop:
+    with only_build(root, warn) as marker, stoppable() as stop:
         project = open_project(order.request, warn)
         try:
             names = goals(project, order.names, order.kind)
@@ -171,7 +171,7 @@ def _push(
 
 
 @contextlib.contextmanager
-def _only_build(root: Path, warn: Callable[[str], None]) -> Iterator[str]:
+def only_build(root: Path, warn: Callable[[str], None]) -> Iterator[str]:
     """Holds the project's lock, and ends what an interrupted build left running. Gives our marker."""
     state = root / STATE
     try:

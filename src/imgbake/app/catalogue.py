@@ -15,10 +15,10 @@ from imgbake.recipe.options import options_of
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of task or target, or of file that describes images."""
+    """A kind of task, target or destination, or of file that describes images."""
 
     name: str
-    role: str  # "task", "target" or "image"
+    role: str  # "task", "target", "destination" or "image"
     origin: str
     summary: str
 
@@ -39,15 +39,23 @@ def kinds() -> list[Kind]:
     tasks = [_kind(name, "task", found.step(name), origins) for name in found.step_kinds()]
     targets = [_kind(name, "target", found.target(name), origins) for name in found.target_kinds()]
     formats = [_kind(name, "image", found.format(name), origins) for name in found.format_kinds()]
-    return tasks + targets + formats
+    places = [
+        _kind(name, "destination", found.destination(name), origins) for name in found.destination_kinds()
+    ]
+    return tasks + targets + formats + places
 
 
 def options(kind: str) -> list[Option]:
     """The options of a kind. Raises UsageError when it is not installed."""
     found = plugins.installed()
-    cls: Any = found.step(kind) or found.target(kind) or found.format(kind)
+    cls: Any = found.step(kind) or found.target(kind) or found.format(kind) or found.destination(kind)
     if cls is None:
-        known = [*found.step_kinds(), *found.target_kinds(), *found.format_kinds()]
+        known = [
+            *found.step_kinds(),
+            *found.target_kinds(),
+            *found.format_kinds(),
+            *found.destination_kinds(),
+        ]
         raise UsageError(f"no plugin adds the kind '{kind}'", hint=did_you_mean(kind, known))
     return [_option(field) for field in msgspec.structs.fields(options_of(cls))]
 

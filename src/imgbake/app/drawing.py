@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 
 from imgbake.engine.graph import Graph
 
-_SHAPES = {"base": "cylinder", "task": "box", "image": "box3d", "test": "diamond"}
+_SHAPES = {
+    "base": "cylinder",
+    "task": "box",
+    "image": "box3d",
+    "test": "diamond",
+    "deliver": "cds",
+    "publish": "tab",
+}
 
 
 def as_text(graph: Graph) -> str:

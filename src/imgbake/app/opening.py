@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from imgbake import plugins
-from imgbake.engine import documents, graph, lockfile, secrets
+from imgbake.engine import documents, graph, lockfile, routes, secrets
 from imgbake.engine.descriptions import Descriptions
 from imgbake.engine.project import STATE, Project
 from imgbake.engine.steps import all_outputs, image_outputs
 from imgbake.errors import MissingArguments, UsageError, did_you_mean
-from imgbake.model import Image, Recipe, Target, Task
+from imgbake.model import Destination, Image, Recipe, Target, Task
 from imgbake.recipe import faults, recipe, saved
 
 
@@ -25,6 +25,7 @@ class Request(msgspec.Struct, frozen=True):
     file: Path
     args: dict[str, str] = {}
     commits: dict[str, str] = {}  # git tasks to the commit to use
+    to: tuple[str, ...] = ()  # the destinations that distributions are narrowed to; all of them without
 
 
 def open_project(
@@ -49,27 +50,31 @@ def open_project(
         parsed=state / "parsed",
         keep=not is_read_only,
     )
-    described = Descriptions(loaded.recipe, found)
+    read = loaded.recipe if loaded.faults else _narrowed(loaded.recipe, request.to)
+    described = Descriptions(read, found)
     drawn, more = graph.build(
-        loaded.recipe,
+        read,
         lambda task: _outputs(task, found),
         lambda target: _artifact(target, found),
         lambda image, target: _image_outputs(image, target, found),
         described.told_by,
+        lambda nodes: routes.add(
+            read, lambda table, image, tags: pointers_of(table, image, tags, found), nodes
+        ),
     )
     unknown = described.unknown(request.args) if loaded.is_whole else []
     wrong = (*loaded.faults, *more, *unknown, *documents.faults(loaded.recipe, found))
     if wrong:
         raise faults.problems(wrong, loaded.sources)
     return Project(
-        loaded.recipe,
+        read,
         drawn,
         found,
         descriptions=described,
         lock=lockfile.read(path.parent),
         secrets=secrets.Secrets(loaded.secrets),
         environ=environ,
-        commits=_commits(request.commits, loaded.recipe),
+        commits=_commits(request.commits, read),
         warn=warn,
         is_read_only=is_read_only,
     )
@@ -149,6 +154,29 @@ def save_args(project: Project, given: Mapping[str, str], warn: Callable[[str], 
     values = {name: value for name, value in given.items() if name not in secret}
     if values:
         saved.save(project.state / saved.NAME, values)
+
+
+def pointers_of(
+    table: Destination, image: str, tags: Sequence[str], found: plugins.Plugins
+) -> tuple[str, ...]:
+    """The names that a publish moves at a destination. Raises BakeError for tags that can't be."""
+    cls: Any = found.destination(table.uses)
+    return () if cls is None else tuple(cls(table.options).pointers(image, tags))
+
+
+def _narrowed(read: Recipe, to: tuple[str, ...]) -> Recipe:
+    """The recipe with distributions to these destinations only. Raises UsageError for unknown ones."""
+    if not to:
+        return read
+    for name in to:
+        if name not in read.destinations:
+            hint = did_you_mean(name, read.destinations)
+            raise UsageError(f"no destination named '{name}'", hint=hint)
+    narrowed = {}
+    for name, each in read.distributions.items():
+        ways = tuple(route for route in each.routes if route.destination in to)
+        narrowed[name] = msgspec.structs.replace(each, routes=ways)
+    return msgspec.structs.replace(read, distributions=narrowed)
 
 
 def _named(project: Project, name: str, kind: str) -> list[str]:

@@ -49,14 +49,16 @@ class Planner:
     def __init__(self, project: Project, *, force: bool = False) -> None:
         self._project = project
         self._force = force
+        self._found: dict[str, Planned] = {}
         self.artifacts: dict[str, Artifact] = {}
 
     def plan(self, goals: Sequence[str]) -> tuple[Planned, ...]:
         """What a build of these goals would do, in the order in which it could."""
-        found: dict[str, Planned] = {}
-        for name in self._project.graph.closure(goals):
-            found[name] = self._planned(self._project.graph.nodes[name], found)
-        return tuple(found.values())
+        names = self._project.graph.closure(goals)
+        for name in names:
+            if name not in self._found:
+                self._found[name] = self._planned(self._project.graph.nodes[name], self._found)
+        return tuple(self._found[name] for name in names)
 
     def _planned(self, node: Node, before: dict[str, Planned]) -> Planned:
         if node.missing:

@@ -26,7 +26,8 @@ def main() -> NoReturn:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs a command line. Returns 0 done, 1 failed, 2 wrong recipe or usage, 70 our bug, 130 stopped."""
+    """Runs a command line. Returns 0 done, 1 failed, 2 wrong recipe or usage, 3 some destinations failed,
+    70 our bug, 130 stopped."""
     try:
         code = _answer(argv)
         sys.stdout.flush()

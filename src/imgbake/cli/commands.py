@@ -11,7 +11,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from imgbake.cli import arguments, cache, entering, inspecting, making, shortcut, writing
+from imgbake.cli import arguments, cache, distributing, entering, inspecting, making, shortcut, writing
 from imgbake.cli.options import Directory
 
 
@@ -72,4 +72,5 @@ inspecting.register(app)
 arguments.register(app)
 entering.register(app)
 writing.register(app)
+distributing.register(app)
 app.add_typer(cache.app, name="cache")

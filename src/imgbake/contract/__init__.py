@@ -18,6 +18,7 @@ from imgbake.contract.contexts import (
     RunContext,
     Starter,
 )
+from imgbake.contract.destinations import Cargo, Destination
 from imgbake.contract.formats import Argument, Format, Given
 from imgbake.contract.runners import Commands, LayerFormat, NewLayer, Runner, StackLayer
 from imgbake.contract.steps import Pin, Pinnable, Step
@@ -30,12 +31,14 @@ __all__ = [
     "BaseHolder",
     "Blobs",
     "Blueprint",
+    "Cargo",
     "CommandContext",
     "Commands",
     "Completed",
     "Copied",
     "Described",
     "DescribingContext",
+    "Destination",
     "Document",
     "DocumentTaker",
     "Enterable",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -12,6 +12,8 @@ from imgbake.contract.artifacts import Artifact, Part, Tree
 
 if TYPE_CHECKING:
     from imgbake.contract.runners import Runner
+
+T = TypeVar("T")
 
 
 class Completed(msgspec.Struct, frozen=True):
@@ -125,6 +127,12 @@ class ResolveContext(Protocol):
     def reveal(self, text: str) -> str:
         """The text with secrets put in."""
 
+    def check(self) -> None:
+        """Raises Interrupted when the build stops: call it while you wait."""
+
+    def shared(self, cls: Callable[[], T]) -> T:
+        """What this class makes without arguments, once for all nodes of a build; its `close` ends it."""
+
 
 class Starter(Protocol):
     """Starts what `RunContext.run` then attends to: moves its output, waits for it, ends it."""
@@ -221,6 +229,9 @@ class RunContext(Protocol):
 
     def runner(self, kind: str) -> Runner:
         """A runner of this kind. Raises BakeError when none is installed, or it can't run here."""
+
+    def shared(self, cls: Callable[[], T]) -> T:
+        """What this class makes without arguments, once for all nodes of a build; its `close` ends it."""
 
     def memo(self, parts: Sequence[Part], make: Callable[[], Artifact], *, anew: bool = False) -> Artifact:
         """A step inside the step: what `make` returned for these parts before, or now.

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from imgbake import digest
 from imgbake.contract import Artifact, Blobs, Completed, Part, Runner, Starter, Tree
@@ -23,6 +23,8 @@ from imgbake.engine.graph import Node, folder_of
 from imgbake.engine.project import Project
 from imgbake.errors import Interrupted, StepError, TimedOut
 from imgbake.events import Event, NodeOutput, NodeProgress
+
+T = TypeVar("T")
 
 _TAIL = 20  # lines of a failed command that are shown
 _PROGRESS_EVERY = 0.1  # seconds
@@ -72,6 +74,13 @@ class Looking:
 
     def volatile(self) -> None:
         self.is_volatile = True
+
+    def check(self) -> None:
+        if self._project.stop is not None and self._project.stop.is_set():
+            raise Interrupted
+
+    def shared(self, cls: Callable[[], T]) -> T:
+        return self._project.shared(cls)
 
     def reveal(self, text: str) -> str:
         return self._project.secrets.reveal(text)
@@ -216,6 +225,9 @@ class Working:
 
     def runner(self, kind: str) -> Runner:
         return self._project.runner(kind)
+
+    def shared(self, cls: Callable[[], T]) -> T:
+        return self._project.shared(cls)
 
     def memo(self, parts: Sequence[Part], make: Callable[[], Artifact], *, anew: bool = False) -> Artifact:
         key = fingerprint.of(parts)

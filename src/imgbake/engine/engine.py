@@ -52,6 +52,8 @@ from imgbake.files.tree import Watch
 _RETRY_PAUSE = 1.0  # seconds before the first retry; doubles
 _LONGEST_PAUSE = 30.0
 _LULL = 0.1  # seconds
+_OUTSIDE = frozenset({"deliver", "publish"})  # kinds of node that wait for the network, not for a processor
+_OUTSIDE_JOBS = 16  # of these, at the same time
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -140,6 +142,7 @@ class Engine:
         self._work: dict[str, Work] = {}
         self._running: set[str] = set()
         self._looked: dict[str, Sequence[str]] = {}
+        self._outside = {"queued": 0, "running": 0}  # nodes that don't count as jobs
         self._unmoved = unmoved
         self._is_settled = True
         self._has_failed = False
@@ -245,19 +248,30 @@ class Engine:
     def _enqueue(self, name: str, verdict: Verdict | None) -> None:
         self._verdicts[name] = verdict
         heapq.heappush(self._queue, (-self._urgency[name], self._place[name], name))
+        self._outside["queued"] += self._project.graph.nodes[name].kind in _OUTSIDE
 
     def _dispatch(self) -> None:
         """Hands queued nodes to free workers, the most urgent first, as far as resources allow."""
         held_back = []
-        while self._queue and len(self._running) < self._settings.jobs and not self._is_stopping():
+        while self._queue and self._has_any_room() and not self._is_stopping():
             entry = heapq.heappop(self._queue)
             node = self._project.graph.nodes[entry[2]]
-            if self._take(node):
+            if self._has_room(node.kind in _OUTSIDE) and self._take(node):
+                self._outside["queued"] -= node.kind in _OUTSIDE
+                self._outside["running"] += node.kind in _OUTSIDE
                 self._send(node, self._verdicts.pop(node.id))
             else:
                 held_back.append(entry)
         for entry in held_back:
             heapq.heappush(self._queue, entry)
+
+    def _has_any_room(self) -> bool:
+        return self._has_room(False) or (self._outside["queued"] > 0 and self._has_room(True))
+
+    def _has_room(self, is_outside: bool) -> bool:
+        if is_outside:
+            return self._outside["running"] < _OUTSIDE_JOBS
+        return len(self._running) - self._outside["running"] < self._settings.jobs
 
     def _take(self, node: Node) -> bool:
         wanted = node.policy.resources
@@ -273,7 +287,7 @@ class Engine:
 
     def _send(self, node: Node, verdict: Verdict | None) -> None:
         self._running.add(node.id)
-        if len(self._threads) < min(self._settings.jobs, len(self._running)):
+        if len(self._threads) < len(self._running):
             thread = threading.Thread(target=self._serve, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -291,6 +305,7 @@ class Engine:
             return
         node = self._project.graph.nodes[message.node]
         self._running.discard(node.id)
+        self._outside["running"] -= node.kind in _OUTSIDE
         self._give_back(node)
         ready: list[str] = []
         match message:

@@ -4,6 +4,7 @@
     task:NAME           a task
     image:NAME@TARGET   an image, baked by one target
     test:NAME@TARGET    the test phase of that image, on a fresh instance
+    deliver:IMAGE->DEST, publish:DISTRIBUTION:IMAGE->DEST    its way to a destination, see `routes`
 
 A node `needs` another when the other's outcome is in its fingerprint, and comes `after` it when only
 the order matters: because the recipe says so, or because it reads a file that the other writes. In
@@ -19,7 +20,7 @@ import msgspec
 
 from imgbake.errors import did_you_mean
 from imgbake.files import glob
-from imgbake.model import At, FileCopy, Image, Policy, Recipe, Target, Task
+from imgbake.model import At, Destination, FileCopy, Image, Policy, Recipe, Target, Task
 from imgbake.recipe.faults import Fault
 from imgbake.recipe.order import cycles
 
@@ -49,6 +50,24 @@ class Test(msgspec.Struct, frozen=True):
     of: str  # the id of the image's node
 
 
+class Delivery(msgspec.Struct, frozen=True):
+    """The content of an image on its way to a destination."""
+
+    destination: Destination
+    image: str
+    of: str  # the id of the node whose artifact it is
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """The names that mean an image at a destination."""
+
+    distribution: str
+    destination: Destination
+    delivery: str  # the id of the delivery's node
+    pointers: tuple[str, ...]
+    args: tuple[str, ...] = ()  # that say what they are called
+
+
 class Told(msgspec.Struct, frozen=True):
     """What the file that describes an image tells before tasks have run."""
 
@@ -61,9 +80,9 @@ class Node(msgspec.Struct, frozen=True):
     """Something that costs time, and what it stands on."""
 
     id: str
-    kind: str  # "base", "task", "image", "test"
+    kind: str  # "base", "task", "image", "test", "deliver", "publish"
     at: At
-    work: Task | Base | Bake | Test
+    work: Task | Base | Bake | Test | Delivery | Publication
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     policy: Policy = Policy()
@@ -108,12 +127,14 @@ def build(
     artifact_of: Callable[[Target], str],
     image_outputs_of: Callable[[Image, Target], tuple[str, ...]] = lambda image, target: (),
     told_by: Callable[[Image], Told] = lambda image: Told(),
+    add_routes: Callable[[dict[str, Node]], Iterable[Fault]] = lambda nodes: (),
 ) -> tuple[Graph, tuple[Fault, ...]]:
     """The graph of a recipe, and what is wrong with it.
 
     `outputs_of` tells all that a task writes, `artifact_of` the artifact kind that a target makes,
     `image_outputs_of` the folders that a target writes for an image, `told_by` what the file says that
-    describes an image. With faults the graph holds what could be understood.
+    describes an image. `add_routes` adds the nodes that take images to destinations, and returns what is
+    wrong with these. With faults the graph holds what could be understood.
     """
     outputs = {task.name: outputs_of(task) for task in recipe.tasks.values()}
     writers = _Writers(outputs)
@@ -131,6 +152,7 @@ def build(
             places = image_outputs_of(node.work.image, node.work.target)
             nodes[name] = msgspec.structs.replace(node, outputs=places) if places else node
     faults += _image_clashes(nodes, writers)
+    faults += add_routes(nodes)
     ordered = _order(nodes)
     if len(ordered) < len(nodes):
         waiting = {name: node.before for name, node in nodes.items() if name not in ordered}

@@ -47,6 +47,11 @@ def judge(node: Node, work: Work, project: Project, *, force: bool) -> Verdict:
     verdict = Verdict("run", fingerprint.of(parts), parts, seen, is_volatile=ctx.is_volatile or always)
     if force and node.kind != "base":
         return _with(verdict, why=("forced",))
+    if (standing := getattr(work, "standing", None)) is not None:
+        artifact, why = standing(ctx)
+        is_recorded = artifact is not None and last is not None and last.fingerprint == verdict.fingerprint
+        action = "run" if artifact is None else "cached"
+        return _with(verdict, action=action, artifact=artifact, why=why, is_recorded=is_recorded)
     if always:
         return _with(verdict, why=("it names no inputs and no outputs, so it always runs",))
     with project.files.watching() as proof:

@@ -8,6 +8,7 @@
         logs/        the last log of each node
         tasks/       the folders of tasks that need one
         images/      baked images
+        pointers     which names moved where               (pointers.py)
         lock         held while a build runs
 
 All of it is state: deleting it costs time and history, never correctness.
@@ -21,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from imgbake.contract import Artifact, Resolved, Runner
@@ -29,6 +31,8 @@ from imgbake.engine.descriptions import Descriptions
 from imgbake.engine.graph import Graph, Node
 from imgbake.engine.ledger import Ledger
 from imgbake.engine.lockfile import Lock
+from imgbake.engine.pointers import Pointers
+from imgbake.engine.process import Stop
 from imgbake.engine.secrets import Secrets
 from imgbake.errors import BakeError
 from imgbake.files.tree import Files
@@ -36,6 +40,11 @@ from imgbake.model import Recipe
 from imgbake.plugins import Plugins
 from imgbake.store.faults import StoreUnwritable
 from imgbake.store.store import Store
+
+Standing = tuple[Artifact | None, tuple[str, ...]]
+"""What is there of something outside of this machine, and why that isn't enough."""
+
+T = TypeVar("T")
 
 STATE = ".imgbake"
 _LONGEST_NAME = 200
@@ -60,7 +69,9 @@ class Project:
         warn: Callable[[str], None],
         is_read_only: bool = False,
         descriptions: Descriptions | None = None,
+        state: Path | None = None,
     ) -> None:
+        """`state` is where state is kept, if not below the recipe's folder."""
         self.recipe = recipe
         self.descriptions = descriptions or Descriptions(recipe, plugins)
         self.graph = graph
@@ -71,12 +82,17 @@ class Project:
         self.raw_environ = {os.fsencode(name): os.fsencode(value) for name, value in environ.items()}
         self.commits = commits  # git tasks to the commit that the command line names
         self.root = Path(recipe.root)
-        self.state = self.root / STATE
+        self.state = state or self.root / STATE
         self.files = Files(self.root, self.state / "files")
         self.ledger = Ledger(self.state / "ledger")
         self.env_read: dict[str, str | None] = dict(recipe.env_read)
         self.made: set[str] = set()  # fingerprints of steps inside steps that ran in this build
         self.questions: dict[str, list[str] | None] = {}  # that tell whether what nodes made is there
+        self.pointers = Pointers(self.state / "pointers")
+        self.standing: dict[str, Standing | BakeError] = {}  # what destinations said while it was planned
+        self.verifies_all = False  # is what is delivered read back, whole?
+        self.stop: Stop | None = None  # of the build that is under way
+        self._shared: dict[object, Any] = {}
         self._warn = warn
         self._is_read_only = is_read_only
         self._store: Store | None = None
@@ -164,6 +180,14 @@ class Project:
         finally:
             busy.release()
 
+    def shared(self, make: Callable[[], T]) -> T:
+        """What `make` returns, once for this project; it is closed with it, if it can be."""
+        with self._guard:
+            if make not in self._shared:
+                self._shared[make] = make()
+            found: T = self._shared[make]
+            return found
+
     def log_file(self, node: str) -> Path:
         """Where the last log of a node is kept."""
         name = quote(node, safe="@:+,= ")
@@ -182,6 +206,9 @@ class Project:
     def close(self) -> None:
         """Ends writing of state."""
         self.ledger.close()
+        for shared in self._shared.values():
+            if hasattr(shared, "close"):
+                shared.close()
         for runner in self._runners.values():
             runner.gc(self.store.size_limit, 0.0)
         if self._store is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import Any, Protocol
 
 import msgspec
@@ -12,7 +11,9 @@ from imgbake.contract import Artifact, Blueprint, Lowered, Part, Step, Target, T
 from imgbake.digest import of_bytes
 from imgbake.engine import blueprint, describing, documents, outputs, settled
 from imgbake.engine.context import Looking, Working
-from imgbake.engine.graph import IMAGE, Bake, Base, Node, Test, folder_of
+from imgbake.engine.delivering import DeliverWork, PublishWork
+from imgbake.engine.graph import IMAGE, Bake, Base, Delivery, Node, Publication, Test, folder_of
+from imgbake.engine.parts import arg_parts, option_parts
 from imgbake.engine.project import Project
 from imgbake.engine.secrets import without_passwords
 from imgbake.errors import BakeError
@@ -22,7 +23,11 @@ from imgbake.model import Target as TargetTable
 
 
 class Work(Protocol):
-    """The work of one node, while one build lasts."""
+    """The work of one node, while one build lasts.
+
+    What a node makes may stand outside of this machine, where others may change it. Its work then has
+    `standing(ctx)`, which asks there, and decides: what of it is there, and why that isn't enough.
+    """
 
     is_local: bool  # `parts` only reads files and environment, so it may be asked at once
 
@@ -53,6 +58,10 @@ def work_of(node: Node, project: Project, done: dict[str, Artifact]) -> Work:
             return BakeWork(node, node.work, project, done)
         case Test():
             return _TestWork(node, node.work, project, done)
+        case Delivery():
+            return DeliverWork(node, node.work, project, done)
+        case Publication():
+            return PublishWork(node, node.work, project, done)
 
 
 class _TaskWork:
@@ -64,8 +73,8 @@ class _TaskWork:
     def parts(self, ctx: Looking) -> list[Part]:
         task, found = self._task, [Part("kind", f"{self._step.kind} {self._step.version}")]
         found.append(Part("project", self._project.recipe.name))
-        found += _arg_parts(task.args, self._project)
-        found += _option_parts(task.options)
+        found += arg_parts(task.args, self._project)
+        found += option_parts(task.options)
         found += [Part("option outputs", pattern) for pattern in self._node.outputs]
         if task.inputs:
             found += self._input_parts()
@@ -166,13 +175,13 @@ class BakeWork:
         found = [Part("kind", f"{self._target.kind} {self._target.version}")]
         if plan.described is not None:
             found += describing.parts(plan.described, self._format)
-            found += _arg_parts(self._bake.target.args, self._project)
+            found += arg_parts(self._bake.target.args, self._project)
         else:
             base = without_passwords(self._bake.base.removeprefix("base:"))
             found.append(Part(f"base {base}", plan.base.digest))
-            found += _arg_parts(self._bake.image.args + self._bake.target.args, self._project)
+            found += arg_parts(self._bake.image.args + self._bake.target.args, self._project)
         found += [Part(f"needs task:{name}", self._done[f"task:{name}"].digest) for name in self._needed]
-        found += _option_parts(self._bake.target.options)
+        found += option_parts(self._bake.target.options)
         for layer in plan.layers:
             for copy in layer.files:
                 for entry in copy.tree.entries:
@@ -326,37 +335,3 @@ def _surroundings(setup: Setup) -> str:
 def _stamp(node: Node) -> str:
     """The digest of a task that makes nothing: that it succeeded is all there is to know."""
     return of_bytes(node.id.encode())
-
-
-def _arg_parts(names: Sequence[str], project: Project) -> Iterator[Part]:
-    for name in dict.fromkeys(names):
-        arg = project.recipe.args[name]
-        yield Part(f"arg {name}", "(secret)" if arg.secret else str(arg.value))
-
-
-def _option_parts(options: Any) -> Iterator[Part]:
-    """The options that decide and differ from their defaults, each as text."""
-    for field in _fields(type(options)):  # type: ignore[arg-type]  # a class is hashable
-        value = getattr(options, field.name)
-        if value != _default(field):
-            text = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
-            yield Part(f"option {field.encode_name}", without_passwords(text))
-
-
-@cache
-def _fields(options: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
-    return tuple(filter(_decides, msgspec.structs.fields(options)))
-
-
-def _decides(field: msgspec.structs.FieldInfo) -> bool:
-    """All decide but those that say `extra={"decides": False}`: how much a step may use, and the like."""
-    said = [
-        meta.extra or {} for meta in getattr(field.type, "__metadata__", ()) if type(meta) is msgspec.Meta
-    ]
-    return all(extra.get("decides", True) for extra in said)
-
-
-def _default(field: msgspec.structs.FieldInfo) -> Any:
-    if field.default_factory is not msgspec.NODEFAULT:
-        return field.default_factory()
-    return field.default

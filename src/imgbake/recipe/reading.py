@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from imgbake.contract import Format, Step, Target
+from imgbake.contract import Destination, Format, Step, Target
 from imgbake.model import At, Policy
 from imgbake.recipe import names
 from imgbake.recipe.duration import seconds
@@ -32,6 +32,9 @@ class Kinds(Protocol):
     def format(self, kind: str) -> type[Format] | None:
         """The class of this kind of file that describes images, None when no plugin has it."""
 
+    def destination(self, kind: str) -> type[Destination] | None:
+        """The class of this kind of destination, None when no plugin has it."""
+
     def step_kinds(self) -> Sequence[str]:
         """Every kind of task. Asked for errors only: it may import every plugin."""
 
@@ -40,6 +43,9 @@ class Kinds(Protocol):
 
     def format_kinds(self) -> Sequence[str]:
         """Every kind of file that describes images. It may import every plugin."""
+
+    def destination_kinds(self) -> Sequence[str]:
+        """Every kind of destination. Asked for errors only: it may import every plugin."""
 
 
 class Reading:

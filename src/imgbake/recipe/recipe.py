@@ -4,7 +4,7 @@
     [args]        given, by environment, or by default     recipe_args
     {{ name }}    put into the text of all other tables    expand
     tables        typed, and every fault found             recipe_tables, options, diagnosis
-    names         looked up, ordered, compared             recipe_tasks, _components, _images, _targets
+    names         looked up, ordered, compared             recipe_tasks, _components, _images, _targets, …
 
 Faults are placed by keys; `problems` finds their lines when they are shown.
 """
@@ -20,6 +20,7 @@ from imgbake.model import At, Recipe
 from imgbake.recipe import options
 from imgbake.recipe.args import read_args, unknown
 from imgbake.recipe.components import Components
+from imgbake.recipe.distributions import read_destinations, read_distributions
 from imgbake.recipe.expand import Expander, unevaluated
 from imgbake.recipe.faults import Fault, problems
 from imgbake.recipe.files import Document, Section, read_documents, sections
@@ -128,10 +129,14 @@ def _sections(empty: Recipe, tables: dict[str, Section], file: str, reading: Rea
     images = image_tables(tables["images"], reading)
     targets = read_targets(tables["targets"], named_targets(images), file, reading)
     known = (tables["targets"], targets, tables["tasks"])
-    return msgspec.structs.replace(
+    recipe = msgspec.structs.replace(
         empty,
         tasks=tasks,
         components={name: tables["components"].at(name) for name in tables["components"].tables},
         images=read_images(tables["images"], images, components, *known, reading),
         targets=targets,
+        destinations=read_destinations(tables["destinations"], reading),
     )
+    declared = (tables["images"], tables["destinations"])
+    distributions = read_distributions(tables["distributions"], *declared, recipe, reading)
+    return msgspec.structs.replace(recipe, distributions=distributions)

@@ -32,7 +32,8 @@ match inside one name, `**` any number of folders.
 differ in more than case, `-` and `_`.
 
 **`include`** is an array of globs of further files, relative to the recipe. They may hold `[args]`,
-`[tasks]`, `[components]`, `[images]` and `[targets]`; paths in them are still relative to the recipe.
+`[tasks]`, `[components]`, `[images]`, `[targets]`, `[destinations]` and `[distributions]`; paths in them
+are still relative to the recipe.
 """
 
 
@@ -61,6 +62,11 @@ def reference(kinds: Kinds) -> str:
     for kind in kinds.target_kinds():
         if target := kinds.target(kind):
             parts += _section(f'### `uses = "{kind}"` in a target', options_of(target), target.__doc__)
+    parts += _section("## `[destinations.NAME]`", tables.DestinationTable)
+    for kind in kinds.destination_kinds():
+        if place := kinds.destination(kind):
+            parts += _section(f'### `uses = "{kind}"` in a destination', options_of(place), place.__doc__)
+    parts += _section("## `[distributions.NAME]`", tables.DistributionTable)
     return "\n".join(parts)
 
 

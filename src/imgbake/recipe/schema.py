@@ -28,12 +28,23 @@ def json_schema(kinds: Kinds) -> Schema:
     tasks = {kind: options_of(step) for kind in kinds.step_kinds() if (step := kinds.step(kind))}
     targets = {kind: options_of(target) for kind in kinds.target_kinds() if (target := kinds.target(kind))}
     formats = {kind: options_of(each) for kind in kinds.format_kinds() if (each := kinds.format(kind))}
-    core = (tables.ProjectTable, tables.ArgTable, tables.ComponentTable, tables.ImageTable)
+    places = {
+        kind: options_of(place) for kind in kinds.destination_kinds() if (place := kinds.destination(kind))
+    }
+    core = (
+        tables.ProjectTable,
+        tables.ArgTable,
+        tables.ComponentTable,
+        tables.ImageTable,
+        tables.DistributionTable,
+    )
     with_uses: tuple[type[msgspec.Struct], ...] = (
         tables.TaskTable,
         tables.TargetTable,
+        tables.DestinationTable,
         *tasks.values(),
         *targets.values(),
+        *places.values(),
     )
     structs = _Structs([*core, *with_uses, tables.DescribedTable, *formats.values()])
     definitions = {
@@ -41,6 +52,11 @@ def json_schema(kinds: Kinds) -> Schema:
         **{f"task.{kind}": structs.merged(tables.TaskTable, type_) for kind, type_ in tasks.items()},
         "target": _by_kind("target", tables.TargetTable, targets, structs),
         **{f"target.{kind}": structs.merged(tables.TargetTable, type_) for kind, type_ in targets.items()},
+        "destination": _by_kind("destination", tables.DestinationTable, places, structs),
+        **{
+            f"destination.{kind}": structs.merged(tables.DestinationTable, type_)
+            for kind, type_ in places.items()
+        },
         "image": _by_file(formats, structs),
         **{f"image.{kind}": structs.merged(tables.DescribedTable, type_) for kind, type_ in formats.items()},
     }
@@ -65,6 +81,10 @@ def json_schema(kinds: Kinds) -> Schema:
                 "A base, and components in order; or a file that describes it.", _reference("image")
             ),
             "targets": _named("Named ways of baking.", _reference("target")),
+            "destinations": _named("Where images go.", _reference("destination")),
+            "distributions": _named(
+                "Images, and their destinations.", structs.reference(tables.DistributionTable)
+            ),
         },
         "additionalProperties": False,
         "definitions": {**definitions, **structs.definitions},

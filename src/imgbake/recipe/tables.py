@@ -283,3 +283,28 @@ class TargetTable(PolicyKeys, frozen=True, kw_only=True, forbid_unknown_fields=F
     """A named way of baking. Its other keys are options of the kind that `uses` names."""
 
     uses: Annotated[str, Meta(description="The kind of target.")]
+
+
+class DestinationTable(PolicyKeys, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A named place that images go to. Its other keys are options of the kind that `uses` names."""
+
+    uses: Annotated[str, Meta(description="The kind of destination.")]
+
+
+class DistributionTable(Table, frozen=True, kw_only=True):
+    """Finished images, and where `imgbake distribute` takes them."""
+
+    images: Annotated[
+        Strings,
+        Meta(
+            min_length=1,
+            description="Images, as NAME or NAME@TARGET. Each goes to every destination that takes its kind.",
+        ),
+    ]
+    to: Annotated[Strings, Meta(min_length=1, description="The destinations.")]
+    tags: Annotated[
+        Strings, Meta(min_length=1, description="The names that move there, once all is there.")
+    ] = ("latest",)
+    atomic: Annotated[
+        bool, Meta(description="Move no name at any destination before every destination has everything.")
+    ] = True

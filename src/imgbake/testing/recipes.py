@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imgbake.contract import Format, Step, Target
+from imgbake.contract import Destination, Format, Step, Target
 from imgbake.recipe import recipe
 
 
@@ -17,10 +17,12 @@ class Kinds:
         steps: Mapping[str, type[Step]],
         targets: Mapping[str, type[Target]],
         formats: Mapping[str, type[Format]] | None = None,
+        destinations: Mapping[str, type[Destination]] | None = None,
     ) -> None:
         self._steps = steps
         self._targets = targets
         self._formats = formats or {}
+        self._destinations = destinations or {}
         self.asked: list[str] = []  # what would have been imported
 
     def step(self, kind: str) -> type[Step] | None:
@@ -37,6 +39,10 @@ class Kinds:
         """The class of this kind of file that describes images."""
         return self._formats.get(kind)
 
+    def destination(self, kind: str) -> type[Destination] | None:
+        """The class of this kind of destination."""
+        return self._destinations.get(kind)
+
     def step_kinds(self) -> Sequence[str]:
         """Every kind of task."""
         return sorted(self._steps)
@@ -48,6 +54,10 @@ class Kinds:
     def format_kinds(self) -> Sequence[str]:
         """Every kind of file that describes images."""
         return sorted(self._formats)
+
+    def destination_kinds(self) -> Sequence[str]:
+        """Every kind of destination."""
+        return sorted(self._destinations)
 
 
 class Recipes:

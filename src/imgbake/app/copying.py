@@ -1,0 +1,106 @@
+"""`imgbake copy`: a distribution without a recipe, of any image that a base can be."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from imgbake import plugins
+from imgbake.app.building import stoppable
+from imgbake.app.distributing import Order, Outcome, carry
+from imgbake.app.opening import Request, pointers_of
+from imgbake.app.ways import Step, Way, look, way
+from imgbake.engine import routes
+from imgbake.engine.graph import Base, Graph, Node
+from imgbake.engine.lockfile import Lock
+from imgbake.engine.project import Project
+from imgbake.engine.secrets import Secrets
+from imgbake.errors import UsageError, did_you_mean
+from imgbake.events import Observer
+from imgbake.model import At, Destination, Distribution, Recipe
+
+_KIND = "container"  # of what has names that can be written on a command line
+_NOWHERE = At("", ())
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """What to copy where. `said` are options of the destinations."""
+
+    source: str
+    destinations: tuple[str, ...]
+    said: dict[str, Any] = {}
+    atomic: bool = True
+    force: bool = False
+    verifies_all: bool = False
+
+
+def plan(copy: Copy, warn: Callable[[str], None]) -> tuple[Step, ...]:
+    """What would be done. Asks the destinations, changes nothing."""
+    with stoppable() as stop, _opened(copy, warn) as project:
+        return look(project, _ways(project), stop, force=copy.force)
+
+
+def copy(
+    wanted: Copy,
+    observers: Sequence[Observer],
+    warn: Callable[[str], None],
+    show: Callable[[Sequence[Step]], None],
+) -> Outcome:
+    """Copies an image. `show` is handed the plan before anything is done. Raises BakeError."""
+    order = Order(Request(Path()), force=wanted.force, verifies_all=wanted.verifies_all)
+    with stoppable() as stop, _opened(wanted, warn) as project:
+        return carry(project, _ways(project), order, observers, show, stop)
+
+
+def _ways(project: Project) -> list[Way]:
+    return [way(project.graph.nodes[name]) for name in project.graph.of_kind("publish")]
+
+
+@contextmanager
+def _opened(copy: Copy, warn: Callable[[str], None]) -> Iterator[Project]:
+    """A project of nothing but this copy, whose state is thrown away."""
+    found = plugins.installed()
+    places = [_place(text, copy.said, found) for text in dict.fromkeys(copy.destinations)]
+    root = Path.cwd()
+    source = Node(f"base:{copy.source}", "base", _NOWHERE, Base(_KIND, copy.source))
+    image = _last_word(copy.source)
+    named = [(table, pointers_of(table, image, tags, found)) for table, tags in places]
+    nodes = {source.id: source}
+    nodes.update({node.id: node for node in routes.straight(source, image, named, atomic=copy.atomic)})
+    recipe = Recipe(
+        "", str(root), (), {}, {}, {}, {}, {},
+        destinations={table.name: table for table, _ in places},
+        distributions={"": Distribution("", _NOWHERE, (), (), copy.atomic)},
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="imgbake-copy-") as state:
+        project = Project(
+            recipe, Graph(nodes), found,
+            lock=Lock(), secrets=Secrets({}), environ=os.environ, commits={}, warn=warn, state=Path(state),
+        )  # fmt: skip
+        try:
+            yield project
+        finally:
+            project.close()
+
+
+def _place(text: str, said: Mapping[str, Any], found: plugins.Plugins) -> tuple[Destination, tuple[str, ...]]:
+    """The destination that a text names, and the tags. Raises UsageError when no plugin knows it."""
+    cls: Any
+    for kind, cls in found.named_destinations():
+        parsed = cls.parse(text, said)
+        if parsed is not None:
+            options, tags = parsed
+            return Destination(text, _NOWHERE, kind, options), tuple(tags)
+    hint = did_you_mean(text.partition(":")[0], ("oci",)) or "write a registry's reference, or oci:DIR:TAG"
+    raise UsageError(f"nothing can be copied to '{text}'", hint=hint)
+
+
+def _last_word(source: str) -> str:
+    """What an image is called where a name is needed: `shop` of registry.example.com/team/shop:1."""
+    return source.partition("@")[0].rpartition("/")[2].partition(":")[0] or "image"

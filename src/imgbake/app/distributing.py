@@ -1,0 +1,155 @@
+"""`imgbake distribute`: takes finished images to their destinations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from imgbake.app.building import only_build, stoppable
+from imgbake.app.opening import Request, open_project, require_args
+from imgbake.app.rolling_back import Back, put_back
+from imgbake.app.ways import Step, Way, look, ways
+from imgbake.engine.engine import Engine, Report, Result, Settings
+from imgbake.engine.process import Stop
+from imgbake.engine.project import Project
+from imgbake.events import Observer
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What to distribute, and how."""
+
+    request: Request
+    names: tuple[str, ...] = ()  # of distributions; all of them without
+    jobs: int = 1
+    force: bool = False
+    verifies_all: bool = False
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """What became of a way.
+
+    `result`: "there" (nothing to do), "published", "delivered" (content without names), "put back" (the names
+    were, because others could not move), "failed" or "skipped".
+    """
+
+    way: Way
+    result: str
+    sent: int = 0  # bytes
+    seconds: float = 0.0
+    reference: str = ""
+    error: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of it."""
+
+    report: Report
+    arrivals: tuple[Arrival, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all are there, 3 some, 1 none; 130 interrupted, 70 a bug."""
+        if self.report.was_interrupted:
+            return 130
+        if self.report.has_bug:
+            return 70
+        return exit_code([each.result in ("there", "published") for each in self.arrivals], self.arrivals)
+
+
+def exit_code(good: Sequence[bool], arrivals: Iterable[Arrival] = ()) -> int:
+    """0 when all went well, 3 when some did or something was brought, else 1."""
+    if all(good):
+        return 0
+    return 3 if any(good) or any(each.result in ("delivered", "put back") for each in arrivals) else 1
+
+
+def plan(order: Order, warn: Callable[[str], None]) -> tuple[Step, ...]:
+    """What would be done. Asks the destinations, changes nothing."""
+    with stoppable() as stop:
+        project = open_project(order.request, warn, is_read_only=True)
+        try:
+            return look(project, ways(project, order.names), stop, force=order.force)
+        finally:
+            project.close()
+
+
+def distribute(
+    order: Order,
+    observers: Sequence[Observer],
+    warn: Callable[[str], None],
+    show: Callable[[Sequence[Step]], None],
+) -> Outcome:
+    """Takes images to their destinations. `show` is handed the plan before anything is done.
+
+    Raises BakeError when it could not even begin.
+    """
+    with only_build(order.request.file.parent, warn) as marker, stoppable() as stop:
+        project = open_project(order.request, warn)
+        try:
+            return carry(project, ways(project, order.names), order, observers, show, stop, marker)
+        finally:
+            project.close()
+
+
+def carry(
+    project: Project,
+    wanted: Sequence[Way],
+    order: Order,
+    observers: Sequence[Observer],
+    show: Callable[[Sequence[Step]], None],
+    stop: Stop,
+    marker: str = "",
+) -> Outcome:
+    """Takes some ways of an open project, after showing the plan."""
+    goals = tuple(way.publish for way in wanted)
+    require_args(project, goals)
+    project.verifies_all = order.verifies_all
+    show(look(project, wanted, stop, force=order.force))
+    how = Settings(order.jobs, keep_going=True, force=order.force, build=marker)
+    report = Engine(project, how, [*observers, *project.plugins.observers()], stop).run(goals)
+    backs = _settle(project, wanted, report, observers)
+    arrivals = tuple(_arrival(way, report.results, backs.get(way.distribution, ())) for way in wanted)
+    return Outcome(report, arrivals)
+
+
+def _settle(
+    project: Project, wanted: Sequence[Way], report: Report, observers: Sequence[Observer]
+) -> dict[str, list[Back]]:
+    """Ends the changes of this run: whole ones are complete, and atomic ones that aren't are taken back.
+
+    Gives, by distribution, what was put back.
+    """
+    backs: dict[str, list[Back]] = {}
+    for name in dict.fromkeys(way.distribution for way in wanted):
+        own = [way for way in wanted if way.distribution == name]
+        is_whole = all(report.results[way.publish].outcome in ("ran", "cached") for way in own)
+        table = project.recipe.distributions.get(name)
+        if is_whole or (table is not None and not table.atomic):
+            project.pointers.complete(name)
+            continue
+        stop = Stop()  # the build's own may be set, and this is how it is to end
+        try:
+            moves = project.pointers.unfinished(name)
+            backs[name] = put_back(project, moves, stop, observers)
+        finally:
+            stop.close()
+    return backs
+
+
+def _arrival(way: Way, results: dict[str, Result], backs: Sequence[Back]) -> Arrival:
+    own, names = results[way.delivery], results[way.publish]
+    result, error = own.outcome, own.error or names.error
+    reference, sent = "", 0
+    if own.artifact is not None:
+        result, reference = "delivered", own.artifact.reference
+        sent = int(own.artifact.facts.get("sent", 0)) if own.outcome == "ran" else 0
+    if names.outcome in ("ran", "cached"):
+        result = "there" if own.outcome == names.outcome == "cached" else "published"
+        backs = [each for each in backs if each.move.destination == way.destination]
+        if any(each.move.pointer in way.pointers for each in backs):
+            result, error = (
+                "put back",
+                "; ".join(each.error for each in backs) or "other names could not move",
+            )
+    return Arrival(way, result, sent, own.seconds + names.seconds, reference, error)

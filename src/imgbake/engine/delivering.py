@@ -1,0 +1,184 @@
+"""The work of deliveries and publishes: what destinations are asked and told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from imgbake.contract import Artifact, Cargo, Destination, Part
+from imgbake.engine.context import Looking, Working
+from imgbake.engine.graph import Delivery, Node, Publication
+from imgbake.engine.parts import arg_parts, option_parts
+from imgbake.engine.pointers import Move
+from imgbake.engine.project import Project, Standing
+from imgbake.errors import BakeError, Interrupted, PluginError, StepError
+from imgbake.model import Destination as DestinationTable
+
+NOT_THERE = "not there yet"
+
+
+class _Outside:
+    """What both kinds share: they make nothing here, so there is nothing here to look for or to restore."""
+
+    is_local = False
+
+    def is_there(self, artifact: Artifact) -> bool:
+        return True
+
+    def may_restore(self, artifact: Artifact) -> bool:
+        return False
+
+    def restore(self, artifact: Artifact, ctx: Working) -> bool:
+        return False
+
+
+@contextmanager
+def _retried() -> Iterator[None]:
+    """Makes what a destination refuses a failure of the step, which is tried again as the recipe says."""
+    try:
+        yield
+    except (StepError, Interrupted, PluginError):
+        raise
+    except BakeError as error:
+        raise StepError(error.message, hint=error.hint) from error
+
+
+class DeliverWork(_Outside):
+    """Brings an image's content to a destination."""
+
+    def __init__(self, node: Node, delivery: Delivery, project: Project, done: dict[str, Artifact]) -> None:
+        self._node, self._delivery, self._project, self._done = node, delivery, project, done
+        self._destination = destination_of(delivery.destination, project)
+
+    def parts(self, ctx: Looking) -> list[Part]:
+        ctx.volatile()
+        table = self._delivery.destination
+        found = [Part("kind", f"{self._destination.kind} {self._destination.version}")]
+        found += arg_parts(table.args, self._project)
+        found += option_parts(table.options)
+        return [*found, Part(f"needs {self._delivery.of}", self._done[self._delivery.of].digest)]
+
+    def standing(self, ctx: Looking) -> Standing:
+        """What is there of the image. Nothing counts when all of it is to be read back."""
+        return _planned(self._project, self._node.id) or self.ask(ctx)
+
+    def ask(self, ctx: Looking) -> Standing:
+        """The same, asked now."""
+        if self._project.verifies_all:
+            return None, ("to be read back",)
+        found = self._destination.find(self._cargo, ctx)
+        return found, () if found is not None else (NOT_THERE,)
+
+    def run(self, ctx: Working) -> Artifact:
+        with _retried():
+            made = self._destination.deliver(self._cargo, ctx)
+            if self._project.verifies_all:
+                self._destination.verify(self._cargo, made, ctx)
+            return made
+
+    @property
+    def _cargo(self) -> Cargo:
+        return Cargo(self._delivery.image, self._done[self._delivery.of])
+
+
+class PublishWork(_Outside):
+    """Moves the names that mean an image at a destination."""
+
+    def __init__(self, node: Node, work: Publication, project: Project, done: dict[str, Artifact]) -> None:
+        self._node, self._work, self._project, self._done = node, work, project, done
+        self._destination = destination_of(work.destination, project)
+
+    def parts(self, ctx: Looking) -> list[Part]:
+        ctx.volatile()
+        delivered = self._done[self._work.delivery]
+        return [
+            Part("kind", f"publish {self._destination.kind} {self._destination.version}"),
+            *(Part("option pointers", pointer) for pointer in self._work.pointers),
+            Part(f"needs {self._work.delivery}", delivered.reference),
+        ]
+
+    def standing(self, ctx: Looking) -> Standing:
+        """Whether all names mean the image already."""
+        return _planned(self._project, self._node.id) or self.ask(ctx)
+
+    def ask(self, ctx: Looking) -> Standing:
+        """The same, asked now."""
+        delivered, why = self._done[self._work.delivery], []
+        for pointer in self._work.pointers:
+            current = self._destination.current(pointer, ctx)
+            if current != delivered.reference:
+                why.append(f"{pointer} is {short(current)}" if current else f"{pointer} is new")
+        return (None, tuple(why)) if why else (self._artifact(()), ())
+
+    def run(self, ctx: Working) -> Artifact:
+        with _retried():
+            return self._artifact([pointer for pointer in self._work.pointers if self._move(pointer, ctx)])
+
+    def _move(self, pointer: str, ctx: Working) -> bool:
+        """Moves one name, unless it means the image already."""
+        wanted = self._done[self._work.delivery].reference
+        before = self._destination.current(pointer, Looking(self._project, self._node))
+        if before == wanted:
+            return False
+        names = (self._work.distribution, self._work.destination.name)
+        self._project.pointers.moving(Move(*names, pointer, before, wanted, time.time()))
+        self._destination.publish(pointer, wanted, ctx)
+        now = self._destination.current(pointer, Looking(self._project, self._node))
+        if now != wanted:
+            raise StepError(
+                f"{pointer} was moved, and means {short(now) or 'nothing'} now", hint="run it again"
+            )
+        ctx.log(f"{pointer} -> {short(wanted)}")
+        return True
+
+    def _artifact(self, moved: Sequence[str]) -> Artifact:
+        delivered = self._done[self._work.delivery]
+        facts = {
+            "pointers": list(self._work.pointers),
+            "moved": list(moved),
+            "reference": delivered.reference,
+        }
+        return Artifact("publication", delivered.digest, ", ".join(self._work.pointers), facts)
+
+
+def take_back(move: Move, node: Node, project: Project, ctx: Working) -> bool:
+    """Lets a name mean again what it meant before a move; False when it does already.
+
+    Raises BakeError when somebody else has moved it since, or the destination refuses.
+    """
+    assert isinstance(node.work, Publication)
+    destination = destination_of(node.work.destination, project)
+    now = destination.current(move.pointer, Looking(project, node))
+    if now not in (move.after, move.before):
+        hint = "it was left alone: move it by hand, if that is meant"
+        raise BakeError(f"{move.pointer} means {short(now) or 'nothing'}, which is not from here", hint=hint)
+    if now != move.before and move.before:
+        destination.publish(move.pointer, move.before, ctx)
+    elif now != move.before:
+        destination.withdraw(move.pointer, ctx)
+    project.pointers.undone(move)
+    return now != move.before
+
+
+def destination_of(table: DestinationTable, project: Project) -> Destination:
+    """The plugin's destination of a table."""
+    cls: Any = project.plugins.destination(table.uses)
+    assert cls is not None  # an unknown kind is an error of the recipe
+    made: Destination = cls(table.options)
+    return made
+
+
+def short(reference: str) -> str:
+    """A reference for people: the start of its digest, if it ends with one."""
+    _, at, digest = reference.rpartition("@")
+    return f"{digest[:19]}…" if at and digest.startswith("sha256:") else reference
+
+
+def _planned(project: Project, node: str) -> Standing | None:
+    """What the plan found out about a node, which counts once."""
+    said = project.standing.pop(node, None)
+    if isinstance(said, BakeError):
+        raise said
+    return said

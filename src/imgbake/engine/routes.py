@@ -1,0 +1,105 @@
+"""The nodes that take images to destinations: content first, names after. Pure.
+
+    deliver:IMAGE@TARGET->DESTINATION                 brings an image's content there
+    publish:DISTRIBUTION:IMAGE@TARGET->DESTINATION    moves the names that mean it
+
+A delivery comes after the image's test. A publish of an atomic distribution comes after all of its
+deliveries, wherever they go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from imgbake.engine.graph import Delivery, Node, Publication
+from imgbake.errors import BakeError
+from imgbake.model import Destination, Distribution, Recipe, Route
+from imgbake.recipe.faults import Fault
+
+PointersOf = Callable[[Destination, str, Sequence[str]], tuple[str, ...]]
+"""The names that a publish moves at a destination, of an image and its tags. Raises BakeError."""
+
+
+def add(recipe: Recipe, pointers_of: PointersOf, nodes: dict[str, Node]) -> Iterator[Fault]:
+    """Adds the nodes of all distributions, and gives what is wrong with them."""
+    owners: dict[str, str] = {}  # names to the images that they will mean
+    for distribution in recipe.distributions.values():
+        made: list[Node] = []
+        for route in distribution.routes:
+            image = f"{route.image}@{route.target}"
+            if f"image:{image}" not in nodes:
+                continue  # its base is wrong, as has been said
+            destination = recipe.destinations[route.destination]
+            delivery = _delivery(route, destination, nodes)
+            nodes[delivery.id] = delivery
+            is_known = not (distribution.missing or destination.missing)
+            try:
+                pointers = pointers_of(destination, route.image, distribution.tags) if is_known else ()
+            except BakeError as error:
+                yield Fault(distribution.at / "tags", error.message, error.hint, value=True)
+                continue
+            yield from _clashes(pointers, image, distribution, owners)
+            made.append(_publish(distribution, image, delivery, destination, pointers))
+        if distribution.atomic:
+            made = [_after_all(node, [each.needs[0] for each in made]) for node in made]
+        nodes.update({node.id: node for node in made})
+
+
+def straight(
+    source: Node, image: str, destinations: Iterable[tuple[Destination, tuple[str, ...]]], *, atomic: bool
+) -> Iterator[Node]:
+    """The nodes that take what one node makes to destinations, each with the names that move there."""
+    what = source.id.partition(":")[2]
+    made: list[Node] = []
+    for table, pointers in destinations:
+        name = f"{what}->{table.name}"
+        work = Delivery(table, image, source.id)
+        yield Node(f"deliver:{name}", "deliver", table.at, work, (source.id,))
+        then = Publication("", table, f"deliver:{name}", pointers)
+        made.append(Node(f"publish:{name}", "publish", table.at, then, (f"deliver:{name}",)))
+    deliveries = [node.needs[0] for node in made]
+    yield from (_after_all(node, deliveries) if atomic else node for node in made)
+
+
+def _delivery(route: Route, destination: Destination, nodes: dict[str, Node]) -> Node:
+    image = f"{route.image}@{route.target}"
+    work = Delivery(destination, route.image, f"image:{image}")
+    test = f"test:{image}"
+    after = (test,) if test in nodes else ()
+    missing = tuple(dict.fromkeys(nodes[work.of].missing + destination.missing))
+    name = f"deliver:{image}->{destination.name}"
+    return Node(name, "deliver", destination.at, work, (work.of,), after, destination.policy, missing)
+
+
+def _publish(
+    distribution: Distribution,
+    image: str,
+    delivery: Node,
+    destination: Destination,
+    pointers: tuple[str, ...],
+) -> Node:
+    work = Publication(distribution.name, destination, delivery.id, pointers, distribution.args)
+    missing = tuple(dict.fromkeys(delivery.missing + distribution.missing))
+    name = f"publish:{distribution.name}:{image}->{destination.name}"
+    return Node(name, "publish", distribution.at, work, (delivery.id,), (), destination.policy, missing)
+
+
+def _after_all(node: Node, deliveries: Sequence[str]) -> Node:
+    after = tuple(name for name in dict.fromkeys(deliveries) if name not in node.needs)
+    return msgspec.structs.replace(node, after=after)
+
+
+def _clashes(
+    pointers: Sequence[str], image: str, distribution: Distribution, owners: dict[str, str]
+) -> Iterator[Fault]:
+    """Names that would mean two images, so that the last one to come would win."""
+    for pointer in pointers:
+        owner = owners.setdefault(pointer, image)
+        if owner != image:
+            message = f"'{pointer}' would mean both {owner} and {image}"
+            hint = (
+                "give each a place of its own: a destination that ends with a slash holds one for each image"
+            )
+            yield Fault(distribution.at, message, hint)
