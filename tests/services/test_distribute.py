@@ -1,0 +1,298 @@
+"""`imgbake distribute` and `copy` with real registries: passwords, TLS, rough weather and kill -9."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from imgbake.api import digest
+from imgbake.testing.project import Project, Ran
+from imgbake.testing.proxy import RoughProxy
+from imgbake.testing.registry import certificate
+
+PATIENT = {"IMGBAKE_CACHE_SIZE": "1GB"}
+RECIPE = """
+[components.app]
+files = [{{ from = "files/*", to = "/srv/" }}]
+
+[images.shop]
+base = "scratch"
+components = ["app"]
+
+{destinations}
+
+[distributions.prod]
+images = ["shop"]
+to = {names}
+tags = ["1", "stable"]
+"""
+DESTINATION = '[destinations.{name}]\nuses = "registry"\nrepository = "{host}/team/shop"\n'
+
+
+class Real:
+    """Debian's docker-registry on a free port."""
+
+    def __init__(self, folder: Path, stack: ExitStack, **config: Any) -> None:
+        self.host = f"127.0.0.1:{_free_port()}"
+        self.folder = folder / self.host
+        http = {"addr": self.host, **config.pop("http", {})}
+        storage = {"filesystem": {"rootdirectory": str(self.folder)}, "delete": {"enabled": True}}
+        file = folder / f"{self.host}.json"
+        file.write_text(json.dumps({"version": "0.1", "storage": storage, "http": http, **config}))
+        log = stack.enter_context((folder / f"{self.host}.log").open("wb"))
+        environ = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
+        server = subprocess.Popen(
+            [_program("docker-registry"), "serve", str(file)], stdout=log, stderr=log, env=environ
+        )
+        stack.callback(server.wait)
+        stack.callback(server.terminate)
+        _wait_for(self.host, "tls" in http)
+
+    @property
+    def port(self) -> int:
+        return int(self.host.rpartition(":")[2])
+
+    def tags(self, repository: str = "team/shop") -> dict[str, str]:
+        """What each tag means, read from the registry's own files."""
+        place = self.folder / "docker/registry/v2/repositories" / repository / "_manifests/tags"
+        links = place.glob("*/current/link") if place.exists() else ()
+        return {link.parts[-3]: link.read_text() for link in links}
+
+    def check(self, repository: str = "team/shop") -> None:
+        """Every tag names a manifest that is there, and all that it names is there, right to the byte."""
+        for named in self.tags(repository).values():
+            manifest = json.loads(self._sound(named))
+            for each in (manifest["config"], *manifest["layers"]):
+                self._sound(each["digest"])
+
+    def _sound(self, wanted: str) -> bytes:
+        name = wanted.removeprefix("sha256:")
+        path = self.folder / "docker/registry/v2/blobs/sha256" / name[:2] / name / "data"
+        data = path.read_bytes()
+        assert digest.of_bytes(data) == wanted
+        return data
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Project:
+    """A project with 6 MB to send, of nothing that compresses."""
+    (tmp_path / "shop").mkdir()
+    project = Project(tmp_path / "shop")
+    for number in range(3):
+        project.write(f"files/{number}", random.Random(number).randbytes(2_000_000))
+    return project
+
+
+def _write(project: Project, hosts: dict[str, str]) -> None:
+    places = [DESTINATION.format(name=name, host=host) for name, host in hosts.items()]
+    project.recipe(RECIPE.format(destinations="\n".join(places), names=json.dumps(list(hosts))))
+
+
+def _distribute(project: Project, *words: str) -> Ran:
+    return project.run("distribute", "--format", "json", "--progress", "plain", *words, env=PATIENT)
+
+
+def _results(ran: Ran) -> list[str]:
+    assert "Traceback" not in ran.stderr, ran.stderr
+    return [each["result"] for each in ran.json["arrivals"]]
+
+
+def test_several_registries_open_with_passwords_and_by_tls(
+    shop: Project, stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = subprocess.run([_program("htpasswd"), "-Bbn", "me", "pw"], check=True, capture_output=True).stdout
+    (tmp_path / "htpasswd").write_bytes(line)
+    auth = {"htpasswd": {"realm": "test", "path": str(tmp_path / "htpasswd")}}
+    cert, key = certificate.make(tmp_path)
+    tls = {"tls": {"certificate": str(cert), "key": str(key)}}
+    plain, closed = Real(tmp_path, stack), Real(tmp_path, stack, auth=auth)
+    secure = Real(tmp_path, stack, auth=auth, http=tls)
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    known = {"auths": {each.host: {"username": "me", "password": "pw"} for each in (closed, secure)}}
+    (tmp_path / "config.json").write_text(json.dumps(known))
+    everywhere = {"plain": plain.host, "closed": closed.host, "secure": secure.host}
+    _write(shop, everywhere)
+    ran = _distribute(shop, "--verify", "full")
+    assert (ran.code, _results(ran)) == (0, ["published"] * 3), ran.stderr
+    for each in (plain, closed, secure):
+        each.check()
+        assert each.tags() == plain.tags() and set(each.tags()) == {"1", "stable"}
+    assert _results(_distribute(shop)) == ["there"] * 3
+
+    (tmp_path / "config.json").write_text("{}")
+    shop.write("files/0", "other")
+    ran = _distribute(shop)
+    assert (ran.code, _results(ran)) == (3, ["delivered", "failed", "failed"])
+    assert "unauthorized" in ran.json["arrivals"][1]["error"] and "docker login" in ran.stderr
+    assert _results(_distribute(shop, "--to", "plain")) == ["published"]
+
+
+def test_skopeo_reads_what_was_copied(shop: Project, stack: ExitStack, tmp_path: Path) -> None:
+    registry = Real(tmp_path, stack)
+    _write(shop, {"one": registry.host})
+    assert _distribute(shop).code == 0
+    ran = shop.run("copy", f"{registry.host}/team/shop:1", "oci:out:1", f"{registry.host}/other:1")
+    assert ran.code == 0, ran.stderr
+    for source in (f"docker://{registry.host}/other:1", f"oci:{shop.root}/out:1"):
+        subprocess.run(
+            [_program("skopeo"), "copy", "--src-tls-verify=false", source, f"dir:{tmp_path / 'copied'}"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        shutil.rmtree(tmp_path / "copied")
+
+
+def test_skopeo_finds_the_signatures_that_cosign_would(
+    shop: Project, stack: ExitStack, tmp_path: Path
+) -> None:
+    """In cosign's layout: an image of its own, whose tag is the digest of what it signs."""
+    one, other = Real(tmp_path, stack), Real(tmp_path, stack)
+    _write(shop, {"one": one.host})
+    assert _distribute(shop).code == 0
+    signed = one.tags()["1"].replace(":", "-")
+    shop.write("files/0", '{"critical": {"identity": {}}}')
+    assert shop.run("build", "--progress", "quiet").code == 0
+    tag = f"{one.host}/team/shop:{signed}.sig"
+    assert shop.run("copy", "oci:.imgbake/images/shop/oci", tag).code == 0
+    assert shop.run("copy", f"{one.host}/team/shop:1", f"{other.host}/team/shop:1").code == 0
+    found = subprocess.run(
+        [_program("skopeo"), "inspect", "--tls-verify=false", f"docker://{other.host}/team/shop:{signed}.sig"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    assert json.loads(found.stdout)["Digest"] == one.tags()[f"{signed}.sig"]
+
+
+@pytest.mark.slow
+def test_rough_weather_and_kill_9_never_leave_half_of_anything(
+    shop: Project, stack: ExitStack, tmp_path: Path
+) -> None:
+    """Rounds of a new image each, through proxies that break things, the run killed at random moments."""
+    real = [Real(tmp_path, stack) for _ in range(3)]
+    proxies = [stack.enter_context(RoughProxy(each.port, seed)) for seed, each in enumerate(real)]
+    _write(shop, {f"d{number}": proxy.host for number, proxy in enumerate(proxies)})
+    chance = random.Random(6)
+    for round_ in range(4):
+        shop.write("files/0", random.Random(100 + round_).randbytes(2_000_000))
+        for proxy in proxies:
+            proxy.often = 0.1
+        for _ in range(3):
+            running = shop.start("distribute", "--progress", "quiet", env=PATIENT)
+            time.sleep(chance.uniform(0.3, 2.5))
+            running.send_signal(signal.SIGKILL)
+            running.communicate()
+            for each in real:
+                each.check()
+        ran = _until_done(shop, proxies)
+        assert set(_results(ran)) <= {"published", "there"}
+        for each in real:
+            each.check()
+            assert each.tags() == real[0].tags()
+        for proxy in proxies:
+            proxy.passed = 0
+        assert set(_results(_distribute(shop))) == {"there"}
+        assert sum(proxy.passed for proxy in proxies) == 0
+    assert sum(sum(proxy.faults.values()) for proxy in proxies) > 5
+
+
+def _until_done(project: Project, proxies: list[RoughProxy]) -> Ran:
+    """Runs it again and again; the weather calms down in the end."""
+    for attempt in range(4):
+        ran = _distribute(project)
+        if ran.code == 0:
+            return ran
+        for proxy in proxies:
+            proxy.often = 0.1 / (attempt + 2) if attempt < 2 else 0
+    raise AssertionError(ran.stderr)
+
+
+def test_a_run_that_was_killed_sends_only_what_was_missing(
+    shop: Project, stack: ExitStack, tmp_path: Path
+) -> None:
+    real = Real(tmp_path, stack)
+    proxy = stack.enter_context(RoughProxy(real.port, 0, often=0))
+    shop.recipe(
+        RECIPE.format(destinations=DESTINATION.format(name="one", host=proxy.host), names='["one"]').replace(
+            'components = ["app"]', 'components = ["app", "more"]'
+        )
+        + '\n[components.more]\nfiles = [{ from = "more", to = "/more" }]\n'
+    )
+    shop.write("more", random.Random(9).randbytes(30_000_000))
+    assert shop.run("build", "--progress", "quiet").code == 0
+    running = shop.start("distribute", "--progress", "quiet", env=PATIENT)
+    deadline = time.monotonic() + 30
+    while proxy.passed < 8_000_000 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    assert real.tags() == {}
+    _calm(proxy)
+    ran = _distribute(shop)
+    assert ran.code == 0, ran.stderr
+    real.check()
+    sent = ran.json["arrivals"][0]["sent"]
+    assert sent <= proxy.passed < sent + 10_000  # and the manifests
+    assert sent < 36_000_000  # the smaller layer had arrived
+
+
+def _calm(proxy: RoughProxy) -> None:
+    """Waits until what was under way has arrived, and counts from there."""
+    passed = -1
+    while passed != proxy.passed:
+        passed = proxy.passed
+        time.sleep(0.3)
+    proxy.passed = 0
+
+
+def _program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        _missing(f"{name} is not installed")
+    return path
+
+
+def _missing(what: str) -> NoReturn:
+    if os.environ.get("IMGBAKE_REQUIRE_SERVICES"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _wait_for(host: str, is_secure: bool) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            if is_secure:
+                socket.create_connection(("127.0.0.1", int(host.rpartition(":")[2])), 1).close()
+            else:
+                urllib.request.urlopen(f"http://{host}/v2/", timeout=2).close()
+            return
+        except urllib.error.HTTPError as error:
+            error.close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    pytest.fail(f"docker-registry does not answer at {host}")
