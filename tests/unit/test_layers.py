@@ -32,6 +32,7 @@ LAYERS = [
 BESIDE = {
     "imgbake_aws": set[str](),
     "imgbake_buildkit": {"imgbake_docker", "imgbake_dockerfile", "imgbake_oci"},
+    "imgbake_copy": {"imgbake_oci"},
     "imgbake_docker": {"imgbake_dockerfile", "imgbake_oci", "imgbake_tasks"},
     "imgbake_dockerfile": set[str](),
     "imgbake_image_builder": {"imgbake_aws", "imgbake_docker", "imgbake_oci", "imgbake_packer"},
