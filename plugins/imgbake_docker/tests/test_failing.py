@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import time
 
@@ -63,9 +64,9 @@ def test_an_unknown_context_is_named(project: OnEngine) -> None:
 
 
 def test_ctrl_c_ends_the_build_on_the_engine(project: OnEngine) -> None:
-    project.image("""
+    project.image(f"""
         [components.app]
-        build = "echo began; sleep 77"
+        build = "echo began; sleep 77; : {secrets.token_hex(4)}"  # which no engine remembers
         network = "none"
     """)
     process = project.start("build", "--progress", "plain")
