@@ -7,6 +7,8 @@ from typing import Protocol
 
 import msgspec
 
+INTERRUPTED = "interrupted"  # why a node is skipped that ran when the user stopped the build
+
 
 class Event(msgspec.Struct, frozen=True, tag_field="event"):
     """Something that happened. `time` is seconds since 1970."""
@@ -80,7 +82,7 @@ class NodeSkipped(Event, frozen=True, tag="node-skipped"):
 
 
 class BuildFinished(Event, frozen=True, tag="build-finished"):
-    """The end, with counts by outcome."""
+    """The end, with counts by outcome. `interrupted` says that the user stopped it."""
 
     seconds: float
     ran: int
@@ -88,6 +90,7 @@ class BuildFinished(Event, frozen=True, tag="build-finished"):
     restored: int
     failed: int
     skipped: int
+    interrupted: bool = False
 
 
 class Observer(Protocol):

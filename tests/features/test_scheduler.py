@@ -129,6 +129,7 @@ def test_ctrl_c_ends_children_and_keeps_what_is_done(project: Project) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors
+    assert errors.splitlines()[-1].startswith("interrupted: 1 skipped, 1 ran in ")
     assert not _is_alive(int(project.read("pid")))
     project.recipe(project.read("imgbake.toml").replace("sleep 60 & echo $! > pid; wait; ", ""))
     assert project.make().outcomes() == {"task:a": "cached", "task:b": "ran"}

@@ -110,7 +110,13 @@ def as_json(report: Report, pushed: Sequence[str] = ()) -> dict[str, object]:
             entry["error"] = result.error
         nodes.append(entry)
     counts = {name: report.count(name) for name in ("ran", "cached", "restored", "failed", "skipped")}
-    return {"seconds": round(report.seconds, 3), "counts": counts, "nodes": nodes, "pushed": list(pushed)}
+    return {
+        "seconds": round(report.seconds, 3),
+        "interrupted": report.was_interrupted,
+        "counts": counts,
+        "nodes": nodes,
+        "pushed": list(pushed),
+    }
 
 
 def _lines(names: Sequence[str], report: Report) -> Iterator[str]:

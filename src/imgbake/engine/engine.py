@@ -36,6 +36,7 @@ from imgbake.engine.steps import Work, work_of
 from imgbake.engine.unmoved import UNKNOWN, Unmoved
 from imgbake.errors import BakeError, Interrupted, PluginError, StepError
 from imgbake.events import (
+    INTERRUPTED,
     BuildFinished,
     BuildStarted,
     Event,
@@ -165,8 +166,8 @@ class Engine:
             self._dismiss()
         stopped, seconds = self._stop.is_set(), time.time() - started
         report = Report(self._results, seconds, self._is_settled, self._looked, stopped, self._has_bug)
-        counts = [report.count(outcome) for outcome in ("ran", "cached", "restored", "failed", "skipped")]
-        self._tell(BuildFinished(time.time(), report.seconds, *counts))
+        counts = {name: report.count(name) for name in ("ran", "cached", "restored", "failed", "skipped")}
+        self._tell(BuildFinished(time.time(), seconds, interrupted=stopped, **counts))
         return report
 
     def _next(self) -> _Message:
@@ -372,7 +373,7 @@ class Engine:
     def _fail(self, node: Node, error: BakeError, seconds: float) -> None:
         self._is_settled = False
         if isinstance(error, Interrupted):
-            self._skip(node, "interrupted")
+            self._skip(node, INTERRUPTED)
             return
         self._has_failed = True
         self._has_bug |= isinstance(error, PluginError)

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from imgbake.events import (
+    INTERRUPTED,
     BuildFinished,
     Event,
     NodeFailed,
     NodeFinished,
     NodeNote,
+    NodeSkipped,
     NodeStarted,
 )
 from imgbake.ui import colours, wording
@@ -80,6 +82,8 @@ class LiveView:
                 return wording.failed(event)
             case NodeNote():
                 return wording.note(event)
+            case NodeSkipped():
+                return [wording.skipped(event)] if event.because == INTERRUPTED else []
             case NodeStarted():
                 return [wording.started(event)] if event.attempt > 1 else []
             case BuildFinished():

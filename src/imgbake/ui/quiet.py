@@ -11,7 +11,7 @@ from imgbake.ui.summary import Summary
 
 
 class Quiet:
-    """Says nothing of a build that succeeds; of one that fails, each failure and the summary."""
+    """Says nothing of a build that succeeds; of another, each failure and the summary."""
 
     wants_cached = False
 
@@ -24,7 +24,7 @@ class Quiet:
         if isinstance(event, NodeFailed):
             self._summary.on(event)
             self._lines.write(wording.written(wording.failed(event)))
-        elif isinstance(event, BuildFinished) and event.failed:
+        elif isinstance(event, BuildFinished) and (event.failed or event.interrupted):
             self._lines.write(wording.written(self._summary.lines(event)))
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ class Summary:
 
     def lines(self, end: BuildFinished) -> list[Line]:
         """The slowest nodes, every failure once more, and the counts."""
-        style: Style = "red" if end.failed else "bold"
+        style: Style = "red" if end.failed or end.interrupted else "bold"
         return [*self._slowest(), *self._failed(), Line(counts(end), style)]
 
     def _slowest(self) -> list[Line]:
@@ -53,7 +53,7 @@ class Summary:
 
 
 def counts(end: BuildFinished) -> str:
-    """How many nodes did what, and the time: 3 ran, 12 cached, 1 restored in 4.2 s."""
+    """How many nodes did what, and the time: interrupted: 1 skipped, 3 ran, 12 cached in 4.2 s."""
     numbers = {
         "failed": end.failed,
         "skipped": end.skipped,
@@ -62,4 +62,5 @@ def counts(end: BuildFinished) -> str:
         "restored": end.restored,
     }
     said = ", ".join(f"{number} {word}" for word, number in numbers.items() if number)
-    return f"{said or 'nothing to do'} in {duration(end.seconds)}"
+    interrupted = "interrupted: " if end.interrupted else ""
+    return f"{interrupted}{said or 'nothing to do'} in {duration(end.seconds)}"

@@ -201,6 +201,17 @@ def test_a_live_view_ends_with_the_summary_and_no_frame() -> None:
     assert not terminal.screen.cursor.hidden
 
 
+def test_an_interrupted_build_says_what_it_was_stopped_in() -> None:
+    terminal = Terminal()
+    view = LiveView(terminal, terminal.environ)
+    for event in running("task:a"):
+        view.on(event)
+    view.on(NodeSkipped(0, "task:a", "interrupted"))
+    view.on(NodeSkipped(0, "task:b", "the build stopped"))
+    view.on(BuildFinished(0, 1.3, 0, 4, 0, 0, 2, interrupted=True))
+    assert terminal.lines() == ["task:a: skipped: interrupted", "interrupted: 2 skipped, 4 cached in 1.3 s"]
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     for _ in range(1000):
         if condition():

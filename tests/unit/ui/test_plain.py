@@ -112,6 +112,11 @@ def test_quiet_shows_failures_and_nothing_else() -> None:
     )
 
 
+def test_quiet_says_that_a_build_was_interrupted() -> None:
+    end = BuildFinished(1, seconds=1.3, ran=0, cached=0, restored=0, failed=0, skipped=1, interrupted=True)
+    assert said(end, mode="quiet") == "interrupted: 1 skipped in 1.3 s\n"
+
+
 def test_a_second_attempt_says_so() -> None:
     assert said(NodeStarted(0, "task:get", ("timed out",), attempt=2)) == (
         "task:get: runs again (attempt 2): timed out\n"
