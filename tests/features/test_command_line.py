@@ -22,6 +22,25 @@ def test_a_recipe_further_up_is_pointed_out(project: Project) -> None:
     assert Project(project.root / "src" / "shop").run("list", "-C", "../..").code == 0
 
 
+@pytest.mark.parametrize("words", [["-f", "other.toml", "check"], ["check", "-f", "other.toml"]])
+def test_a_recipe_is_named_before_the_command_or_after_it(project: Project, words: list[str]) -> None:
+    project.write("other.toml", '[tasks.a]\nrun = "true"\n')
+    assert project.run(*words).stdout.startswith("other.toml: good: 1 tasks")
+
+
+def test_the_recipe_named_last_is_read(project: Project) -> None:
+    project.write("other.toml", '[tasks.a]\nrun = "true"\n')
+    assert project.run("-f", "none.toml", "check", "-f", "other.toml").code == 0
+    (project.root / "below").mkdir()
+    assert Project(project.root / "below").run("-C", "..", "-f", "other.toml", "check").code == 0
+
+
+@pytest.mark.parametrize("words", [["init", "x"], ["cache", "ls"]])
+def test_a_recipe_is_refused_for_a_command_that_reads_none(project: Project, words: list[str]) -> None:
+    ran = project.run("-f", "other.toml", *words)
+    assert ran.code == 2 and f"-f other.toml: `imgbake {words[0]}` reads no recipe" in ran.stderr
+
+
 def test_the_next_command_after_init_can_be_pasted(project: Project) -> None:
     ran = project.run("init", "my shop")
     assert ran.stdout.splitlines()[-1] == "next: imgbake build -C 'my shop'"

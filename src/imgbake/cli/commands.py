@@ -5,6 +5,7 @@ Modules here import nothing of imgbake at the top that a build with nothing to d
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import click
@@ -12,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from imgbake.cli import arguments, cache, distributing, entering, inspecting, making, shortcut, writing
-from imgbake.cli.options import Directory
+from imgbake.cli.options import Directory, FirstFile
 
 
 class _Commands(TyperGroup):
@@ -56,6 +57,8 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    ctx: typer.Context,
+    file: FirstFile = None,
     directory: Directory = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
@@ -65,6 +68,19 @@ def root(
     from imgbake.cli.options import enter
 
     enter(directory)
+    if file is not None:
+        _set_recipe(ctx, file)
+
+
+def _set_recipe(ctx: typer.Context, file: Path) -> None:
+    """Makes a recipe the command's default. Raises UsageError for a command that reads none."""
+    name = ctx.invoked_subcommand or ""
+    command = ctx.command.get_command(ctx, name) if isinstance(ctx.command, click.Group) else None
+    if command is None or all(param.name != "file" for param in command.params):
+        from imgbake.errors import UsageError
+
+        raise UsageError(f"-f {file}: `imgbake {name}` reads no recipe", hint="leave it out")
+    ctx.default_map = {name: {"file": str(file)}}
 
 
 making.register(app)

@@ -11,6 +11,9 @@ import typer
 from imgbake.cli.words import Format, Progress
 
 File = Annotated[Path, typer.Option("-f", "--file", help="The recipe.", show_default="imgbake.toml")]
+FirstFile = Annotated[  # before the command, where make and ninja take it
+    Path | None, typer.Option("-f", "--file", help="The recipe.", show_default="imgbake.toml")
+]
 Directory = Annotated[
     Path | None, typer.Option("-C", "--directory", help="Change to this folder first.", show_default=False)
 ]
