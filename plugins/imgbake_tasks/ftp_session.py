@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from imgbake.api import RunContext, StepError
 from imgbake_tasks import address, failures, place, trust
 from imgbake_tasks.ftp import FtpOptions
-from imgbake_tasks.patient import Patience, Patient, accept, connect
+from imgbake_tasks.patient import Patience, Patient, accept, connect, secured
 from imgbake_tasks.retry import Transient
 
 
@@ -30,15 +30,14 @@ class Session(ftplib.FTP_TLS):
         self.host, self.port = host, port
         sock = connect((host, port), self.patience)
         self.af = sock.family
-        self._attach(self.context.wrap_socket(sock, server_hostname=host) if implicit else sock)
+        self._attach(self._secured(sock) if implicit else sock)
         self.welcome = self.getresp()
 
     def secure(self) -> None:
         """Goes on in TLS (RFC 4217, 4)."""
         self.voidcmd("AUTH TLS")
         assert self.sock is not None
-        self.sock.settimeout(self.patience.connect)
-        self._attach(self.context.wrap_socket(self.sock, server_hostname=self.host))
+        self._attach(self._secured(self.sock))
 
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         """Starts a transfer. Returns its connection and, if the server says it, the size."""
@@ -54,9 +53,7 @@ class Session(ftplib.FTP_TLS):
                 size = self._started(cmd, rest)
                 conn = accept(listening, self.patience)
         if isinstance(self.sock, ssl.SSLSocket):
-            session = self.sock.session
-            conn.settimeout(self.patience.connect)
-            conn = self.context.wrap_socket(conn, server_hostname=self.host, session=session)
+            conn = self._secured(conn, self.sock.session)
         return conn, size
 
     def size_of(self, name: str) -> int:
@@ -76,6 +73,9 @@ class Session(ftplib.FTP_TLS):
         if not reply.startswith("1"):
             raise ftplib.error_reply(reply)
         return ftplib.parse150(reply) if reply.startswith("150") else None
+
+    def _secured(self, sock: socket.socket, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+        return secured(sock, self.context, self.host, self.patience, session)
 
     def _attach(self, sock: socket.socket) -> None:
         self.sock = sock

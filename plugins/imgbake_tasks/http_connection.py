@@ -3,73 +3,58 @@
 from __future__ import annotations
 
 import base64
-import functools
 import http.client
 import socket
+import ssl
 import urllib.request
 from pathlib import Path
 from urllib.parse import SplitResult, unquote
 
 from imgbake.api import StepError
 from imgbake_tasks import address, trust
-from imgbake_tasks.patient import Patience, Patient, connect
+from imgbake_tasks.patient import Patience, Patient, connect_patiently, secured
 
 _PORTS = {"http": 80, "https": 443}
 
 
-class _Owned:
-    """What both kinds of connection do differently from http.client's: wait patiently, and end for sure.
+class Connection(http.client.HTTPConnection):
+    """A connection that waits patiently, in TLS with a context, and that ends for sure.
 
     http.client forgets its socket as soon as it knows that the server will close; we own it longer.
     """
 
-    patience: Patience
-    owned: socket.socket | None = None
-    proxy: SplitResult | None = None  # one that must be told the whole url of each request
+    def __init__(
+        self, url: SplitResult, proxy: SplitResult | None, patience: Patience, context: ssl.SSLContext | None
+    ) -> None:
+        self._server, port = url.hostname or "", url.port or _PORTS[url.scheme]
+        first = (proxy.hostname or "", proxy.port or 80) if proxy else (self._server, port)
+        super().__init__(*first, timeout=patience.connect)
+        connect_patiently(self, patience)
+        if proxy and context:
+            self.set_tunnel(self._server, port, headers=basic(proxy, "Proxy-Authorization"))
+        self.proxy = None if context else proxy  # one that must be told the whole url of each request
+        self._patience = patience
+        self._context = context
+        self._owned: socket.socket | None = None
 
-    def patient(self, sock: socket.socket | Patient) -> Patient:
-        """The socket of a new connection, made patient."""
-        assert isinstance(sock, socket.socket)
-        self.owned = sock
-        return Patient(sock, self.patience)
+    def connect(self) -> None:
+        """Connects, and shakes hands. Raises OSError."""
+        super().connect()
+        self._owned = self.sock
+        if self._context:
+            self._owned = secured(self.sock, self._context, self._server, self._patience)
+        self.sock = Patient(self._owned, self._patience)
 
     def end(self) -> None:
         """Closes the socket itself."""
-        if self.owned is not None:
-            self.owned.close()
-
-
-class _Plain(_Owned, http.client.HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        self.sock = self.patient(self.sock)
-
-
-class _Secure(_Owned, http.client.HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        self.sock = self.patient(self.sock)
-
-
-Connection = _Plain | _Secure
+        if self._owned is not None:
+            self._owned.close()
 
 
 def made(url: SplitResult, patience: Patience, ca: Path | None) -> Connection:
     """A connection, still to be opened, to the url's host or to the proxy for it. Raises StepError."""
-    name, port, proxy = url.hostname or "", url.port or _PORTS[url.scheme], _proxy(url)
-    first = (proxy.hostname or "", proxy.port or 80) if proxy else (name, port)
-    connection: Connection
-    if url.scheme == "https":
-        connection = _Secure(*first, timeout=patience.connect, context=trust.context(ca))
-        if proxy:
-            connection.set_tunnel(name, port, headers=basic(proxy, "Proxy-Authorization"))
-    else:
-        connection = _Plain(*first, timeout=patience.connect)
-        connection.proxy = proxy
-    connection.patience = patience
-    # http.client's own seam, which has no name in its stubs. Without it only the wait is less patient.
-    connection._create_connection = functools.partial(_dial, patience)  # type: ignore[union-attr]
-    return connection
+    context = trust.context(ca) if url.scheme == "https" else None
+    return Connection(url, _proxy(url), patience, context)
 
 
 def host(url: SplitResult) -> str:
@@ -85,10 +70,6 @@ def basic(url: SplitResult, header: str) -> dict[str, str]:
         return {}
     pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
     return {header: "Basic " + base64.b64encode(pair.encode()).decode()}
-
-
-def _dial(patience: Patience, address: tuple[str, int], *_: object) -> socket.socket:
-    return connect(address, patience)
 
 
 def _proxy(url: SplitResult) -> SplitResult | None:

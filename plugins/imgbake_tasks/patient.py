@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    import http.client
+    import ssl
+
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 _TICK = 0.25  # seconds between looks at whether to stop
@@ -49,6 +52,30 @@ def connect(address: tuple[str, int], patience: Patience) -> socket.socket:
             sock.settimeout(patience.connect)
             return sock
     raise failure
+
+
+def secured(
+    sock: socket.socket,
+    context: ssl.SSLContext,
+    host: str,
+    patience: Patience,
+    session: ssl.SSLSession | None = None,
+) -> ssl.SSLSocket:
+    """The socket in TLS, after the handshake; closed when that fails. Raises OSError."""
+    wrapped = context.wrap_socket(sock, server_hostname=host, session=session, do_handshake_on_connect=False)
+    try:
+        wrapped.settimeout(_TICK)
+        _shake_hands(wrapped, patience)
+    except BaseException:
+        wrapped.close()
+        raise
+    wrapped.settimeout(patience.connect)
+    return wrapped
+
+
+def connect_patiently(connection: http.client.HTTPConnection, patience: Patience) -> None:
+    """Makes http.client call `connect`, by its own seam, which has no name in its stubs."""
+    connection._create_connection = lambda address, *_: connect(address, patience)  # type: ignore[attr-defined]
 
 
 def accept(listening: socket.socket, patience: Patience) -> socket.socket:
@@ -92,6 +119,17 @@ def _connect(sock: socket.socket, address: object, patience: Patience) -> None:
     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, os.strerror(code))
+
+
+def _shake_hands(sock: ssl.SSLSocket, patience: Patience) -> None:
+    end = time.monotonic() + patience.connect
+    while True:
+        patience.check()
+        try:
+            return sock.do_handshake()  # goes on where it stopped
+        except TimeoutError:
+            if time.monotonic() > end:
+                raise TimeoutError(f"no answer within {patience.connect:.0f} s") from None
 
 
 class Patient:

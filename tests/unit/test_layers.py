@@ -37,7 +37,7 @@ BESIDE = {
     "imgbake_dockerfile": set[str](),
     "imgbake_image_builder": {"imgbake_aws", "imgbake_docker", "imgbake_oci", "imgbake_packer"},
     "imgbake_kaniko": {"imgbake_docker", "imgbake_dockerfile", "imgbake_oci", "imgbake_tasks"},
-    "imgbake_oci": set[str](),
+    "imgbake_oci": {"imgbake_tasks"},
     "imgbake_packer": {"imgbake_aws", "imgbake_oci"},
     "imgbake_sandbox": {"imgbake_oci"},
     "imgbake_tasks": set[str](),

@@ -12,6 +12,7 @@ from imgbake_oci.registry.patience import TICK, Check, Timeouts
 from imgbake_oci.registry.proxies import Proxy, proxy_for
 from imgbake_oci.registry.tls import Contexts
 from imgbake_oci.registry.wire import Wire
+from imgbake_tasks.patient import Patience, connect_patiently, secured
 
 
 class Connection(http.client.HTTPConnection):
@@ -37,11 +38,13 @@ class Connection(http.client.HTTPConnection):
         self._context = context
         self.timeouts = timeouts
 
-    def connect(self) -> None:
-        """Connects, and shakes hands. Raises OSError."""
-        super().connect()
+    def open(self, check: Check) -> None:
+        """Connects, and shakes hands. Raises OSError, and what `check` raises when the build stops."""
+        patience = Patience(self.timeouts.stall, check, self.timeouts.connect)
+        connect_patiently(self, patience)
+        self.connect()
         if self._context:
-            self.sock = self._context.wrap_socket(self.sock, server_hostname=self._server)
+            self.sock = secured(self.sock, self._context, self._server, patience)
         self.sock = self.wire = Wire(self.sock, self.timeouts.stall)
 
 

@@ -146,7 +146,7 @@ class Transport:
 def _exchange(connection: Connection, request: Request, pool: Pool, watch: Watch) -> http.client.HTTPResponse:
     if connection.sock is None:
         watch.check()
-        _connect(connection, request, pool)
+        _connect(connection, request, pool, watch)
     wire, timeouts = connection.wire, connection.timeouts
     wire.check, wire.stall = watch.check, timeouts.stall
     try:
@@ -160,10 +160,10 @@ def _exchange(connection: Connection, request: Request, pool: Pool, watch: Watch
         raise Transient(_broken(request, error)) from error
 
 
-def _connect(connection: Connection, request: Request, pool: Pool) -> None:
+def _connect(connection: Connection, request: Request, pool: Pool, watch: Watch) -> None:
     """Connects. What fails is final for a host that never answered, unless it broke off."""
     try:
-        connection.connect()
+        connection.open(watch.check)
     except (OSError, http.client.HTTPException, ValueError, OverflowError) as error:  # bad names, ports
         unreachable = _unreachable(request.origin, error)
         if pool.worked or isinstance(error, ConnectionResetError):

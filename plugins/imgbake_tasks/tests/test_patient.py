@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 
 import pytest
 
 from imgbake.api import Interrupted
-from imgbake_tasks.patient import Patience, accept, connect
+from imgbake_tasks.patient import Patience, accept, connect, secured
 
 
 @pytest.fixture
@@ -40,6 +41,21 @@ def test_a_name_that_cannot_be_is_an_error_of_the_caller() -> None:
 def test_a_server_that_never_connects_does_not_hold_up_the_end(stopping: Patience) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening, pytest.raises(Interrupted):
         accept(listening, stopping)
+
+
+def test_a_handshake_that_nobody_answers_does_not_hold_up_the_end(stopping: Patience) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        sock = socket.create_connection(silent.getsockname())
+        with pytest.raises(Interrupted):
+            secured(sock, ssl.create_default_context(), "127.0.0.1", stopping)
+
+
+def test_a_handshake_that_nobody_answers_ends_in_time() -> None:
+    short = Patience(stall=60, check=lambda: None, connect=0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        sock = socket.create_connection(silent.getsockname())
+        with pytest.raises(TimeoutError, match="no answer"):
+            secured(sock, ssl.create_default_context(), "127.0.0.1", short)
 
 
 def _hanging(answered: threading.Event) -> Callable[..., list[object]]:

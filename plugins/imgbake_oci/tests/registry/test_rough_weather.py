@@ -143,6 +143,40 @@ def test_a_stopped_build_ends_a_stalled_tls_upload(
         client.close()
 
 
+def test_a_stopped_build_ends_a_look_up_that_hangs(
+    make_client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+
+    def look_up(*_: object, **__: object) -> list[object]:
+        answered.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(Interrupted):
+        make_client().resolve(reference.parse("registry.example.com/shop:1"), Watch(_stopping(answers=2)))
+    answered.set()
+
+
+def test_a_stopped_build_ends_a_handshake_that_nobody_answers(make_client: Callable[..., Client]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        client = make_client(timeouts=Timeouts(connect=60), tls=Tls(insecure=frozenset({host})))
+        with pytest.raises(Interrupted):
+            client.resolve(reference.parse(f"{host}/shop:1"), Watch(_stopping(answers=4)))
+
+
+def _stopping(answers: int) -> Callable[[], None]:
+    """What lets a build go on a few times."""
+    left = iter(range(answers))
+
+    def check() -> None:
+        if next(left, None) is None:
+            raise Interrupted
+
+    return check
+
+
 class Babbler:
     """A server that answers every connection with the same bytes and hangs up."""
 
