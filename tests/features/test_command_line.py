@@ -44,3 +44,21 @@ def test_a_recipe_is_refused_for_a_command_that_reads_none(project: Project, wor
 def test_the_next_command_after_init_can_be_pasted(project: Project) -> None:
     ran = project.run("init", "my shop")
     assert ran.stdout.splitlines()[-1] == "next: imgbake build -C 'my shop'"
+
+
+def test_what_init_lower_and_log_print_is_json_for_programs(project: Project) -> None:
+    assert project.run("init", ".", "--format", "json").json["written"][0] == "imgbake.toml"
+    project.recipe(
+        '[tasks.a]\nrun = "echo hello"\n'
+        '[components.files]\nfiles = [{ from = "imgbake.toml", to = "/" }]\n'
+        '[images.app]\nbase = "scratch"\ncomponents = ["files"]\n'
+    )
+    project.make("a")
+    assert project.run("log", "a", "--format", "json").json == {"node": "task:a", "log": "hello\n"}
+    project.build()
+    lowered = project.run("lower", "app", "--format", "json").json
+    ((title, text),) = lowered["documents"].items()
+    assert lowered == {"documents": {title: text}, "beside": {}, "written": []}
+    assert project.run("lower", "app").stdout.rstrip() == text.rstrip()
+    kept = project.run("lower", "app", "-o", "out", "--format", "json").json
+    assert kept["written"] == [f"out/{title}"] and project.read(f"out/{title}") == text

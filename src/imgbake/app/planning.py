@@ -126,8 +126,7 @@ def lower(project: Project, name: str) -> Lowered:
             raise BakeError(f"{name} is made from {step.node}, which is not there yet ({why})", hint=hint)
     work = work_of(node, project, planner.artifacts)
     assert isinstance(work, BakeWork)
-    lowered = work.draw()[1]
-    return Lowered({**lowered.documents, **lowered.beside})
+    return work.draw()[1]
 
 
 def as_json(steps: Sequence[Planned]) -> list[dict[str, Any]]:

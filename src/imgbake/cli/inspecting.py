@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -99,22 +99,24 @@ def lower(
     directory: Directory = None,
     args: Args = None,
     commits: Commits = None,
+    format: OutputFormat = Format.TEXT,
 ) -> None:
     """Print an image in its target's own words: what is sent, ready to read or to keep."""
     enter(directory)
     from imgbake.app import opening, planning
 
     project = _open(request(file, args, commits))
-    documents = planning.lower(project, opening.node(project, name, "image")).documents
-    if output is None:
+    lowered = planning.lower(project, opening.node(project, name, "image"))
+    documents = {**lowered.documents, **lowered.beside}
+    written = [] if output is None else [str(path) for path in _write(documents, output)]
+    if format is Format.JSON:
+        print_json({"documents": lowered.documents, "beside": lowered.beside, "written": written})
+    elif output is not None:
+        typer.echo("\n".join(written))
+    else:
         for title, text in documents.items():
             heading = [f"# {title}"] if len(documents) > 1 else []
             typer.echo("\n".join([*heading, text.rstrip("\n")]))
-        return
-    output.mkdir(parents=True, exist_ok=True)
-    for title, text in documents.items():
-        (output / title).write_text(text)
-        typer.echo(str(output / title))
 
 
 def list_nodes(
@@ -155,7 +157,13 @@ def graph(
         typer.echo(drawing.FORMATS[format.value](drawn))
 
 
-def log(name: NodeName, file: File = RECIPE, directory: Directory = None, args: Args = None) -> None:
+def log(
+    name: NodeName,
+    file: File = RECIPE,
+    directory: Directory = None,
+    args: Args = None,
+    format: OutputFormat = Format.TEXT,
+) -> None:
     """Print the last log of a node."""
     enter(directory)
     from imgbake.app import opening
@@ -168,7 +176,10 @@ def log(name: NodeName, file: File = RECIPE, directory: Directory = None, args: 
     except FileNotFoundError:
         hint = "it has not run here, or printed nothing when it did"
         raise BakeError(f"{node} has no log", hint=hint) from None
-    sys.stdout.write(text)
+    if format is Format.JSON:
+        print_json({"node": node, "log": text})
+    else:
+        sys.stdout.write(text)
 
 
 def plugins(
@@ -198,6 +209,14 @@ def _open(wanted: Request) -> Project:
     from imgbake.app.opening import open_project
 
     return open_project(wanted, warn, is_read_only=True)
+
+
+def _write(documents: Mapping[str, str], folder: Path) -> Iterator[Path]:
+    """Writes each document to a file of its name, and gives their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for title, text in documents.items():
+        (folder / title).write_text(text)
+        yield folder / title
 
 
 def _goals(project: Project, names: list[str] | None, kind: str) -> tuple[str, ...]:

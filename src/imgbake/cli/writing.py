@@ -21,7 +21,10 @@ def register(app: typer.Typer) -> None:
     app.command()(export)
 
 
-def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=False)] = Path()) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=False)] = Path(),
+    format: OutputFormat = Format.TEXT,
+) -> None:
     """Write a starter recipe."""
     from imgbake.errors import UsageError
     from imgbake.recipe import starter
@@ -30,12 +33,18 @@ def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", show_default=Fa
     if path.exists():
         raise UsageError(f"{path} is already there", hint="imgbake never overwrites a recipe")
     folder.mkdir(parents=True, exist_ok=True)
+    written = []
     for name, text in starter.files(folder.resolve().name).items():
         target = folder / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
-            typer.echo(f"wrote {target}")
+            written.append(str(target))
+    if format is Format.JSON:
+        print_json({"written": written})
+        return
+    for name in written:
+        typer.echo(f"wrote {name}")
     typer.echo("next: imgbake build" + (f" -C {shlex.quote(str(folder))}" if folder != Path() else ""))
 
 
