@@ -9,13 +9,14 @@ import msgspec
 
 from imgbake.api import StepError
 
+_SSH = ("ssh://", "git+ssh://", "ssh+git://")
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:(?P<user>[^/?#]*)@)?(?P<rest>.*)", re.DOTALL)
 
 
 class Address(msgspec.Struct, frozen=True):
     """Who is asked, and as whom. Every text may still name secrets; `plain` may be shown and kept."""
 
-    plain: str  # without user and password
+    plain: str  # without user and password, but for ssh, where the user is part of the place
     user: str | None = None
     password: str | None = None
 
@@ -29,6 +30,8 @@ def parsed(url: str) -> Address:
     if match["user"] is None:
         return Address(plain)
     user, colon, password = match["user"].partition(":")
+    if match["scheme"].lower() in _SSH:
+        return Address(f"{match['scheme']}{user}@{match['rest']}")  # ssh takes no password from a url
     return Address(plain, unquote(user), unquote(password) if colon else None)
 
 

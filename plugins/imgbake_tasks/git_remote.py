@@ -31,6 +31,22 @@ _HELPER = (
     r"""printf 'username=%s\npassword=%s\n' "$IMGBAKE_USER" "$IMGBAKE_PASSWORD"; }; f"""
 )
 
+# What git or ssh says, and what to do. Neither can ask here: there is no terminal.
+_HINTS = {
+    r"Host key verification failed": (
+        "ssh doesn't know the host by this key, and can't ask here: connect once by hand, "
+        "or add the host to ~/.ssh/known_hosts"
+    ),
+    r"Permission denied \(": (
+        "ssh had no key that the server takes, and can't ask here: check the user in `url`, "
+        "add the key to the agent (`ssh-add`), or name it in ~/.ssh/config"
+    ),
+    r"could not read (Username|Password)|Authentication failed": (
+        "it wants a password: https://USER:{{ token }}@HOST/…, with a secret argument"
+    ),
+}
+_HINT = "check `url` and the network; what `imgbake lock` has pinned is not asked for"
+
 _newest: dict[tuple[Address, str], str] = {}  # what was asked once holds while this process lasts
 _asking = threading.Lock()
 
@@ -51,7 +67,7 @@ def environment(address: Address) -> dict[str, str]:
 
 
 def location(address: Address) -> str:
-    """The url to give to git: with the user where that is no secret, as for ssh."""
+    """The url to give to git: with the user where git won't ask for it."""
     if address.user is None or _has_password(address):
         return address.plain
     scheme, _, rest = address.plain.partition("://")
@@ -147,10 +163,7 @@ def unreachable(address: Address, said: Sequence[str]) -> StepError:
     """The error for a repository that can't be read, with what git said of it."""
     text = "\n".join(said)
     message = f"the git repository {address.plain} can't be read"
-    if re.search(r"could not read (Username|Password)|Authentication failed|Permission denied", text):
-        hint = "it wants a password: https://USER:{{ token }}@HOST/…, with a secret argument; for ssh, a key"
-    else:
-        hint = "check `url` and the network; what `imgbake lock` has pinned is not asked for"
+    hint = next((hint for pattern, hint in _HINTS.items() if re.search(pattern, text)), _HINT)
     return StepError(message, hint=hint, tail=[line for line in said if line.strip()][-10:])
 
 
