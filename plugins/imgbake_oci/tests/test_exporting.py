@@ -256,6 +256,12 @@ def test_changing_what_was_exported_does_not_spoil_later_builds(app: Project, tm
     assert Baked(_exported(app, tmp_path / "image")).tar() == before
 
 
+@pytest.mark.parametrize("form", ["oci", "oci-archive", "docker-archive"])
+def test_a_place_that_cannot_be_written_is_named_as_the_user_wrote_it(app: Project, form: str) -> None:
+    message = _refused(app, "/proc/image", form)
+    assert "error: can't export to /proc/image: " in message and "/proc/.image" not in message
+
+
 def test_neither_a_device_nor_a_symlink_is_replaced(app: Project) -> None:
     os.mkfifo(app.root / "pipe")
     for path in ("pipe", "/dev/null"):

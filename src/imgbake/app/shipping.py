@@ -25,7 +25,7 @@ def export(project: Project, name: str, to: Path, form: str) -> str:
     """
     node = project.graph.nodes[name]
     exporter = _exporter(node, project)
-    to = _replaceable(to)
+    place = _replaceable(to)
     forms = exporter.formats()
     if form and form not in forms:
         hint = did_you_mean(form, forms)
@@ -44,7 +44,10 @@ def export(project: Project, name: str, to: Path, form: str) -> str:
             hint = f"`imgbake build {name.partition(':')[2]}` first"
             raise BakeError(f"{step.node} {state} ({why})", hint=hint)
     artifact = planner.artifacts[name]
-    exporter.export(artifact, project.store, to, form or forms[0], name.partition(":")[2])
+    try:
+        exporter.export(artifact, project.store, place, form or forms[0], name.partition(":")[2])
+    except OSError as error:  # it may name a file that only exists while the export is made
+        raise BakeError(f"can't export to {to}: {error.strerror or error}") from error
     return artifact.digest
 
 
