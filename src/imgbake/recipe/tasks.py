@@ -47,7 +47,12 @@ def own_options(kind: str, cls: type, core: type[msgspec.Struct]) -> type[msgspe
 
 def _kind(table: Mapping[str, Any], at: At, reading: Reading) -> str | None:
     kind = table.get("uses", SCRIPT if "run" in table else None)
-    if kind is None:
+    if kind is None and (misspelt := _misspelt(table, reading)):
+        key, hint = misspelt
+        reading.fault(
+            at / key, f"unknown key '{key}' in a task that says neither 'uses' nor 'run'", hint, value=False
+        )
+    elif kind is None:
         hint = f'add run = "...", or uses = one of {", ".join(sorted(reading.kinds.step_kinds()))}'
         reading.fault(at, f"'{at.path[-1]}' says neither what it uses nor what to run", hint, value=False)
     elif not isinstance(kind, str):
@@ -58,6 +63,23 @@ def _kind(table: Mapping[str, Any], at: At, reading: Reading) -> str | None:
     else:
         return kind
     return None
+
+
+def _misspelt(table: Mapping[str, Any], reading: Reading) -> tuple[str, str] | None:
+    """The key that was probably meant to say what the task is, one that no kind has, and a suggestion."""
+    known = options.keys(TaskTable)
+    for key in table:
+        if key in known:
+            continue
+        suggestion = did_you_mean(key, ("run", "uses"))
+        if suggestion.startswith("did you mean") and not _is_an_option(key, reading):
+            return key, suggestion
+    return None
+
+
+def _is_an_option(key: str, reading: Reading) -> bool:
+    classes = (reading.kinds.step(kind) for kind in reading.kinds.step_kinds())
+    return any(key in options.keys(options.options_of(cls)) for cls in classes if cls is not None)
 
 
 def _of_kind(kind: str, tables: _Expanded, section: Section, reading: Reading) -> dict[str, Task]:

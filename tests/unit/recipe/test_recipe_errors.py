@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from imgbake.testing.recipes import Recipes
 
 
@@ -72,7 +74,7 @@ files = [{ from = "task:a", to = "x" }]
 """
     assert recipes.messages(recipe) == [
         "imgbake.toml:2:7: invalid value",
-        "imgbake.toml:5:8: 'b' says neither what it uses nor what to run",
+        "imgbake.toml:6:1: unknown key 'rnu' in a task that says neither 'uses' nor 'run'",
         "imgbake.toml:9:14: expected ']' at the end of a table declaration",
         "imgbake.toml:13:34: 'x' is not an absolute path",
     ]
@@ -217,6 +219,22 @@ imgbake.toml:2:8: there is no kind of task 'fecth'
  2 | uses = "fecth"
    |        ^^^^^^^
   hint: did you mean 'fetch'?
+
+1 error in the recipe"""
+    assert recipes.errors(recipe) == shown
+
+
+@pytest.mark.parametrize(("wrong", "meant"), [("rnu", "run"), ("use", "uses")])
+def test_a_misspelt_key_that_would_say_what_a_task_is(recipes: Recipes, wrong: str, meant: str) -> None:
+    recipe = f"""\
+[tasks.a]
+{wrong} = "make"
+"""
+    shown = f"""\
+imgbake.toml:2:1: unknown key '{wrong}' in a task that says neither 'uses' nor 'run'
+ 2 | {wrong} = "make"
+   | {"^" * len(wrong)}
+  hint: did you mean '{meant}'?
 
 1 error in the recipe"""
     assert recipes.errors(recipe) == shown
