@@ -212,3 +212,12 @@ def test_every_command_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     commands = get_command(app).commands  # type: ignore[attr-defined]  # a group has them
     assert [name for name in commands if f"| `imgbake {name}" not in readme] == []
+
+
+def test_a_reference_that_cannot_be_made_is_left_as_it_is(project: Project) -> None:
+    project.recipe((ROOT / "imgbake.toml").read_text())
+    project.write("docs/recipe.md", "whole\n")
+    project.write("bin/python3", "#!/bin/sh\necho half\nexit 1\n").chmod(0o755)
+    path = os.pathsep.join([str(project.root / "bin"), os.environ["PATH"]])
+    assert project.run("run", "docs", env={"PATH": path}).code == 1
+    assert project.read("docs/recipe.md") == "whole\n"
