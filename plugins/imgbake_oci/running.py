@@ -16,6 +16,7 @@ import msgspec
 
 from imgbake.api import (
     Artifact,
+    BakeError,
     Commands,
     Layer,
     LayerFormat,
@@ -25,8 +26,10 @@ from imgbake.api import (
     StackLayer,
     StepError,
 )
+from imgbake_oci import bases
 from imgbake_oci.compression import Format
 from imgbake_oci.configuring import merged_env
+from imgbake_oci.descriptor import Platform
 from imgbake_oci.layers import Made
 from imgbake_oci.packing import repacked
 from imgbake_oci.scratch import unfinished
@@ -78,6 +81,21 @@ def checked(layer: Layer, stack: Sequence[StackLayer], commands: Commands, ctx: 
 
     kind = Part("component check", f"{_FORMAT} {runner.kind} {runner.version}")
     ctx.memo([kind, *_parts(stack, commands)], run, anew=ctx.force)
+
+
+def require_platform(wanted: Platform, who: str, ctx: RunContext) -> None:
+    """Raises BakeError when commands on images for this platform can't run here."""
+    host = bases.host()
+    if (wanted.os, wanted.architecture) == (host.os, host.architecture):
+        return
+    refusal: tuple[str, str] | None = ("", "")
+    if wanted.os == host.os:
+        refusal = ctx.runner(RUNNER).refusal(wanted.architecture)
+    if refusal is not None:
+        why, remedy = refusal
+        message = ": ".join(filter(None, (f"{who} can't run its commands for {wanted} on {host}", why)))
+        instead = "bake it on such a machine, or leave that platform out"
+        raise BakeError(message, hint=", ".join(filter(None, (remedy, instead))))
 
 
 def surroundings(said: Mapping[str, Any], env: Mapping[str, str]) -> Commands:

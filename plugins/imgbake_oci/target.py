@@ -27,8 +27,7 @@ from imgbake.api import (
     RunContext,
     Setup,
 )
-from imgbake_oci import bases, compression, kept, layouts, media_types, sources, testing
-from imgbake_oci.bases import Base
+from imgbake_oci import bases, compression, kept, layouts, media_types, running, sources, testing
 from imgbake_oci.compression import Format
 from imgbake_oci.configuring import configuration, timestamp
 from imgbake_oci.descriptor import Descriptor, Platform, platform
@@ -140,7 +139,8 @@ class Oci:
         """One platform's image: its layers, configuration and manifest, all in the store."""
         format = self._format()
         base = bases.fetch(blueprint.base, wanted, format, ctx)
-        _require_runnable(blueprint, base)
+        if runs := [layer.component for layer in blueprint.layers if layer.build or layer.validate]:
+            running.require_platform(base.platform, f"component '{runs[0]}'", ctx)
         added = stacked(blueprint, base, format, ctx)
         config = configuration(base, blueprint, [(each.component, each.layer.diff_id) for each in added])
         config_data = encoded(config)
@@ -171,17 +171,6 @@ class Oci:
                 known["base.name"] = str(parse(blueprint.base.reference))
         said = {**blueprint.config.annotations, **self._options.annotations}
         return dict(sorted(({_ANNOTATION + name: value for name, value in known.items()} | said).items()))
-
-
-def _require_runnable(blueprint: Blueprint, base: Base) -> None:
-    """Commands run on this machine's processor. Raises BakeError for another."""
-    host = bases.host()
-    runs = [layer.component for layer in blueprint.layers if layer.build or layer.validate]
-    if runs and (base.platform.os, base.platform.architecture) != (host.os, host.architecture):
-        hint = "bake it on such a machine, or leave that platform out"
-        raise BakeError(
-            f"component '{runs[0]}' can't run its commands for {base.platform} on {host}", hint=hint
-        )
 
 
 def _layer_document(layer: Layer) -> dict[str, Any]:

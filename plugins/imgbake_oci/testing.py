@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from imgbake.api import Artifact, BakeError, Blueprint, Commands, RunContext, StackLayer
-from imgbake_oci import bases, documents, exporting
-from imgbake_oci.running import RUNNER, in_phase, surroundings
+from imgbake.api import Artifact, Blueprint, Commands, RunContext, StackLayer
+from imgbake_oci import documents, exporting
+from imgbake_oci.running import RUNNER, in_phase, require_platform, surroundings
 
 
 def test(artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
@@ -24,14 +24,11 @@ def test(artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
 def finished(artifact: Artifact, ctx: RunContext) -> tuple[tuple[StackLayer, ...], Commands]:
     """The layers of a baked image for this machine, and no commands in the surroundings that it gives.
 
-    Raises BakeError when it is for other machines.
+    Raises BakeError when it is for other machines, whose programs can't run here.
     """
     _, manifest = exporting.one_platform(artifact, ctx.blobs, ctx.name)
     config = documents.config(ctx.blobs.path(manifest.config.digest).read_bytes(), manifest, ctx.name)
-    host = bases.host()
-    if (config.platform.os, config.platform.architecture) != (host.os, host.architecture):
-        message = f"{ctx.name} is for {config.platform}: its commands can't run on {host}"
-        raise BakeError(message, hint="run them on such a machine, or bake it for this one too")
+    require_platform(config.platform, ctx.name, ctx)
     stack = tuple(
         StackLayer(layer.digest, diff_id)
         for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)

@@ -4,6 +4,7 @@
                 serving -> serve, forking      starts sandboxes from one process of Python
                 enter -> supervise     the same for a single one, and what attends to each
                 identity, refusals     which users there can be here, and why not
+                emulation              whether programs for other processors can run
                 report                 what came of it
     inside      init                   the first process: furnishes the root, runs the commands
                 root, union, system, points     what they see

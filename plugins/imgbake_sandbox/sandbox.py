@@ -20,7 +20,7 @@ from imgbake.api import (
     StepError,
     TimedOut,
 )
-from imgbake_sandbox import places, refusals, serving
+from imgbake_sandbox import emulation, places, refusals, serving
 from imgbake_sandbox.capture import NEVER_CAPTURED
 from imgbake_sandbox.chores import Chores
 from imgbake_sandbox.commands import commands_of, first_line, require_short, secrets_of, variables
@@ -53,11 +53,16 @@ class Sandbox:
     def __init__(self, shelf: Path) -> None:
         self._shelf = shelf
 
-    def refusal(self) -> tuple[str, str] | None:
-        """Why there can be no sandbox here, and what to do about it. Tried once in a process."""
+    def refusal(self, architecture: str = "") -> tuple[str, str] | None:
+        """Why there can be no sandbox here, and what to do about it. Tried once in a process.
+
+        With the architecture of another machine: why its programs can't run in one.
+        """
         self._shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = refusals.check(self._shelf)
-        return None if found is None else (found.message, found.hint)
+        if found is not None:
+            return found.message, found.hint
+        return emulation.refusal(architecture) if architecture else None
 
     def change(
         self,

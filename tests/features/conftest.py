@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from imgbake.testing import busybox
+from imgbake_sandbox import emulation
 from imgbake_sandbox.identity import candidates
 
 
@@ -24,6 +25,12 @@ def other_users() -> None:
     """Skips where who runs the tests has no ids for users besides root."""
     if next(candidates()).kind == "single":
         pytest.skip("needs subordinate ids: see subuid(5)")
+
+
+@pytest.fixture
+def no_emulators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing runs programs for other processors here, whatever this machine has registered."""
+    monkeypatch.setattr(emulation, "HANDLERS", tmp_path / "no emulators")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from imgbake.testing.busybox import OnBusybox, phases, printed
 from imgbake.testing.conformance import PluginConformance
 from imgbake_oci.running import surroundings
 from imgbake_oci.tests.baked import Baked, baked, write_layout
+from imgbake_sandbox import emulation
 from imgbake_sandbox.identity import candidates
 
 BUSYBOX = shutil.which("busybox") or ""
@@ -152,7 +153,8 @@ def test_a_base_with_a_strange_configuration_works_in_every_phase(app: OnBusybox
     assert printed(ran) == ["/srv/app", "app", "1"] * 3
 
 
-def test_commands_run_for_this_machine_alone(app: OnBusybox) -> None:
+def test_commands_run_for_this_machine_alone(app: OnBusybox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emulation, "HANDLERS", app.root / "no emulators")
     layout = app.root / "base"
 
     def for_another(document: Any) -> None:

@@ -55,8 +55,11 @@ class Runner(Protocol):
     kind: ClassVar[str]
     version: ClassVar[int]
 
-    def refusal(self) -> tuple[str, str] | None:
-        """Why nothing can run here, and what to do about it; None when it can."""
+    def refusal(self, architecture: str = "") -> tuple[str, str] | None:
+        """Why nothing can run here, and what to do about it; None when it can.
+
+        With an architecture (a GOARCH), one that is not this machine's: on images for it.
+        """
 
     def change(
         self,
