@@ -5,23 +5,23 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from imgbake.api import Artifact, BakeError, Blobs
+from imgbake.api import Artifact, BakeError, Blobs, ResolveContext
 from imgbake_oci import documents, layouts
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.documents import Index
 from imgbake_oci.reference import parse_tag
-from imgbake_oci.registry import Client, RegistryError
+from imgbake_oci.registry import Client, RegistryError, Watch
 
 _GONE = (404,)
 
 
-def is_there(artifact: Artifact) -> bool:
+def is_there(artifact: Artifact, ctx: ResolveContext) -> bool:
     """Do all tags mean this image? Raises BakeError when the registry can't be asked."""
+    watch = Watch(ctx.check)
     with Client() as client:
         try:
-            return all(
-                client.resolve(parse_tag(tag)).digest == artifact.digest for tag in artifact.facts["tags"]
-            )
+            found = (client.resolve(parse_tag(tag), watch).digest for tag in artifact.facts["tags"])
+            return all(digest == artifact.digest for digest in found)
         except RegistryError as error:
             if error.status in _GONE:
                 return False

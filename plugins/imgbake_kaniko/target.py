@@ -64,7 +64,7 @@ class Kaniko:
         """Has the registry the image under every tag? False too when it can't be asked."""
         from imgbake_kaniko import pushed
 
-        return pushed.is_there(artifact)
+        return pushed.is_there(artifact, ctx)
 
     def formats(self) -> tuple[str, ...]:
         return ("oci", "oci-archive")

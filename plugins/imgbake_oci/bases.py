@@ -98,10 +98,10 @@ def _resolve_remote(reference: str, ctx: ResolveContext) -> Resolved:
             hint = "`imgbake lock --upgrade` writes it anew"
             raise BakeError(f"imgbake.lock pins {reference} to {pinned!r}, which is no digest", hint=hint)
         return Resolved(Artifact("container", pinned, reference))
-    from imgbake_oci.registry import Client
+    from imgbake_oci.registry import Client, Watch
 
     with Client() as client:
-        found = client.resolve(name).digest
+        found = client.resolve(name, Watch(ctx.check)).digest
     return Resolved(Artifact("container", found, reference), volatile=True)
 
 

@@ -128,6 +128,7 @@ class Engine:
     ) -> None:
         """`unmoved` tells of nodes that need not be judged unless one before them is not as it was."""
         self._project = project
+        project.stop = stop
         self._settings = settings
         self._tell = telling(observers)
         self._tells_cached = any(getattr(observer, "wants_cached", False) for observer in observers)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import email.utils
+import signal
+import socket
 import time
 
 import pytest
 
 from imgbake.api import BakeError, Interrupted
+from imgbake.testing.project import Project
 from imgbake_oci.registry.patience import Retries, Transient, Watch, patiently, retry_after
 
 QUICK = Retries(attempts=3, first=0.001)
@@ -73,3 +76,16 @@ def test_retry_after_as_a_date() -> None:
     assert soon is not None and 95 < soon <= 100
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert retry_after("Wed, 99 Oct 2015 07:28:00 GMT") is None
+
+
+def test_ctrl_c_ends_the_look_for_a_base_at_a_registry_that_keeps_silent(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        project.recipe(f'[images.app]\nbase = "{host}/base:1"\n')
+        process = project.start("build", "--progress", "plain")
+        connection, _ = silent.accept()
+        with connection:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=20)
+    assert process.returncode == 130, said
+    assert "interrupted" in said
