@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from imgbake.api import BakeError
@@ -17,26 +19,64 @@ Client = Any
 """A client of boto3, which comes without types."""
 
 _TRIES = 8
+_HASTY = {"connect_timeout": 5, "read_timeout": 20}  # seconds
+_FILES = {"AWS_CONFIG_FILE": "~/.aws/config", "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials"}
+_PLACES = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_EC2",
+    "AWS_ENDPOINT_URL_IMAGEBUILDER",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    *_FILES,
+    "HOME",
+)
 _MISSING = re.compile(r"not authorized to perform: ([\w-]+:\w+)(?: on resource: ([^\s,;]+))?")
 
 
-def client(service: str, region: str = "", profile: str = "") -> Client:
+_sessions: dict[tuple[str, ...], Any] = {}
+_clients: dict[tuple[object, ...], Client] = {}
+_guard = threading.Lock()
+
+
+def client(service: str, region: str = "", profile: str = "", *, is_hasty: bool = False) -> Client:
     """A client of a service; without a region, of the one that AWS's configuration names.
 
-    Raises BakeError.
+    It is made once, and all come from one session, which finds credentials once and reads what a service
+    offers once; but for this, each takes a fifth of a second. A hasty one gives up soon. Raises BakeError.
     """
     boto3 = _sdk()
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
     named = region or os.environ.get("AWS_REGION") or None  # which all SDKs read but this one
-    config = Config(retries={"mode": "adaptive", "max_attempts": _TRIES})
+    tries = 1 if is_hasty else _TRIES
+    limits = _HASTY if is_hasty else {}
+    config = Config(retries={"mode": "adaptive", "max_attempts": tries}, **limits)
+    of = profile, *_surroundings()
+    key = service, named, tries, of
     try:
-        session = boto3.Session(profile_name=profile or None, region_name=named)
-        return session.client(service, config=config)
+        with _guard:  # a session makes one client at a time
+            if of not in _sessions:
+                _sessions[of] = boto3.Session(profile_name=profile or None)
+            if key not in _clients:
+                _clients[key] = _sessions[of].client(service, region_name=named, config=config)
+            return _clients[key]
     except BotoCoreError as error:
         hint = "AWS_REGION or `region` of a profile says where; AWS_PROFILE says which profile"
         raise BakeError(f"AWS can't be used: {error}", hint=hint) from None
+
+
+def world() -> list[str]:
+    """What says which AWS is meant, and where: variables, and when its configuration was written.
+
+    Nothing of credentials, which are renewed all the time; whose they are is seen by what AWS answers.
+    """
+    return [*(os.environ.get(name, "") for name in _PLACES), _written("AWS_CONFIG_FILE")]
 
 
 def endpoint(service: str, profile: str = "") -> str:
@@ -102,6 +142,20 @@ def _configured(service: str, profile: str) -> str:
         named = session.full_config.get("services", {}).get(scoped.get("services"), {}).get(service, {})
         return str(named.get("endpoint_url") or scoped.get("endpoint_url") or "")
     except (BotoCoreError, AttributeError):
+        return ""
+
+
+def _surroundings() -> list[str]:
+    """All that the SDK reads when a session begins."""
+    variables = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("AWS_")]
+    return [*variables, os.environ.get("HOME", ""), *map(_written, _FILES)]
+
+
+def _written(variable: str) -> str:
+    """When a file of AWS's configuration was written, empty if there is none."""
+    try:
+        return str(Path(os.environ.get(variable) or _FILES[variable]).expanduser().stat().st_mtime_ns)
+    except (OSError, RuntimeError):
         return ""
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from imgbake.api import BakeError, Interrupted, RunContext, StepError
 from imgbake_aws import sdk
-from imgbake_image_builder.options import Common
 from imgbake_image_builder.resources import Body, token
 from imgbake_image_builder.service import ABSENT, INVALID, Refused, Service, pause, service
 
@@ -159,10 +158,14 @@ def get(found: Service, arn: str) -> Image:
     return Image(found.call("GetImage", arn, {"imageBuildVersionArn": arn})["image"])
 
 
-def is_available(arn: str, options: Common) -> bool:
+def is_available(arn: str, profile: str) -> bool:
     """Is the image there, and may be used? Raises BakeError when AWS can't be asked."""
-    found = service(arn.split(":")[3], options.profile)
-    return found.has("GetImage", "imageBuildVersionArn", arn) and get(found, arn).status == "AVAILABLE"
+    try:
+        return get(service(arn.split(":")[3], profile), arn).status == "AVAILABLE"
+    except Refused as refused:
+        if refused.code != ABSENT:
+            raise
+        return False
 
 
 def discard(image: Image, profile: str) -> None:

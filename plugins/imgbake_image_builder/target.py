@@ -10,7 +10,7 @@ is asked in every build: for AMIs once for each region, together with those of o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from imgbake.api import Artifact, Blueprint, Document, Lowered, Problem, ResolveContext, RunContext
@@ -78,6 +78,12 @@ class ImageTarget(_Told):
 
         return presence.are_there(artifact.facts.get("regions", {}), self._options.profile, ctx)
 
+    def question(self, artifact: Artifact) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str]:
+        """What tells the same as `present` for all images at once, together with those of other targets."""
+        from imgbake_aws import asking
+
+        return asking.are_present, asking.question(artifact.facts.get("regions", {}), self._options.profile)
+
 
 class ContainerTarget(_Told):
     """Bakes container images with EC2 Image Builder, into repositories of ECR."""
@@ -92,4 +98,10 @@ class ContainerTarget(_Told):
         """Does Image Builder say that the image is available?"""
         from imgbake_image_builder import running
 
-        return running.is_available(artifact.facts["image"], self._options)
+        return running.is_available(artifact.facts["image"], self._options.profile)
+
+    def question(self, artifact: Artifact) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str]:
+        """What tells the same as `present` for all images at the same time."""
+        from imgbake_image_builder import asking
+
+        return asking.are_available, asking.question(artifact.facts["image"], self._options.profile)

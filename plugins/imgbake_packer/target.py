@@ -10,6 +10,7 @@ there and available, which is asked in every build, once for each region.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from imgbake.api import Artifact, Blueprint, Lowered, ResolveContext, RunContext
@@ -59,3 +60,9 @@ class Packer:
         from imgbake_aws import presence
 
         return presence.are_there(regions, self._options.profile, ctx)
+
+    def question(self, artifact: Artifact) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str]:
+        """What tells the same as `present` for all images at once."""
+        from imgbake_aws import asking
+
+        return asking.are_present, asking.question(artifact.facts.get("regions", {}), self._options.profile)
