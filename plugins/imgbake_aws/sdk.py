@@ -153,8 +153,9 @@ def _surroundings() -> list[str]:
 
 def _written(variable: str) -> str:
     """When a file of AWS's configuration was written, empty if there is none."""
+    named = os.environ.get(variable, _FILES[variable])
     try:
-        return str(Path(os.environ.get(variable) or _FILES[variable]).expanduser().stat().st_mtime_ns)
+        return str(Path(named).expanduser().stat().st_mtime_ns) if named else ""
     except (OSError, RuntimeError):
         return ""
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import json
+import re
+import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 UBUNTU = "filter:owner=099720109477,name=ubuntu/images/hvm-ssd/ubuntu-trusty-14.04-*,region=us-east-1"
@@ -31,6 +37,7 @@ PUBLIC = [
     ]
 ]
 """The AMIs that others have published in the cloud."""
+_SIGNED = re.compile(r"Credential=[^/]+/[^/]+/([^/]+)/([^/]+)/")
 
 
 class Cloud:
@@ -48,6 +55,29 @@ class Cloud:
     def reset(self) -> None:
         """Empties the account."""
         urllib.request.urlopen(urllib.request.Request(f"{self._url}/moto-api/reset", method="POST"))
+
+    @contextlib.contextmanager
+    def asked(self) -> Iterator[list[str]]:
+        """What the cloud is asked inside of the block, such as "ec2:DescribeImages us-east-1"."""
+        found: list[str] = []
+        self._recorder("reset-recording")
+        self._recorder("start-recording")
+        yield found
+        self._recorder("stop-recording")
+        for line in self._recorder("download-recording").splitlines():
+            request = json.loads(line)
+            body = base64.b64decode(request["body"]) if request["body_encoded"] else request["body"].encode()
+            (action,) = urllib.parse.parse_qs(body.decode())["Action"]
+            signed = _SIGNED.search(request["headers"]["Authorization"])
+            found.append(f"{signed[2]}:{action} {signed[1]}" if signed else action)
+
+    def _recorder(self, what: str) -> bytes:
+        request = urllib.request.Request(f"{self._url}/moto-api/recorder/{what}", method="POST")
+        if what.startswith("download"):
+            request.method = "GET"
+        with urllib.request.urlopen(request) as answer:
+            read: bytes = answer.read()
+        return read
 
     def amis(self, region: str = "us-east-1") -> dict[str, dict[str, Any]]:
         """Our AMIs by their ids."""

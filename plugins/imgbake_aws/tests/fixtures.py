@@ -50,13 +50,18 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    public = tmp_path_factory.mktemp("moto") / "amis.json"
+    folder = tmp_path_factory.mktemp("moto")
+    public = folder / "amis.json"
     public.write_text(json.dumps(PUBLIC))
     process = subprocess.Popen(
         [sys.executable, "-c", _MOTO, "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "MOTO_AMIS_PATH": str(public)},
+        env={
+            **os.environ,
+            "MOTO_AMIS_PATH": str(public),
+            "MOTO_RECORDER_FILEPATH": str(folder / "asked"),
+        },
     )
     try:
         for _ in range(300):
