@@ -149,6 +149,13 @@ def test_plugins_import_those_that_they_may(plugin: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "plugins").glob("*/asking.py")), ids=str)
+def test_what_is_asked_in_settled_builds_begins_with_what_python_brings(file: Path) -> None:
+    top = [node for node in ast.parse(file.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {name.partition(".")[0] for node in top for name in _imports(node)}
+    assert names <= sys.stdlib_module_names
+
+
 @pytest.mark.parametrize(
     ("code", "unwanted"),
     [

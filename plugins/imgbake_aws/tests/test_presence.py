@@ -54,6 +54,18 @@ def test_somebody_elses_ami_is_not_ours(cloud: Cloud) -> None:
     assert not presence.are_there({"us-east-1": TRUSTY}, "", a_build())
 
 
+def test_one_of_more_than_a_filter_takes_is_found(cloud: Cloud) -> None:
+    ec2 = cloud.client("ec2")
+    machine = ec2.run_instances(ImageId=TRUSTY, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    ours = ec2.create_image(InstanceId=machine, Name="ours")["ImageId"]
+    here = "us-east-1", ""
+    gone = {f"ami-{number:08x}" for number in range(300)}
+    with cloud.asked() as asked:
+        assert ours in presence.of_these({here: gone | {ours}})[here]
+    assert asked == ["ec2:DescribeImages us-east-1"]
+    assert presence.of_these({here: {ours, "ami-00000000"}}) == {here: frozenset({ours})}
+
+
 def test_what_cannot_be_reached_is_said(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sdk, "_TRIES", 1)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

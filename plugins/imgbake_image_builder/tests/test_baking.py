@@ -38,6 +38,19 @@ def test_an_unchanged_image_asks_only_whether_its_ami_is_there(project: Baked) -
     assert project.asked() == []
 
 
+def test_a_settled_build_asks_ec2_alone(project: Baked) -> None:
+    project.image(HELLO)
+    project.run("lock")
+    ami = artifact(project.build())["reference"]
+    project.build()
+    project.asked()
+    with project.cloud.asked() as asked:
+        assert "nothing to do" in project.run("build").stderr
+    assert asked == ["ec2:DescribeImages us-east-1"] and project.asked() == []
+    project.cloud.client("ec2").deregister_image(ImageId=ami)
+    assert project.build().outcomes()[AMI] == "ran"
+
+
 def test_a_lost_ami_is_baked_again(project: Baked) -> None:
     project.image(HELLO)
     first = artifact(project.build())["reference"]

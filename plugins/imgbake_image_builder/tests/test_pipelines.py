@@ -141,6 +141,18 @@ def test_a_container_in_a_repository(project: Baked, base: str) -> None:
     assert project.build().outcomes()[CONTAINER] == "ran"
 
 
+def test_a_settled_build_asks_whether_its_container_is_there(project: Baked, base: str) -> None:
+    project.container(base, HELLO)
+    project.run("lock")
+    made = artifact(project.build(), CONTAINER)
+    assert project.build().outcomes()[CONTAINER] == "cached"
+    project.asked()
+    assert "nothing to do" in project.run("build").stderr
+    assert project.asked() == ["GetImage"]
+    project.service.client().delete_image(imageBuildVersionArn=made["facts"]["image"])
+    assert project.build().outcomes()[CONTAINER] == "ran"
+
+
 def test_a_failed_container_is_baked_anew(project: Baked, base: str) -> None:
     project.service.faults.add(ComponentFails(component="imgbake-app", phase="test", times=1))
     project.container(base, HELLO)

@@ -62,9 +62,11 @@ class Askable(Protocol):
     def question(self, artifact: Artifact) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str] | None:
         """A function that tells whether the artifact is there, and its argument; None if there is none.
 
-        The function is asked for many artifacts at once, and answers in their order. It stands at the top
-        of a module that imports only what Python brings and is quick to import, for it is loaded by
-        itself. It raises nothing, and says no where it can't tell.
+        The function is asked for many artifacts at once, and answers in their order. It stands in a module
+        that is loaded by itself, so at the top this imports only what Python brings, and is quick to
+        import; what else the function needs, such as an SDK, it imports when it is asked. It raises
+        nothing, and says no where it can't tell. What of the environment decides whom to ask stands in
+        the argument, and where that is another one by then, it can't tell.
         """
 
 
