@@ -69,6 +69,9 @@ def client(service: str, region: str = "", profile: str = "", *, is_hasty: bool 
     except BotoCoreError as error:
         hint = "AWS_REGION or `region` of a profile says where; AWS_PROFILE says which profile"
         raise BakeError(f"AWS can't be used: {error}", hint=hint) from None
+    except ValueError as error:
+        hint = "AWS_ENDPOINT_URL takes an address, such as http://127.0.0.1:5000"
+        raise BakeError(f"AWS can't be used: {error}", hint=hint) from None
 
 
 def world() -> list[str]:

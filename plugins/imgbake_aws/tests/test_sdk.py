@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from imgbake.api import BakeError
 from imgbake_aws import sdk
 from imgbake_aws.tests.clouds import Cloud
 
@@ -31,6 +32,12 @@ def test_credentials_that_were_renewed_are_used(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
     assert [*seen, signed_by(sdk.client("ec2"))] == ["key0", "key1", "another"]
+
+
+def test_an_address_that_is_none_is_said(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "foo")
+    with pytest.raises(BakeError, match="AWS can't be used: Invalid endpoint: foo"):
+        sdk.client("ec2")
 
 
 def signed_by(client: object) -> str:
