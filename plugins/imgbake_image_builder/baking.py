@@ -9,7 +9,7 @@ import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint, Lowered, RunContext, digest
 from imgbake_aws import outcome, presence, tags
-from imgbake_image_builder import failing, lowering, resources, systems
+from imgbake_image_builder import failing, history, lowering, resources, systems
 from imgbake_image_builder.components import PHASES
 from imgbake_image_builder.options import AmiOptions, Options, camel
 from imgbake_image_builder.resources import Body, Component, Resources
@@ -30,7 +30,7 @@ def bake(blueprint: Blueprint, lowered: Lowered, options: Options, ctx: RunConte
     image = plan.bake()
     if image.status != "AVAILABLE":
         names = {lowering.resource_name(each.component).lower(): each.component for each in blueprint.layers}
-        raise failing.failure(image, blueprint, names)
+        raise failing.failure(image, blueprint, names, history.tell(found, image, ctx.log))
     return _ami(image, options) if isinstance(options, AmiOptions) else _container(image)
 
 
@@ -64,7 +64,7 @@ class _Plan:
         """The image, when it has ended."""
         options, make = self._options, self._resources
         wanted = self._components()
-        infrastructure = self._revealed(lowering.infrastructure(options))
+        infrastructure = self._revealed(self._infrastructure())
         distribution = self._revealed(self._distribution())
         both = [(resources.INFRASTRUCTURE, infrastructure), (resources.DISTRIBUTION, distribution)]
         make.rehearse(list(wanted.values()), self._name, both)
@@ -81,6 +81,16 @@ class _Plan:
         fingerprint = resources.digest_of([request, distribution, image])
         start = self._starting(run)
         return Running(self._service, fingerprint, self._ctx).bake(recipe, start, self._is_usable)
+
+    def _infrastructure(self) -> Body:
+        """The machines. With `--keep` one that fails stays, but for a pipeline, which has others to run."""
+        found = lowering.infrastructure(self._options)
+        if not self._ctx.keep:
+            return found
+        if self._options.pipeline is not None:
+            self._ctx.log("a pipeline keeps no machine by --keep, but by `terminate_instance_on_failure`")
+            return found
+        return {**found, "terminateInstanceOnFailure": False}
 
     def _starting(self, run: Body) -> Callable[[str, dict[str, str]], str]:
         """What starts the image: by itself, or by a pipeline, which is brought up to date at once."""

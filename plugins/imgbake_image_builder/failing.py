@@ -1,18 +1,29 @@
-"""Why an image of Image Builder failed: by what component and command, or in which regions. Pure."""
+"""Why an image of Image Builder failed: by what component and command, in which regions, or for what
+a scan has found. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imgbake.api import Blueprint, StepError
 from imgbake_image_builder.components import command_of
 
-_LONGEST = 20  # lines of what a component printed
+_LONGEST = 20  # lines of what a component printed, or a scan found
+_SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED")
 
 
-def failure(image: Mapping[str, Any], blueprint: Blueprint, names: Mapping[str, str]) -> StepError:
-    """The error that says why. `names` are our components by the names in their ARNs."""
+def failure(
+    image: Mapping[str, Any],
+    blueprint: Blueprint,
+    names: Mapping[str, str],
+    findings: Sequence[Mapping[str, Any]] = (),
+) -> StepError:
+    """The error that says why. `names` are our components by the names in their ARNs.
+
+    `findings` are those of a scan that has refused the image.
+    """
     state = image.get("state", {})
     context = state.get("failureContext", {})
     status = str(state.get("status", "")).lower()
@@ -20,6 +31,8 @@ def failure(image: Mapping[str, Any], blueprint: Blueprint, names: Mapping[str, 
         return _of_component(component, image, blueprint, names)
     if distribution := context.get("distributionFailure"):
         return _of_distribution(distribution, image)
+    if findings:
+        return _of_findings(findings, image)
     step = f" at its step {context['failedStep']}" if context.get("failedStep") else ""
     reason = state.get("reason") or "no reason is given"
     hint = "" if status == "failed" else "somebody else has ended it: build it again"
@@ -54,6 +67,36 @@ def _of_distribution(said: Mapping[str, Any], image: Mapping[str, Any]) -> StepE
     reason = said.get("errorMessage", "")
     message = f"the image could not be brought to {where}" + (f": {reason}" if reason else "")
     return StepError(message, hint=_next(image), tail=lines)
+
+
+def _of_findings(findings: Sequence[Mapping[str, Any]], image: Mapping[str, Any]) -> StepError:
+    condition = image.get("imageScanningConfiguration", {}).get("scanResultCondition", {})
+    counts = Counter(str(each.get("severity", "UNTRIAGED")) for each in findings)
+    found = ", ".join(f"{counts[name]} {name}" for name in sorted(counts, key=_severity))
+    allowed = condition.get("maximumSeverityLabel", "?")
+    worst = sorted(findings, key=lambda each: _severity(str(each.get("severity", ""))))
+    lines = [_finding(each) for each in worst[:_LONGEST]]
+    if len(worst) > _LONGEST:
+        lines.append(f"and {len(worst) - _LONGEST} more")
+    message = f"scanning has found {found}; the image may have no worse than {allowed}"
+    hint = "update these packages, or allow more by `scanning.scan_result_condition`"
+    return StepError(message, hint=hint, tail=lines)
+
+
+def _severity(name: str) -> int:
+    """The worst first."""
+    return _SEVERITIES.index(name) if name in _SEVERITIES else len(_SEVERITIES)
+
+
+def _finding(said: Mapping[str, Any]) -> str:
+    about = said.get("packageVulnerabilityDetails", {})
+    packages = ", ".join(
+        " ".join(str(each[key]) for key in ("name", "version") if key in each)
+        for each in about.get("vulnerablePackages", ())
+    )
+    title = " ".join(filter(None, (about.get("vulnerabilityId"), packages))) or said.get("title", "?")
+    fixed = " (a fix is available)" if said.get("fixAvailable") == "YES" else ""
+    return f"{said.get('severity', 'UNTRIAGED')}: {title}{fixed}"
 
 
 def _region(said: Mapping[str, Any]) -> str:

@@ -303,8 +303,11 @@ def _container_recipe(blueprint: Blueprint, options: ContainerOptions) -> dict[s
         "containerType": "DOCKER",
         "parentImage": _parent_container(blueprint),
         "targetRepository": {"service": "ECR", "repositoryName": options.repository},
-        "dockerfileTemplateData": options.dockerfile_template or _dockerfile(blueprint),
     }
+    if options.dockerfile_template_uri:
+        found["dockerfileTemplateUri"] = options.dockerfile_template_uri
+    else:
+        found["dockerfileTemplateData"] = options.dockerfile_template or _dockerfile(blueprint)
     instance: dict[str, Any] = {"image": options.instance_image} if options.instance_image else {}
     if options.instance_volumes:
         instance["blockDeviceMappings"] = [_volume(each) for each in options.instance_volumes]

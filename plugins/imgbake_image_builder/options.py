@@ -22,6 +22,7 @@ _AMI_NAME = re.compile(r"[-_A-Za-z0-9{][-_A-Za-z0-9\s:{}.]+[-_A-Za-z0-9}]")
 DATE = "{{ imagebuilder:buildDate }}"
 _LONGEST_AMI_NAME = 127
 _CRON_FIELDS = 6
+_OBJECT = re.compile(r"s3://[^/]+/.+")
 
 Text = Annotated[str, Meta(min_length=1, max_length=1024)]
 Account = Annotated[str, Meta(pattern=r"^(\d{12}|.*\{\{.*)$")]
@@ -331,6 +332,10 @@ class ContainerOptions(Common, frozen=True, forbid_unknown_fields=True, kw_only=
         Meta(max_length=16000),
         _described("The template of the Dockerfile. Default: base, components, and what the image says."),
     ] = ""
+    dockerfile_template_uri: Annotated[
+        str,
+        _described("The same in a bucket, s3://BUCKET/KEY; only the address decides, not what is there."),
+    ] = ""
     image_os_version: Annotated[str, _described("What the base runs, for Image Builder to be told.")] = ""
     kms_key_id: Annotated[str, _described("The key of the Dockerfile template.")] = ""
     distribution: Annotated[
@@ -369,6 +374,11 @@ def problems(said: Common) -> Iterator[tuple[str, str]]:
         for volume in (*said.volumes,):
             yield from _problems_of_volume("volumes", volume)
     if isinstance(said, ContainerOptions):
+        if said.dockerfile_template and said.dockerfile_template_uri:
+            yield "dockerfile_template_uri", "there is a `dockerfile_template` already: remove one"
+        uri = said.dockerfile_template_uri
+        if _is_given(uri) and not _OBJECT.fullmatch(uri):
+            yield "dockerfile_template_uri", f"'{uri}' is no s3://BUCKET/KEY"
         for volume in said.instance_volumes:
             yield from _problems_of_volume("instance_volumes", volume)
         if said.http_tokens == "required" and (said.http_put_response_hop_limit or 1) < 2:

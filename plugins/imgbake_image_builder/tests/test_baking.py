@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import time
 
 from imgbake_image_builder.tests.projects import AMI, Baked, artifact
-from tests.services.image_builder import ComponentFails, Denied, DistributionFails, Error, Throttle
+from tests.services.image_builder import ComponentFails, Denied, DistributionFails, Error, ScanFinds, Throttle
 
 HELLO = '[components.app]\nbuild = "echo hello"\nvalidate = "true"\ntest = "true"'
 TWO = """
@@ -109,6 +110,52 @@ def test_a_failure_names_component_command_phase_step_and_action(project: Baked)
     said = project.fail()
     assert "component 'app': `make install` failed (phase build, step build-2, action ExecuteBash)" in said
     assert project.cloud.leftovers() == []
+
+
+def test_the_failed_step_and_the_end_of_its_log_are_told(project: Baked) -> None:
+    logs = project.cloud.client("logs")
+    group = "/aws/imagebuilder/imgbake-project-app-ami"
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="1.0.0/1")
+    event = {"timestamp": int(time.time() * 1000), "message": "make: *** No rule to make target 'install'."}
+    logs.put_log_events(logGroupName=group, logStreamName="1.0.0/1", logEvents=[event])
+    project.service.faults.add(ComponentFails(component="imgbake-app", phase="build", message="exit 2"))
+    project.image(HELLO)
+    project.fail()
+    said = project.run("log", AMI).stdout
+    assert "step ApplyBuildComponents (ExecuteComponents) failed: SSM execution failed" in said
+    assert "make: *** No rule to make target 'install'." in said
+
+
+def test_a_history_that_may_not_be_read_hides_no_failure(project: Baked) -> None:
+    project.service.faults.add(Denied(operation="ListWorkflowExecutions"))
+    project.service.faults.add(ComponentFails(component="imgbake-app"))
+    project.image(HELLO)
+    assert "component 'app': `echo hello` failed" in project.fail()
+    assert "imagebuilder:ListWorkflowExecutions" in project.run("log", AMI).stdout
+
+
+def test_an_image_that_a_scan_refuses_says_what_was_found(project: Baked) -> None:
+    project.service.faults.add(ScanFinds(severity="CRITICAL", title="CVE-2026-1", package="openssl", times=1))
+    project.service.faults.add(ScanFinds(severity="LOW", title="CVE-2026-2", package="curl", times=1))
+    project.image(HELLO, 'scanning = { scan_result_condition = { maximum_severity_label = "MEDIUM" } }')
+    said = project.fail()
+    assert "scanning has found 1 CRITICAL, 1 LOW; the image may have no worse than MEDIUM" in said
+    assert "CRITICAL: CVE-2026-1 openssl 1.0 (a fix is available)" in said
+    assert project.cloud.leftovers() == []
+    project.build()
+
+
+def test_a_machine_that_failed_stays_when_it_is_kept(project: Baked) -> None:
+    project.service.faults.add(ComponentFails(component="imgbake-app", phase="build", times=1))
+    project.image(HELLO)
+    project.fail("--keep")
+    kept = project.cloud.leftovers()
+    assert "instance running" in kept
+    project.build()
+    updated = list(project.requests("UpdateInfrastructureConfiguration"))
+    assert [each["terminateInstanceOnFailure"] for each in updated] == [True]
+    assert project.cloud.leftovers() == kept
 
 
 def test_a_failed_image_goes_on_where_it_failed(project: Baked) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,6 +152,20 @@ def test_a_settled_build_asks_whether_its_container_is_there(project: Baked, bas
     assert project.asked() == ["GetImage"]
     project.service.client().delete_image(imageBuildVersionArn=made["facts"]["image"])
     assert project.build().outcomes()[CONTAINER] == "ran"
+def test_a_dockerfile_template_of_ones_own(project: Baked, base: str) -> None:
+    template = "FROM {{{ imagebuilder:parentImage }}}\n{{{ imagebuilder:components }}}\nUSER 1000\n"
+    written = json.dumps(template.replace("{{{", "\\{{{"))
+    project.container(base, HELLO, f"dockerfile_template = {written}")
+    project.build()
+    s3 = project.cloud.client("s3")
+    s3.create_bucket(Bucket="stage")
+    s3.put_object(Bucket="stage", Key="Dockerfile", Body=template.encode())
+    project.container(base, HELLO, 'dockerfile_template_uri = "s3://stage/Dockerfile"')
+    project.build()
+    first, second = project.requests("CreateContainerRecipe")
+    assert first["dockerfileTemplateData"] == template
+    assert second["dockerfileTemplateUri"] == "s3://stage/Dockerfile"
+    assert "dockerfileTemplateData" not in second
 
 
 def test_a_failed_container_is_baked_anew(project: Baked, base: str) -> None:

@@ -10,6 +10,7 @@ from .faults import (
     Error,
     Expired,
     Lost,
+    ScanFinds,
     Slow,
     Throttle,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "ImageBuilder",
     "Lost",
     "ManualClock",
+    "ScanFinds",
     "Slow",
     "Throttle",
 ]

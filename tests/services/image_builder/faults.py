@@ -81,7 +81,16 @@ class DistributionFails(Fault, tag="distribution"):
     account: str = ""
 
 
-AnyFault = Throttle | Error | Denied | Expired | Slow | Lost | ComponentFails | DistributionFails
+class ScanFinds(Fault, tag="scan"):
+    """The scan of an image finds something, which fails images that may have nothing so severe."""
+
+    severity: str
+    title: str = "CVE-2026-0001"
+    package: str = "openssl"
+    has_fix: bool = True
+
+
+AnyFault = Throttle | Error | Denied | Expired | Slow | Lost | ComponentFails | DistributionFails | ScanFinds
 _Kind = TypeVar("_Kind", bound=Fault)
 
 

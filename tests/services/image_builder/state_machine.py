@@ -14,7 +14,7 @@ from .clock import Clock, date
 from .cloud import Cloud, Trouble
 from .distribution import Distributor, RegionFailed
 from .errors import Refused
-from .faults import ComponentFails, Faults
+from .faults import ComponentFails, Faults, ScanFinds
 from .store import Resource, Store
 from .workflows import MANAGED, Execution, StepRun, managed_arn, steps_of
 
@@ -28,6 +28,7 @@ _WORKFLOW = {
     "DISTRIBUTING": "DISTRIBUTION",
     "INTEGRATING": "DISTRIBUTION",
 }
+_SEVERITIES = ("INFORMATIONAL", "LOW", "MEDIUM", "HIGH", "CRITICAL")
 _PHASES = {"BUILDING": ("build", "validate"), "TESTING": ("test", "container-host-test")}
 
 
@@ -158,6 +159,8 @@ class Builds:
                 self._run_components(build)
             if build.status == "BUILDING":
                 self._make(build)
+            if build.status == "TESTING":
+                self._scan(build)
             if build.status in ("BUILDING", "TESTING"):
                 self._end_instance(build)
             if build.status == "DISTRIBUTING":
@@ -225,6 +228,22 @@ class Builds:
                 found = _where(fault, component, phases)
                 if found and self._faults.spend(fault):
                     raise _component_failed(fault, component, *found, build.status)
+
+    def _scan(self, build: Build) -> None:
+        """Fails an image in which faults find more than its condition allows."""
+        scanning = build.image.body.get("imageScanningConfiguration", {})
+        if not scanning.get("imageScanningEnabled"):
+            return
+        found = [fault for fault in self._faults.of(ScanFinds) if self._faults.spend(fault)]
+        build.image.findings = [_finding(fault) for fault in found]
+        condition = scanning.get("scanResultCondition")
+        if condition is None:
+            return
+        most = _SEVERITIES.index(condition["maximumSeverityLabel"])
+        counted = [fault for fault in found if fault.has_fix or not condition.get("fixAvailable", True)]
+        if any(_SEVERITIES.index(fault.severity) > most for fault in counted):
+            message = f"Findings are more severe than {condition['maximumSeverityLabel']}."
+            raise Failed(message, "CollectImageScanFindings")
 
     def _make(self, build: Build) -> None:
         if build.is_container:
@@ -294,6 +313,17 @@ def _where(
             if fault.phase in ("", phase) and fault.step in ("", step.name):
                 return phase, step
     return None
+
+
+def _finding(fault: ScanFinds) -> Body:
+    package = {"name": fault.package, "version": "1.0"}
+    details = {"vulnerabilityId": fault.title, "source": "NVD", "vulnerablePackages": [package]}
+    return {
+        "title": f"{fault.title} - {fault.package}",
+        "severity": fault.severity,
+        "fixAvailable": "YES" if fault.has_fix else "NO",
+        "packageVulnerabilityDetails": details,
+    }
 
 
 def _component_failed(
