@@ -4,6 +4,7 @@
     ssm:/aws/service/…[,region=eu-west-1]  the id in a parameter of Systems Manager
     filter:owner=amazon,name=al2023-*[,architecture=arm64][,virtualization=hvm][,region=…]
                                            the newest that matches
+    arn:aws:imagebuilder:…:image/NAME/x.x.x  the newest image of EC2 Image Builder's with this name
     scratch                                for builders that say themselves what they start from
 
 AMI names hold no comma, so one separates. Without a region it is the one of AWS's configuration, and
@@ -22,6 +23,10 @@ from imgbake_aws import sdk
 
 SCRATCH = "scratch"
 _ID = re.compile(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?")
+_IMAGE = re.compile(
+    r"arn:aws[^:]*:imagebuilder:([^:]+):(?:\d{12}|aws(?:-[a-z-]+)?):image/[a-z0-9-_]+/([\dx.]+)((?:/\d+)?)"
+)
+_VERSION = re.compile(r"\d+\.(?:\d+\.(?:\d+|x)|x\.x)|x\.x\.x")
 _FORMS = 'write "ami-…", "ssm:PARAMETER", or { owner = "…", name = "…" }'
 _FILTERS = {"name": "name", "architecture": "architecture", "virtualization": "virtualization-type"}
 _PLACES = ("region", "profile")
@@ -35,8 +40,8 @@ def _said(text: str) -> msgspec.Meta:
 class Asked(msgspec.Struct, frozen=True):
     """A reference, taken apart."""
 
-    form: str  # "id", "ssm", "filter"
-    text: str = ""  # the id, or the parameter's name
+    form: str  # "id", "ssm", "filter", "image"
+    text: str = ""  # the id, the parameter's name, or the image's
     region: str = ""
     filters: dict[str, str] = {}
     profile: str = ""
@@ -94,7 +99,9 @@ def resolve(reference: str, ctx: ResolveContext) -> Resolved:
         return Resolved(Artifact("ami", pinned, reference, _facts(asked.region, pinned, "")))
     ec2 = sdk.client("ec2", asked.region, asked.profile)
     region = str(ec2.meta.region_name)
-    if asked.form == "ssm":
+    if asked.form == "image":
+        found = _by_id(ec2, _of_image(asked), reference)
+    elif asked.form == "ssm":
         found = _by_id(ec2, _parameter(asked, region), reference)
     else:
         found = _newest(ec2, asked, reference)
@@ -106,6 +113,8 @@ def parse(reference: str) -> Asked:
     """Takes a reference apart. Raises BakeError for one that says nothing."""
     if _ID.fullmatch(reference):
         return Asked("id", reference)
+    if reference.startswith("arn:"):
+        return _image(reference)
     form, colon, rest = reference.partition(":")
     if not colon or form not in ("ssm", "filter"):
         raise BakeError(f"'{reference}' names no AMI", hint=_FORMS)
@@ -129,6 +138,18 @@ def parse(reference: str) -> Asked:
     return Asked("filter", "", region, said, profile)
 
 
+def _image(reference: str) -> Asked:
+    found = _IMAGE.fullmatch(reference)
+    if found is None:
+        hint = "arn:aws:imagebuilder:REGION:aws:image/NAME/x.x.x is the newest of Amazon's"
+        raise BakeError(f"'{reference}' is no image of EC2 Image Builder", hint=hint)
+    region, version, build = found.groups()
+    if not _VERSION.fullmatch(version) or (build and "x" in version):
+        hint = "what follows an x is an x, and only a whole version has builds"
+        raise BakeError(f"'{reference}': '{version}{build}' is no version", hint=hint)
+    return Asked("image", reference, region)
+
+
 def _facts(region: str, ami: str, architecture: str) -> dict[str, Any]:
     """What is known of it; `regions` is what baked AMIs have, too."""
     found: dict[str, Any] = {"regions": {region: ami}} if region else {}
@@ -146,6 +167,26 @@ def _parameter(asked: Asked, region: str) -> str:
     if not _ID.fullmatch(value):
         raise BakeError(f"the SSM parameter '{asked.text}' holds {value[:40]!r}, which is no AMI's id")
     return value
+
+
+def _of_image(asked: Asked) -> str:
+    """The AMI of an image of Image Builder, in the image's region."""
+    with sdk.asking(f"imagebuilder:GetImage {asked.text}"):
+        service = sdk.client("imagebuilder", asked.region, asked.profile)
+        try:
+            found = service.get_image(imageBuildVersionArn=asked.text)["image"]
+        except service.exceptions.ResourceNotFoundException:
+            raise BakeError(
+                f"Image Builder has no image {asked.text}", hint="is it shared with you?"
+            ) from None
+    status = found.get("state", {}).get("status", "")
+    if status != "AVAILABLE":
+        hint = "name a version that is, or wait until it is"
+        raise BakeError(f"{found['arn']} is {status.lower()}, and not available", hint=hint)
+    for made in found.get("outputResources", {}).get("amis", ()):
+        if made.get("region") == asked.region and made.get("image"):
+            return str(made["image"])
+    raise BakeError(f"{found['arn']} has no AMI in {asked.region}", hint="is it an image of a container?")
 
 
 def _by_id(ec2: sdk.Client, ami: str, reference: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ What only says how an image is baked decides nothing, unless a pipeline is to be
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -22,11 +23,15 @@ _AMI_NAME = re.compile(r"[-_A-Za-z0-9{][-_A-Za-z0-9\s:{}.]+[-_A-Za-z0-9}]")
 DATE = "{{ imagebuilder:buildDate }}"
 _LONGEST_AMI_NAME = 127
 _CRON_FIELDS = 6
+_LONGEST_USER_DATA = 21847  # characters in base64
+_WATERMARK = re.compile(r"[\w()\[\]./'@-][\w ()\[\]./'@-]{1,126}[\w()\[\]./'@-]", re.ASCII)
 _OBJECT = re.compile(r"s3://[^/]+/.+")
 
 Text = Annotated[str, Meta(min_length=1, max_length=1024)]
 Account = Annotated[str, Meta(pattern=r"^(\d{12}|.*\{\{.*)$")]
 Region = Annotated[str, Meta(pattern=r"^([a-z]{2}(-[a-z]+)+-\d+|.*\{\{.*)$")]
+LogGroup = Annotated[str, Meta(pattern=r"^([a-zA-Z0-9\-_/.]{1,512}|.*\{\{.*)$")]
+Group = Annotated[str, Meta(pattern=r"^([A-Za-z0-9][-A-Za-z0-9_+#]{0,99}|.*\{\{.*)$")]
 Tags = Annotated[dict[str, str], Meta(max_length=50)]
 
 
@@ -182,17 +187,25 @@ class Scanning(Table, frozen=True, kw_only=True, omit_defaults=True):
 class Workflow(Table, frozen=True, kw_only=True, omit_defaults=True):
     """A workflow instead of those that Image Builder has."""
 
-    workflow_arn: Text
+    workflow_arn: Annotated[
+        str,
+        Meta(
+            pattern=r"^(arn:aws[^:]*:imagebuilder:[^:]+:[^:]+:workflow/(build|test|distribution)/[a-z0-9-_]+/"
+            r"(x\.x\.x|\d+\.x\.x|\d+\.\d+\.x|\d+\.\d+\.\d+(/\d+)?)|.*\{\{.*)$"
+        ),
+    ]
     parameters: dict[str, str | tuple[str, ...]] = {}
-    parallel_group: Text | None = None
+    parallel_group: Annotated[str, Meta(pattern=r"^([A-Za-z0-9][-A-Za-z0-9_+#]{0,99}|.*\{\{.*)$")] | None = (
+        None
+    )
     on_failure: Literal["CONTINUE", "ABORT"] | None = None
 
 
 class Logging(Table, frozen=True, kw_only=True, omit_defaults=True):
     """Groups of CloudWatch that take the logs."""
 
-    image_log_group_name: Text | None = None
-    pipeline_log_group_name: Text | None = None
+    image_log_group_name: LogGroup | None = None
+    pipeline_log_group_name: LogGroup | None = None
 
 
 class AutoDisable(Table, frozen=True, kw_only=True, omit_defaults=True):
@@ -371,7 +384,12 @@ def problems(said: Common) -> Iterator[tuple[str, str]]:
         for name in (said.ami_name, *(each.name for each in said.distribution)):
             if problem := _name_problem(name):
                 yield "ami_name" if name == said.ami_name else "distribution", problem
-        for volume in (*said.volumes,):
+        if len(base64.b64encode(said.user_data.encode())) > _LONGEST_USER_DATA:
+            yield "user_data", f"has {len(said.user_data.encode())} bytes; some 16000 may be"
+        for mark in said.ami_watermarks:
+            if _is_given(mark) and not _WATERMARK.fullmatch(mark):
+                yield "ami_watermarks", f"'{mark}': 3 to 128 letters, digits, inner spaces, and ()[]./'@_-"
+        for volume in said.volumes:
             yield from _problems_of_volume("volumes", volume)
     if isinstance(said, ContainerOptions):
         if said.dockerfile_template and said.dockerfile_template_uri:
@@ -388,6 +406,9 @@ def problems(said: Common) -> Iterator[tuple[str, str]]:
 def _problems_of_machines(said: Common) -> Iterator[tuple[str, str]]:
     if said.subnet_id and not said.security_group_ids:
         yield "subnet_id", "needs `security_group_ids`, too"
+    scanning = said.scanning
+    if scanning and scanning.scan_result_condition and not scanning.image_scanning_enabled:
+        yield "scanning", "nothing is scanned, so there is nothing to judge by `scan_result_condition`"
     for name in said.resource_tags:
         if name.lower().startswith("aws:") or name in _NOT_IN_RESOURCE_TAGS:
             yield "resource_tags", f"'{name}' is a tag of Image Builder's own"

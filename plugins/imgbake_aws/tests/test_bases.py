@@ -8,6 +8,8 @@ from imgbake.api import BakeError
 from imgbake.testing.project import Project
 from imgbake_aws import bases
 
+IMAGE = "arn:aws:imagebuilder:eu-west-1:aws:image/amazon-linux-2023-x86"
+
 
 @pytest.mark.parametrize(
     ("reference", "asked"),
@@ -19,6 +21,9 @@ from imgbake_aws import bases
             "filter:owner=self, name=a b*,region=eu-west-1",
             bases.Asked("filter", "", "eu-west-1", {"owner": "self", "name": "a b*"}),
         ),
+        (f"{IMAGE}/x.x.x", bases.Asked("image", f"{IMAGE}/x.x.x", "eu-west-1")),
+        (f"{IMAGE}/1.2.x", bases.Asked("image", f"{IMAGE}/1.2.x", "eu-west-1")),
+        (f"{IMAGE}/1.2.3/4", bases.Asked("image", f"{IMAGE}/1.2.3/4", "eu-west-1")),
     ],
 )
 def test_references_are_taken_apart(reference: str, asked: bases.Asked) -> None:
@@ -32,6 +37,9 @@ def test_references_are_taken_apart(reference: str, asked: bases.Asked) -> None:
         ("ami-12", "names no AMI"),
         ("ssm:", "names no parameter"),
         ("ssm:/a,owner=b", "'owner=b' is no condition"),
+        ("arn:aws:s3:::bucket", "is no image of EC2 Image Builder"),
+        (f"{IMAGE}/1.x.3", "'1.x.3' is no version"),
+        (f"{IMAGE}/1.2.x/1", "'1.2.x/1' is no version"),
         ("filter:name=a", "says no owner"),
         ("filter:owner=a", "says no name"),
         ("filter:owner=a,nam=b", "'nam=b' is no condition"),

@@ -242,3 +242,42 @@ def test_an_image_of_the_recipe_is_a_base(project: Baked) -> None:
     recipe = next(each for each in project.requests("CreateImageRecipe") if "child" in each["name"])
     assert recipe["parentImage"] == artifact(ran)["reference"]
     assert set(project.build().outcomes().values()) == {"cached"}
+
+
+def test_an_image_of_image_builder_is_a_base(project: Baked) -> None:
+    project.image(HELLO)
+    first = artifact(project.build())
+    arn = first["facts"]["image"].replace("/1.0.0/1", "/x.x.x")
+    recipe = project.read("imgbake.toml")
+    child = f'[images.child]\nbase = {{ ami = "{arn}" }}\ntargets = ["ami"]\n'
+    project.recipe(recipe + child)
+    project.build("child")
+    (made,) = (each for each in project.requests("CreateImageRecipe") if "child" in each["name"])
+    assert made["parentImage"] == first["reference"]
+    assert project.run("lock").code == 0
+    assert first["reference"] in project.read("imgbake.lock")
+    project.recipe(recipe.replace("echo hello", "echo world") + child)
+    newest = artifact(project.build("app"))["reference"]
+    assert newest != first["reference"]
+    assert project.build("child").outcomes()["image:child@ami"] == "cached"  # pinned
+    assert project.run("lock", "--upgrade").code == 0 and newest in project.read("imgbake.lock")
+    assert project.build("child").outcomes()["image:child@ami"] == "ran"
+
+
+def test_a_base_that_image_builder_has_not_is_refused(project: Baked) -> None:
+    arn = "arn:aws:imagebuilder:us-east-1:123456789012:image/nowhere/x.x.x"
+    project.image(HELLO)
+    recipe = project.read("imgbake.toml")
+    project.recipe(recipe + f'[images.child]\nbase = {{ ami = "{arn}" }}\ntargets = ["ami"]\n')
+    assert f"Image Builder has no image {arn}" in project.fail("child")
+
+
+def test_the_packages_of_an_image_are_listed(project: Baked) -> None:
+    project.image(HELLO)
+    arn = artifact(project.build())["facts"]["image"]
+    (image,) = project.service.store.of("image", "us-east-1", "123456789012")
+    image.packages.append({"packageName": "bash", "packageVersion": "5.2"})
+    assert project.run("image-builder", "packages", arn).stdout == "bash 5.2\n"
+    assert project.run("image-builder", "packages", arn, "--format", "json").json == image.packages
+    ran = project.run("image-builder", "packages", "ami-1")
+    assert ran.code == 1 and "'ami-1' is no ARN" in ran.stderr and "Traceback" not in ran.stderr

@@ -13,12 +13,15 @@ from imgbake_image_builder.options import (
     ContainerOptions,
     Pipeline,
     Placement,
+    Scanning,
+    ScanResult,
     Schedule,
     Volume,
     Workflow,
     schedule_problem,
 )
 
+LOW = ScanResult(maximum_severity_label="LOW")
 _GIVEN: dict[str, Any] = {"os": "Amazon Linux 2023", "instance_profile": "baker"}
 
 
@@ -38,6 +41,9 @@ _GIVEN: dict[str, Any] = {"os": "Amazon Linux 2023", "instance_profile": "baker"
         ({"volumes": (Volume(device_name="/dev/sda", volume_type="gp2", throughput=200),)}, "volumes"),
         ({"volumes": (Volume(device_name="/dev/sda", volume_type="io1"),)}, "volumes"),
         ({"pipeline": Pipeline(schedule=Schedule(schedule_expression="daily"))}, "pipeline"),
+        ({"user_data": "x" * 17_000}, "user_data"),
+        ({"ami_watermarks": ("ab",)}, "ami_watermarks"),
+        ({"scanning": Scanning(image_scanning_enabled=False, scan_result_condition=LOW)}, "scanning"),
     ],
 )
 def test_wrong_options_are_refused(more: dict[str, Any], key: str) -> None:
@@ -52,6 +58,21 @@ def test_macos_has_a_host() -> None:
 def test_containers_are_farther_from_the_metadata_service() -> None:
     with pytest.raises(ValueError, match="`http_put_response_hop_limit`"):
         ContainerOptions(**_GIVEN, repository="shop", http_tokens="required")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            {"dockerfile_template": "FROM a", "dockerfile_template_uri": "s3://a/b"},
+            "`dockerfile_template_uri`: there is",
+        ),
+        ({"dockerfile_template_uri": "https://a/b"}, "is no s3://BUCKET/KEY"),
+    ],
+)
+def test_a_dockerfile_template_is_in_the_recipe_or_in_a_bucket(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ContainerOptions(**_GIVEN, repository="shop", **more)
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,8 @@ def test_a_settled_build_asks_whether_its_container_is_there(project: Baked, bas
     assert project.asked() == ["GetImage"]
     project.service.client().delete_image(imageBuildVersionArn=made["facts"]["image"])
     assert project.build().outcomes()[CONTAINER] == "ran"
+
+
 def test_a_dockerfile_template_of_ones_own(project: Baked, base: str) -> None:
     template = "FROM {{{ imagebuilder:parentImage }}}\n{{{ imagebuilder:components }}}\nUSER 1000\n"
     written = json.dumps(template.replace("{{{", "\\{{{"))
