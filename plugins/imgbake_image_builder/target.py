@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from imgbake.api import Artifact, Blueprint, Document, Lowered, Problem, ResolveContext, RunContext
+from imgbake_aws import bases
 from imgbake_image_builder import lowering
 from imgbake_image_builder.options import AmiOptions, ContainerOptions, Options
 
@@ -68,6 +69,7 @@ class ImageTarget(_Told):
 
     kind: ClassVar[str] = "image-builder"
     artifact: ClassVar[str] = "ami"
+    base_table: ClassVar[type[bases.Searched]] = bases.Searched
 
     def __init__(self, options: AmiOptions) -> None:
         self._options = options
