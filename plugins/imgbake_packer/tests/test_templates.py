@@ -19,7 +19,7 @@ source "amazon-ebs" "golden" {
   source_ami              = "ami-1e749f67"
   instance_type           = "t3.small"
   communicator            = "none"
-  ami_name                = "golden {{timestamp}}"
+  ami_name                = "golden ${uuidv4()}"
   custom_endpoint_ec2     = var.endpoint
   skip_region_validation  = true
   skip_metadata_api_check = true
