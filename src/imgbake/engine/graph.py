@@ -14,10 +14,11 @@ the second case the file's content decides, so an output that nobody reads rebui
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
+from imgbake.engine.writers import Writers
 from imgbake.errors import did_you_mean
 from imgbake.files import glob
 from imgbake.model import At, Destination, FileCopy, Image, Policy, Recipe, Target, Task
@@ -137,7 +138,7 @@ def build(
     wrong with these. With faults the graph holds what could be understood.
     """
     outputs = {task.name: outputs_of(task) for task in recipe.tasks.values()}
-    writers = _Writers(outputs)
+    writers = Writers(outputs)
     faults = list(writers.clashes(recipe.tasks))
     nodes = {f"task:{task.name}": _task(task, outputs[task.name], writers) for task in recipe.tasks.values()}
     for image in recipe.images.values():
@@ -160,7 +161,7 @@ def build(
     return Graph(ordered), tuple(faults)
 
 
-def _task(task: Task, outputs: tuple[str, ...], writers: _Writers) -> Node:
+def _task(task: Task, outputs: tuple[str, ...], writers: Writers) -> Node:
     needs = tuple(f"task:{name}" for name in task.needs)
     ordered = dict.fromkeys(f"task:{name}" for name in task.after)
     ordered.update(dict.fromkeys(f"task:{name}" for name in writers.of(task.inputs) if name != task.name))
@@ -173,7 +174,7 @@ def _add_image(
     target: Target,
     recipe: Recipe,
     artifact_of: Callable[[Target], str],
-    writers: _Writers,
+    writers: Writers,
     nodes: dict[str, Node],
     faults: list[Fault],
 ) -> None:
@@ -205,7 +206,7 @@ def _add_described(
     recipe: Recipe,
     told: Told,
     artifact_of: Callable[[Target], str],
-    writers: _Writers,
+    writers: Writers,
     nodes: dict[str, Node],
     faults: list[Fault],
 ) -> None:
@@ -238,7 +239,7 @@ def _tasks(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"task:{name}" for name in names)
 
 
-def _image_clashes(nodes: Mapping[str, Node], writers: _Writers) -> Iterator[Fault]:
+def _image_clashes(nodes: Mapping[str, Node], writers: Writers) -> Iterator[Fault]:
     """Folders of images that another image or a task writes too, or that an image would copy into itself."""
     seen: list[tuple[str, Node]] = []
     for node in nodes.values():
@@ -273,7 +274,7 @@ def _paths(reference: str) -> tuple[str, ...]:
     return (path, path.rpartition(":")[0] or path)
 
 
-def _sources(image: Image, writers: _Writers) -> tuple[str, ...]:
+def _sources(image: Image, writers: Writers) -> tuple[str, ...]:
     """The tasks whose files go into an image."""
     found: dict[str, None] = {}
     for component in image.components:
@@ -310,88 +311,6 @@ def _image_base(
     hint = f"give '{parent.name}' the target '{target.name}'"
     faults.append(Fault(at=image.at / "base", message=message, hint=hint))
     return None
-
-
-class _Writers:
-    """Who writes what: finds the tasks whose outputs a pattern can match."""
-
-    def __init__(self, outputs: Mapping[str, Sequence[str]]) -> None:
-        self._exact: dict[str, list[str]] = {}
-        self._below: dict[str, list[str]] = {}  # a folder to the tasks with literal outputs in it
-        self._wild: list[tuple[str, str]] = []  # pattern, task
-        for task, patterns in outputs.items():
-            for pattern in patterns:
-                self._add(task, pattern.rstrip("/"))
-
-    def _add(self, task: str, pattern: str) -> None:
-        if not glob.is_literal(pattern):
-            self._wild.append((pattern, task))
-            return
-        self._exact.setdefault(pattern, []).append(task)
-        for folder in _folders(pattern):
-            self._below.setdefault(folder, []).append(task)
-
-    def of(self, patterns: Iterable[str]) -> Iterator[str]:
-        """The tasks that write what one of these patterns can match."""
-        for pattern in patterns:
-            plain = pattern.rstrip("/")
-            if glob.is_literal(plain):
-                yield from self._exact.get(plain, ())
-                yield from self._below.get(plain, ())
-                for folder in _folders(plain):
-                    yield from self._exact.get(folder, ())
-            else:
-                yield from self._literal_matches(plain)
-            for written, task in self._wild:
-                if glob.overlaps(plain, written):
-                    yield task
-
-    def _literal_matches(self, pattern: str) -> Iterator[str]:
-        prefix = glob.static_prefix(pattern).rstrip("/")
-        candidates = set(self._below.get(prefix, ())) if prefix not in ("", ".") else None
-        for literal, tasks in self._exact.items():
-            if candidates is not None and candidates.isdisjoint(tasks) and literal != prefix:
-                continue
-            if glob.overlaps(pattern, literal):
-                yield from tasks
-
-    def clashes(self, tasks: Mapping[str, Task]) -> Iterator[Fault]:
-        """Outputs that two tasks would write."""
-        said: set[tuple[str, str]] = set()
-        for literal, owners in self._exact.items():
-            inside = [name for folder in _folders(literal) for name in self._exact.get(folder, ())]
-            for first, second in [*_pairs(owners), *((name, owners[0]) for name in inside)]:
-                yield from _clash(first, second, literal, tasks, said)
-        for index, (pattern, owner) in enumerate(self._wild):
-            others = [
-                *self._wild[:index],
-                *((text, name) for text, names in self._exact.items() for name in names),
-            ]
-            for text, name in others:
-                if name != owner and glob.overlaps(pattern, text):
-                    yield from _clash(name, owner, pattern, tasks, said)
-
-
-def _pairs(names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    return ((names[0], name) for name in names[1:])
-
-
-def _clash(
-    first: str, second: str, output: str, tasks: Mapping[str, Task], said: set[tuple[str, str]]
-) -> Iterator[Fault]:
-    if first == second or (first, second) in said:
-        return
-    said.add((first, second))
-    message = f"tasks '{first}' and '{second}' both write '{output}'"
-    hint = "give each its own file or folder; if one only adds to the other's, make them one task"
-    yield Fault(at=tasks[second].at / "outputs", message=message, hint=hint)
-
-
-def _folders(path: str) -> Iterator[str]:
-    """The folders above a path, nearest first."""
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
 
 
 def _order(nodes: Mapping[str, Node]) -> dict[str, Node]:
