@@ -17,9 +17,10 @@ import msgspec
 from imgbake.app.opening import Request, goals, open_project, require_args, save_args
 from imgbake.contract import Artifact
 from imgbake.engine import process, settled, unmoved
-from imgbake.engine.engine import Engine, Report, Settings
+from imgbake.engine.engine import Engine, Report
 from imgbake.engine.project import STATE, Project
 from imgbake.engine.unmoved import Unmoved
+from imgbake.engine.workers import Settings
 from imgbake.errors import BakeError
 from imgbake.events import Observer
 from imgbake.files.witness import signature

@@ -10,9 +10,10 @@ from imgbake.app.building import only_build, stoppable
 from imgbake.app.opening import Request, open_project, require_args
 from imgbake.app.rolling_back import Back, put_back
 from imgbake.app.ways import Step, Way, look, ways
-from imgbake.engine.engine import Engine, Report, Result, Settings
+from imgbake.engine.engine import Engine, Report, Result
 from imgbake.engine.process import Stop
 from imgbake.engine.project import Project
+from imgbake.engine.workers import Settings
 from imgbake.events import Observer
 
 

@@ -9,31 +9,29 @@ States of a node:
                                                                                           |
     waiting, when one before it failed or the build stops: skipped                      failed
 
-Whatever happens in a worker comes back to the deciding thread as a message, events included, so
-observers, ledger and states need no locks.
+Whatever happens in a worker (see `workers`) comes back to the deciding thread as a message, events
+included, so observers, ledger and states need no locks.
 """
 
 from __future__ import annotations
 
 import heapq
-import os
 import queue
-import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import msgspec
 
 from imgbake.contract import Artifact
-from imgbake.engine import judge, ledger
-from imgbake.engine.context import Working
+from imgbake.engine import ledger
 from imgbake.engine.graph import Node
 from imgbake.engine.judge import Verdict
 from imgbake.engine.process import Stop
 from imgbake.engine.project import Project
 from imgbake.engine.steps import Work, work_of
 from imgbake.engine.unmoved import UNKNOWN, Unmoved
+from imgbake.engine.workers import Failed, Judged, Message, Ran, Settings, Workers
 from imgbake.errors import BakeError, Interrupted, PluginError, StepError
 from imgbake.events import (
     INTERRUPTED,
@@ -50,21 +48,9 @@ from imgbake.events import (
 )
 from imgbake.files.tree import Watch
 
-_RETRY_PAUSE = 1.0  # seconds before the first retry; doubles
-_LONGEST_PAUSE = 30.0
 _LULL = 0.1  # seconds
 _OUTSIDE = frozenset({"deliver", "publish"})  # kinds of node that wait for the network, not for a processor
 _OUTSIDE_JOBS = 16  # of these, at the same time
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """How to run."""
-
-    jobs: int
-    keep_going: bool = False
-    force: bool = False
-    keep: bool = False  # what is only made to bake with
-    build: str = ""  # marks our processes, see process.MARKER
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -92,29 +78,6 @@ class Report(msgspec.Struct, frozen=True):
         return sum(result.outcome == outcome for result in self.results.values())
 
 
-class _Judged(msgspec.Struct, frozen=True):
-    node: str
-    verdict: Verdict
-
-
-class _Ran(msgspec.Struct, frozen=True):
-    node: str
-    verdict: Verdict
-    artifact: Artifact
-    seconds: float
-    moved: str = ""  # the first input that changed meanwhile
-    looked: tuple[str, ...] = ()  # paths that were looked at
-
-
-class _Failed(msgspec.Struct, frozen=True):
-    node: str
-    error: BakeError
-    seconds: float
-
-
-_Message = _Judged | _Ran | _Failed | Event
-
-
 class Engine:
     """One build."""
 
@@ -135,9 +98,7 @@ class Engine:
         self._stop = stop
         self._results: dict[str, Result] = {}
         self._artifacts: dict[str, Artifact] = {}
-        self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        self._errands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._workers = Workers(project, settings, stop)
         self._free = dict(project.recipe.pools)
         self._queue: list[tuple[float, int, str]] = []  # nodes that wait for a worker: urgency, order, id
         self._verdicts: dict[str, Verdict | None] = {}  # of queued nodes; None is still to be judged
@@ -164,19 +125,19 @@ class Engine:
                 if name not in self._results:
                     self._skip(nodes[name], "the build stopped")
         finally:
-            self._dismiss()
+            self._workers.dismiss()
         stopped, seconds = self._stop.is_set(), time.time() - started
         report = Report(self._results, seconds, self._is_settled, self._looked, stopped, self._has_bug)
         counts = {name: report.count(name) for name in ("ran", "cached", "restored", "failed", "skipped")}
         self._tell(BuildFinished(time.time(), seconds, interrupted=stopped, **counts))
         return report
 
-    def _next(self) -> _Message:
+    def _next(self) -> Message:
         """The next message. When none comes for a while, the store writes what it has gathered."""
         with suppress(queue.Empty):
-            return self._messages.get(timeout=_LULL)
+            return self._workers.messages.get(timeout=_LULL)
         self._project.flush()
-        return self._messages.get()
+        return self._workers.messages.get()
 
     def _plan(self, names: Sequence[str]) -> None:
         """Counts what each node waits for, and how urgent it is: the known time from it to the end."""
@@ -205,7 +166,7 @@ class Engine:
                 self._enqueue(name, None)
                 continue
             try:
-                verdict = self._judge(node, work)
+                verdict = self._workers.judge(node, work)
             except BakeError as error:
                 self._fail(node, error, 0.0)
             else:
@@ -228,16 +189,6 @@ class Engine:
         result, trace = self._results[name], self._unmoved.traces.get(name)
         is_same = trace is not None and result.artifact is not None and result.artifact.digest == trace.digest
         return is_same and result.outcome == "cached"
-
-    def _judge(self, node: Node, work: Work) -> Verdict:
-        try:
-            return judge.judge(node, work, self._project, force=self._settings.force)
-        except (BakeError, Interrupted):
-            raise
-        except OSError as error:
-            raise _refused(error) from error
-        except Exception as error:
-            raise _broken(node, error) from error
 
     def _act(self, node: Node, verdict: Verdict) -> list[str]:
         """Acts on a verdict. Returns what is ready now."""
@@ -289,18 +240,16 @@ class Engine:
 
     def _send(self, node: Node, verdict: Verdict | None) -> None:
         self._running.add(node.id)
-        if len(self._threads) < len(self._running):
-            thread = threading.Thread(target=self._serve, daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        self._workers.hire(len(self._running))
+        work = self._work[node.id]
         if verdict is None:
-            self._errands.put(lambda: self._judge_apart(node))
+            self._workers.judge_apart(node, work)
         else:
             if verdict.action == "run" and node.kind != "base":
                 self._tell(NodeStarted(time.time(), node.id, verdict.why))
-            self._errands.put(lambda: self._work_on(node, verdict))
+            self._workers.work_on(node, verdict, work)
 
-    def _heed(self, message: _Message) -> None:
+    def _heed(self, message: Message) -> None:
         """Takes in what a worker says."""
         if isinstance(message, Event):
             self._tell(message)
@@ -311,15 +260,15 @@ class Engine:
         self._give_back(node)
         ready: list[str] = []
         match message:
-            case _Failed():
+            case Failed():
                 self._fail(node, message.error, message.seconds)
-            case _Judged():
+            case Judged():
                 ready = self._act(node, message.verdict)
-            case _Ran():
+            case Ran():
                 ready = self._take_in(node, message)
         self._advance(ready)
 
-    def _take_in(self, node: Node, message: _Ran) -> list[str]:
+    def _take_in(self, node: Node, message: Ran) -> list[str]:
         if message.verdict.action == "restore":
             return self._finish(
                 node, message.verdict, message.artifact, "restored", message.seconds, message.looked
@@ -400,98 +349,3 @@ class Engine:
 
     def _is_stopping(self) -> bool:
         return self._stop.is_set() or (self._has_failed and not self._settings.keep_going)
-
-    # What follows happens in workers.
-
-    def _serve(self) -> None:
-        while (errand := self._errands.get()) is not None:
-            errand()
-
-    def _dismiss(self) -> None:
-        for _ in self._threads:
-            self._errands.put(None)
-        for thread in self._threads:
-            thread.join()
-
-    def _judge_apart(self, node: Node) -> None:
-        started = time.monotonic()
-        try:
-            self._messages.put(_Judged(node.id, self._judge(node, self._work[node.id])))
-        except BakeError as error:
-            self._messages.put(_Failed(node.id, error, time.monotonic() - started))
-
-    def _work_on(self, node: Node, verdict: Verdict) -> None:
-        started = time.monotonic()
-        try:
-            with self._project.files.watching() as looked:
-                if verdict.action == "restore":
-                    assert verdict.artifact is not None
-                    artifact, moved = self._restore(node, verdict.artifact), ""
-                else:
-                    artifact, moved = self._make(node, verdict)
-            seconds = time.monotonic() - started
-            self._messages.put(_Ran(node.id, verdict, artifact, seconds, moved, tuple(looked)))
-        except BakeError as error:
-            self._messages.put(_Failed(node.id, error, time.monotonic() - started))
-        except OSError as error:
-            self._messages.put(_Failed(node.id, _refused(error), time.monotonic() - started))
-        except Exception as error:  # noqa: BLE001  # a plugin may raise anything; the user gets a message
-            self._messages.put(_Failed(node.id, _broken(node, error), time.monotonic() - started))
-
-    def _restore(self, node: Node, artifact: Artifact) -> Artifact:
-        """Puts back what was made; what was lost since it was judged means a run after all."""
-        ctx = self._context(node)
-        try:
-            is_there = self._work[node.id].restore(artifact, ctx)
-        finally:
-            ctx.close()
-        return artifact if is_there else self._run(node)
-
-    def _make(self, node: Node, verdict: Verdict) -> tuple[Artifact, str]:
-        """Runs the step, and remembers what it made unless an input moved meanwhile: gives that input."""
-        artifact = self._run(node)
-        moved = self._project.files.moved(verdict.seen) or ""
-        if not moved and node.kind != "base":
-            self._project.store.remember(verdict.fingerprint, artifact)
-        return artifact, moved
-
-    def _run(self, node: Node) -> Artifact:
-        """Runs the step, again after a failure as often as the recipe allows."""
-        pause = _RETRY_PAUSE
-        for attempt in range(node.policy.retries + 1):
-            self._project.log_file(node.id).unlink(missing_ok=True)  # it may print nothing this time
-            ctx = self._context(node)
-            try:
-                return self._work[node.id].run(ctx)
-            except StepError as error:
-                if attempt == node.policy.retries:
-                    raise
-                note = f"attempt {attempt + 1} failed ({error.message}); again in {pause:g} s"
-                self._messages.put(NodeNote(time.time(), node.id, self._project.secrets.mask(note)))
-                if self._stop.wait(pause):
-                    raise Interrupted from None
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            finally:
-                ctx.close()
-        raise AssertionError("unreachable")
-
-    def _context(self, node: Node) -> Working:
-        return Working(
-            self._project, node, self._stop, self._messages.put, self._settings.build,
-            force=self._settings.force, keep=self._settings.keep,
-        )  # fmt: skip
-
-
-def _refused(error: OSError) -> BakeError:
-    where = f" ({error.filename})" if error.filename else ""
-    hint = "free some space and run again: what was built is kept" if error.errno == 28 else ""
-    return BakeError(f"{os.strerror(error.errno) if error.errno else error}{where}", hint=hint)
-
-
-def _broken(node: Node, error: BaseException) -> BakeError:
-    """A bug, in a plugin or in us; the traceback goes where bugs are looked for."""
-    import traceback
-
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    hint = f"this is a bug: please report it, with this: {last.filename}:{last.lineno} in {last.name}"
-    return PluginError(node.id, f"failed unexpectedly: {error!r}", hint=hint)
