@@ -157,7 +157,7 @@ def _signature(function: object) -> str:
     "protocol",
     [contract.Step, contract.Format, contract.DescribingContext, contract.Target, contract.Askable,
      contract.Destination, contract.Exporter, contract.Pinnable, contract.PartsContext,
-     contract.RunContext, contract.ResolveContext, contract.Blobs, events.Observer],
+     contract.RunContext, contract.ResolveContext, contract.Blobs, contract.Shelf, events.Observer],
 )  # fmt: skip
 def test_every_method_that_plugins_meet_is_in_their_guide(protocol: type) -> None:
     guide = (DOCS / "plugins.md").read_text()

@@ -3,7 +3,7 @@
 A plugin is a module named by entry points of the group `imgbake`, one for each kind that it adds
 (and one named `base` if it resolves bases, `command` if it adds commands, `observer` if it observes,
 `copy` if `imgbake copy` can name its destinations; `base-squashfs` if it resolves bases of this kind
-alone, so that it is imported for no other):
+alone, so that it is imported for no other; `shelf-git` if it keeps streams at `git://…`):
 
     [project.entry-points.imgbake]
     squashfs = "imgbake_squashfs"
@@ -17,7 +17,17 @@ from typing import Any
 
 import pluggy
 
-from imgbake.contract import Artifact, Destination, Format, ResolveContext, Resolved, Runner, Step, Target
+from imgbake.contract import (
+    Artifact,
+    Destination,
+    Format,
+    ResolveContext,
+    Resolved,
+    Runner,
+    Shelf,
+    Step,
+    Target,
+)
 from imgbake.events import Observer
 
 hookspec = pluggy.HookspecMarker("imgbake")
@@ -47,6 +57,11 @@ def imgbake_destinations() -> list[type[Destination]]:  # type: ignore[empty-bod
 @hookspec
 def imgbake_runners() -> list[type[Runner]]:  # type: ignore[empty-body]  # as above
     """Where the commands of components run."""
+
+
+@hookspec
+def imgbake_shelves() -> list[type[Shelf]]:  # type: ignore[empty-body]  # as above
+    """Places that image streams are kept in."""
 
 
 @hookspec

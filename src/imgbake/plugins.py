@@ -16,12 +16,22 @@ from typing import Any
 import pluggy
 
 from imgbake import hookspecs
-from imgbake.contract import Artifact, Destination, Format, ResolveContext, Resolved, Runner, Step, Target
+from imgbake.contract import (
+    Artifact,
+    Destination,
+    Format,
+    ResolveContext,
+    Resolved,
+    Runner,
+    Shelf,
+    Step,
+    Target,
+)
 from imgbake.errors import BakeError, PluginError
 from imgbake.events import Observer
 
 GROUP = "imgbake"
-_ROLES = frozenset({"base", "command", "copy", "observer"})
+_ROLES = frozenset({"base", "command", "copy", "observer", "shelf"})
 
 
 class Plugins:
@@ -39,6 +49,7 @@ class Plugins:
         self._runners: dict[str, type[Runner]] = {}
         self._formats: dict[str, type[Format]] = {}
         self._destinations: dict[str, type[Destination]] = {}
+        self._shelves: dict[str, type[Shelf]] = {}
 
     def step(self, kind: str) -> type[Step] | None:
         """The class of a kind of task, or None when no plugin adds it."""
@@ -70,6 +81,12 @@ class Plugins:
             self._load(kind)
         return self._destinations.get(kind)
 
+    def shelf(self, kind: str) -> Callable[[str, Callable[[], None]], Shelf] | None:
+        """What makes shelves of addresses that begin with this kind, or None when no plugin does."""
+        if kind not in self._shelves:
+            self._load(f"shelf-{kind}")
+        return self._shelves.get(kind)
+
     def step_kinds(self) -> Sequence[str]:
         """Every kind of task that is installed. Imports every plugin."""
         self._load_all()
@@ -89,6 +106,10 @@ class Plugins:
         """Every kind of destination that is installed. Imports every plugin."""
         self._load_all()
         return sorted(self._destinations)
+
+    def shelf_kinds(self) -> Sequence[str]:
+        """What addresses of shelves may begin with. Imports nothing."""
+        return sorted(name.partition("-")[2] for name in self._entries if _role(name) == "shelf")
 
     def named_destinations(self) -> Sequence[tuple[str, type[Destination]]]:
         """The kinds of destination that a text of the command line may name."""
@@ -187,6 +208,7 @@ class Plugins:
         self._collect(module, getattr(plugin, "imgbake_runners", None), self._runners)
         self._collect(module, getattr(plugin, "imgbake_formats", None), self._formats)
         self._collect(module, getattr(plugin, "imgbake_destinations", None), self._destinations)
+        self._collect(module, getattr(plugin, "imgbake_shelves", None), self._shelves)
 
     def _collect(
         self, module: str, hook: Callable[[], Iterable[type[Any]]] | None, into: dict[str, type[Any]]

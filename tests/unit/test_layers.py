@@ -22,6 +22,7 @@ LAYERS = [
     {"events", "files"},
     {"hookspecs", "store", "recipe"},
     {"api", "plugins"},
+    {"streams"},
     {"engine"},
     {"app"},
     {"ui"},

@@ -21,6 +21,7 @@ from imgbake.contract.contexts import (
 from imgbake.contract.destinations import Cargo, Destination
 from imgbake.contract.formats import Argument, Format, Given
 from imgbake.contract.runners import Commands, LayerFormat, NewLayer, Runner, StackLayer
+from imgbake.contract.shelves import Kept, Shelf
 from imgbake.contract.steps import Pin, Pinnable, Step
 from imgbake.contract.targets import Askable, BaseHolder, DocumentTaker, Enterable, Exporter, Restorer, Target
 
@@ -47,6 +48,7 @@ __all__ = [
     "Format",
     "Given",
     "Json",
+    "Kept",
     "Layer",
     "LayerFormat",
     "Lowered",
@@ -60,6 +62,7 @@ __all__ = [
     "Restorer",
     "RunContext",
     "Runner",
+    "Shelf",
     "StackLayer",
     "Starter",
     "Step",

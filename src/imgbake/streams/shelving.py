@@ -1,0 +1,96 @@
+"""Streams on their shelf: found, read, and changed so that nobody's change is lost."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from imgbake.contract import Shelf
+from imgbake.errors import BakeError, UsageError, did_you_mean
+from imgbake.streams import document
+from imgbake.streams.folder import Folder
+from imgbake.streams.model import Stream
+
+if TYPE_CHECKING:
+    from imgbake.plugins import Plugins
+
+DEFAULT = ".imgbake/streams"
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://")
+_PATIENCE = 120.0  # seconds in which others must let us have our turn
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 2.0
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """A stream before and after a change; None where there is none."""
+
+    name: str
+    before: Stream | None
+    after: Stream | None
+
+
+def open_shelf(address: str, root: Path, plugins: Plugins, check: Callable[[], None]) -> Shelf:
+    """The shelf of an address: a folder, relative to the project's, or what a plugin knows.
+
+    Raises BakeError for an address that is wrong.
+    """
+    found = _ADDRESS.match(address)
+    if found is None:
+        return Folder(root / address)
+    cls = plugins.shelf(found[1])
+    if cls is None:
+        hint = did_you_mean(found[1], plugins.shelf_kinds()) or "a folder needs no '://'"
+        raise UsageError(f"nothing keeps streams at '{address}': no plugin knows {found[1]}://", hint=hint)
+    shelf: Shelf = cls(address, check)
+    return shelf
+
+
+def load(shelf: Shelf, name: str) -> Stream | None:
+    """A stream; None when there is none. Raises BakeError when it can't be read."""
+    kept = shelf.load(name)
+    return document.parse(kept.data, name) if kept else None
+
+
+def existing(shelf: Shelf, name: str) -> Stream:
+    """A stream. Raises UsageError when there is none."""
+    stream = load(shelf, name)
+    if stream is None:
+        hint = did_you_mean(name, shelf.names()) or "`imgbake stream tag` makes one"
+        raise UsageError(f"there is no stream '{name}'", hint=hint)
+    return stream
+
+
+def change(
+    shelf: Shelf,
+    name: str,
+    how: Callable[[Stream | None], Stream | None],
+    wait: Callable[[float], object] = time.sleep,
+) -> Changed:
+    """Changes a stream: `how` gets it as it is, and returns it as it is to be; None where there is none.
+
+    When somebody else was faster, `how` is asked again with what that one left: it must be pure. Raises
+    what it raises, and BakeError when others are always faster.
+    """
+    last, pause = time.monotonic() + _PATIENCE, _FIRST_PAUSE
+    while True:
+        kept = shelf.load(name)
+        before = document.parse(kept.data, name) if kept else None
+        after = how(before)
+        if after is before or _put(shelf, name, after, kept.version if kept else ""):
+            return Changed(name, before, after)
+        if time.monotonic() > last:
+            message = f"the stream '{name}' could not be changed: others changed it all the time"
+            raise BakeError(message, hint="try again")
+        wait(random.uniform(0, pause))
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _put(shelf: Shelf, name: str, stream: Stream | None, expected: str) -> bool:
+    return (
+        shelf.remove(name, expected) if stream is None else shelf.save(name, document.dump(stream), expected)
+    )
