@@ -1,10 +1,12 @@
-"""Machine images, with the real Packer: 50 AMIs in 3 regions of a cloud on this computer, and 20 at once.
+"""Machine images, in a cloud on this computer: 50 AMIs in 3 regions, and 20 at once.
 
-nothing changed    an unchanged build of 50 AMIs, to one `packer build` of a template with all of them; and
-                   how many times it asks which AMIs there are
-20 at once         20 templates whose build takes a fixed time, with -j 20, to one of them alone
+nothing changed        an unchanged build of 50 AMIs, to one `packer build` of a template with all of them;
+                       and how many times it asks which AMIs there are
+20 at once, Packer     20 templates whose build takes a fixed time, with -j 20, to one of them alone
+20 at once, EC2 Image  the same by the target image-builder, in an emulator whose builds take that time
+Builder
 
-The cloud is moto's server, which works in no time: in a real one Packer takes minutes for each.
+The cloud is moto's server, which works in no time: in a real one each AMI takes minutes.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import measuring
 from measuring import Contestant, alternate, judge, ratio, run, show
 
 OURS, PACKER, ONE, ALL = "imgbake build", "packer build", "one image", "20 images, -j 20"
+EMULATOR = Path(__file__).resolve().parents[1] / "tests" / "services" / "image_builder"
 REGIONS = ("us-east-1", "eu-west-1", "eu-central-1")
 AMIS, AT_ONCE = 50, 20
 BUILD_TIME = 20  # seconds
@@ -56,11 +59,11 @@ build {
 def main() -> None:
     """Measures, and prints."""
     arguments = measuring.options(__doc__, 3).parse_args()
-    if not measuring.tool("packer"):
-        sys.exit("there is nothing to measure without packer")
     with measuring.workplace(arguments) as folder:
-        _measure_unchanged(folder / "amis", arguments.rounds)
-        _measure_at_once(folder / "at-once", arguments.rounds)
+        if measuring.tool("packer"):
+            _measure_unchanged(folder / "amis", arguments.rounds)
+            _measure_packer(folder / "packer", arguments.rounds)
+        _measure_image_builder(folder / "image-builder", arguments.rounds)
 
 
 def _measure_unchanged(folder: Path, rounds: int) -> None:
@@ -87,18 +90,39 @@ def _measure_unchanged(folder: Path, rounds: int) -> None:
     judge("questions which AMIs there are, in each build", questions, len(REGIONS), unit="")
 
 
-def _measure_at_once(folder: Path, rounds: int) -> None:
+def _measure_packer(folder: Path, rounds: int) -> None:
     folder.mkdir(parents=True)
     (folder / "slow.pkr.hcl").write_text(_SLOW % BUILD_TIME)
-    image = 'template = "slow.pkr.hcl"\ninputs = ["slow.pkr.hcl"]\ntargets = ["machine"]\n'
-    images = "".join(f"[images.app{number}]\n{image}" for number in range(AT_ONCE))
-    (folder / "imgbake.toml").write_text(f'[targets.machine]\nuses = "packer"\n{images}')
+    image = 'template = "slow.pkr.hcl"\ninputs = ["slow.pkr.hcl"]\n'
+    _write_images(folder, 'uses = "packer"', image)
+    _measure_at_once("Packer", folder, {"XDG_CACHE_HOME": str(folder / "cache")}, rounds)
+
+
+def _measure_image_builder(folder: Path, rounds: int) -> None:
+    folder.mkdir(parents=True)
+    options = (
+        f'uses = "image-builder"\nregion = "{REGIONS[0]}"\nos = "Ubuntu 22.04"\ninstance_profile = "baker"'
+    )
+    image = f'base = {{ ami = "{BASE}" }}\ncomponents = ["app"]\n'
+    _write_images(folder, options, image, '[components.app]\nbuild = "make install"\n')
+    with _cloud(folder / "asked") as env, _image_builder(env["AWS_ENDPOINT_URL"]) as (address, pid):
+        began, worked = time.perf_counter(), measuring.cpu(pid)
+        _measure_at_once("Image Builder", folder, env | {"AWS_ENDPOINT_URL_IMAGEBUILDER": address}, rounds)
+        busy = (measuring.cpu(pid) - worked) / (time.perf_counter() - began)
+    print(f"  the emulator was busy for {busy:.0%} of the time")
+
+
+def _write_images(folder: Path, target: str, image: str, more: str = "") -> None:
+    images = "".join(f'[images.app{number}]\ntargets = ["machine"]\n{image}' for number in range(AT_ONCE))
+    (folder / "imgbake.toml").write_text(f"[targets.machine]\n{target}\n{more}{images}")
+
+
+def _measure_at_once(what: str, folder: Path, env: dict[str, str], rounds: int) -> None:
     build = [measuring.imgbake(), "build", "-B", "--progress", "quiet", "-j", str(AT_ONCE)]
-    env = {"XDG_CACHE_HOME": str(folder / "cache")}
     figures = alternate(
         [Contestant(ONE, [*build, "app0"], folder, env), Contestant(ALL, build, folder, env)], rounds
     )
-    show(f"{AT_ONCE} images at once, each of {BUILD_TIME} s", figures, ONE)
+    show(f"{AT_ONCE} images at once with {what}, each of {BUILD_TIME} s", figures, ONE)
     judge(f"{ALL}, to one", ratio(figures, ALL, ONE), 1.3)
 
 
@@ -122,18 +146,9 @@ def _template(names: list[str], endpoint: str) -> str:
 @contextlib.contextmanager
 def _cloud(asked: Path) -> Iterator[dict[str, str]]:
     """The environment that leads to an empty account; each listing of its AMIs is a line in a file."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-c", _MOTO, str(asked), "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(300):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.1)
+    with _server("-c", _MOTO, str(asked), "-H", "127.0.0.1", "-p") as (address, _):
         yield {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ENDPOINT_URL": address,
             "AWS_ACCESS_KEY_ID": "none",
             "AWS_SECRET_ACCESS_KEY": "none",
             "AWS_REGION": REGIONS[0],
@@ -141,6 +156,30 @@ def _cloud(asked: Path) -> Iterator[dict[str, str]]:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "XDG_CACHE_HOME": str(asked.parent / "cache"),
         }
+
+
+@contextlib.contextmanager
+def _image_builder(cloud: str) -> Iterator[tuple[str, int]]:
+    """The emulator, whose builds take a fixed time and all else none; its address and its process."""
+    pace = ["--seconds", "0.1", "--pace", f"BUILDING={BUILD_TIME}"]
+    with _server(str(EMULATOR), *pace, "--cloud", cloud, "--port") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _server(*command: str) -> Iterator[tuple[str, int]]:
+    """A server in Python, told a port by its last argument; its address and its process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = [sys.executable, *command, str(port)]
+    server = subprocess.Popen(started, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}", server.pid
     finally:
         server.terminate()
         server.wait()

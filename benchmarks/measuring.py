@@ -120,6 +120,12 @@ def ratio(figures: Mapping[str, Figures], name: str, to: str) -> float | None:
     return figures[name].median / figures[to].median
 
 
+def cpu(pid: int) -> float:
+    """CPU seconds of a process and of its children that ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def tool(name: str) -> str | None:
     """The path of a program: the one beside this Python, or the one on PATH."""
     beside = Path(sys.executable).with_name(name)
@@ -202,16 +208,10 @@ def _cost(contestant: Contestant) -> Cost:
     os.sync()  # or the next one waits for what the one before has still to write
     for pid in contestant.servers:
         Path(f"/proc/{pid}/clear_refs").write_text("5")  # forgets the peak (proc(5))
-    before = sum(_cpu(pid) for pid in contestant.servers)
+    before = sum(cpu(pid) for pid in contestant.servers)
     own = run(contestant.command, contestant.folder, contestant.env)
-    cpu = own.cpu + sum(_cpu(pid) for pid in contestant.servers) - before
+    cpu = own.cpu + sum(cpu(pid) for pid in contestant.servers) - before
     return Cost(own.seconds, cpu, max(own.peak, *map(_peak, contestant.servers), 0))
-
-
-def _cpu(pid: int) -> float:
-    """CPU seconds of a process and of its children that ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak(pid: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from imgbake.api import BakeError, Interrupted, RunContext, StepError
 from imgbake_aws import sdk
 from imgbake_image_builder.resources import Body, token
-from imgbake_image_builder.service import ABSENT, INVALID, Refused, Service, pause, service
+from imgbake_image_builder.service import ABSENT, INVALID, Refused, Service, service
 
 FINGERPRINT = "imgbake:fingerprint"
 _STATES = ("PENDING", "CREATING", "BUILDING", "TESTING", "DISTRIBUTING", "INTEGRATING", "AVAILABLE")
@@ -131,7 +131,8 @@ class Running:
             if image.status in _ENDED:
                 return image
             gone = time.monotonic() - began
-            pause(min(_LONGEST, max(_SHORTEST, gone * _SHARE)), self._ctx.check)
+            wait = min(_LONGEST, max(_SHORTEST, gone * _SHARE))
+            self._service.wait_to_look(wait, self._ctx.check)
 
     def _cancel(self, arn: str) -> None:
         """Stops a bake, and waits until nothing of it runs. What it made so far is removed."""

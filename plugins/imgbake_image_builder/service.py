@@ -28,6 +28,7 @@ _HINTS = {
 _TRIES = 6
 _FIRST_WAIT = 0.25  # seconds
 _TICK = 0.1
+_LOOKS = 10  # a second, of all images in a region
 
 _services: dict[tuple[str, str, str], Service] = {}
 _guard = threading.Lock()
@@ -48,6 +49,8 @@ class Service:
         self._client = sdk.client("imagebuilder", region, profile)
         self.region = str(self._client.meta.region_name)
         self.profile = profile
+        self._guard = threading.Lock()
+        self._next_look = 0.0
 
     def call(
         self,
@@ -65,6 +68,15 @@ class Service:
                     raise
             pause(_FIRST_WAIT * 2**attempt, check)
         raise AssertionError("unreachable")
+
+    def wait_to_look(self, seconds: float, check: Callable[[], None]) -> None:
+        """Waits so long, and then for a turn: AWS's limit is the account's, however many images wait."""
+        pause(seconds, check)
+        with self._guard:
+            now = time.monotonic()
+            turn = max(now, self._next_look)
+            self._next_look = turn + 1 / _LOOKS
+        pause(turn - now, check)
 
     def all(self, operation: str, about: str, key: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """All entries of a list, page by page. Raises Refused."""
