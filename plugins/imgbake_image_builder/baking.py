@@ -30,7 +30,7 @@ def bake(blueprint: Blueprint, lowered: Lowered, options: Options, ctx: RunConte
     image = plan.bake()
     if image.status != "AVAILABLE":
         names = {lowering.resource_name(each.component).lower(): each.component for each in blueprint.layers}
-        raise failing.failure(image, blueprint, names, history.tell(found, image, ctx.log))
+        raise failing.failure(image, blueprint, names, history.tell(found, image, ctx.log, ctx.check))
     return _ami(image, options) if isinstance(options, AmiOptions) else _container(image)
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from imgbake.api import BakeError
-from imgbake_aws import sdk
+from imgbake_image_builder import logs
 from imgbake_image_builder.resources import Body
 from imgbake_image_builder.running import Image
-from imgbake_image_builder.service import Service
+from imgbake_image_builder.service import Service, pause
 
-_LINES = 100  # of the end of a log
 _SCANNING = "CollectImageScanFindings"
 
 
-def tell(found: Service, image: Image, log: Callable[[str], None]) -> list[Body]:
+def tell(found: Service, image: Image, log: Callable[[str], None], check: Callable[[], None]) -> list[Body]:
     """Logs which steps of an image failed, and how; the findings, if it was a scan that refused it.
 
     What can't be read is said, and keeps nobody from the reason of the failure.
@@ -28,7 +27,7 @@ def tell(found: Service, image: Image, log: Callable[[str], None]) -> list[Body]
                 log(f"it gave {outputs}")
         if any(step.get("action") == _SCANNING for step in steps):
             refused = list(findings(found, image.arn))
-        for line in _log(found, image):
+        for line in _log(found, image, check):
             log(line)
     except BakeError as error:
         log(f"no more is known of the failure: {error.message}")
@@ -62,21 +61,9 @@ def _message(step: Body) -> str:
     return str(step.get("message") or "no reason is given")
 
 
-def _log(found: Service, image: Image) -> list[str]:
+def _log(found: Service, image: Image, check: Callable[[], None]) -> list[str]:
     """The end of what the machines wrote, which Image Builder keeps in CloudWatch."""
-    from botocore.exceptions import ClientError
-
     _, name, version = image.arn.split("/", 2)
     group = image.get("loggingConfiguration", {}).get("logGroupName") or f"/aws/imagebuilder/{name}"
-    client = sdk.client("logs", found.region, found.profile)
-    with sdk.asking(f"logs:GetLogEvents {group} {version}"):
-        try:
-            answer = client.get_log_events(
-                logGroupName=group, logStreamName=version, limit=_LINES, startFromHead=False
-            )
-        except ClientError as error:
-            if sdk.code_of(error) != "ResourceNotFoundException":
-                raise
-            return []
-    lines = [str(event.get("message", "")).rstrip() for event in answer["events"]]
+    lines = logs.end_of(found.region, found.profile, group, version, lambda wait: pause(wait, check))
     return [f"-- the end of {group} {version}", *lines] if lines else []

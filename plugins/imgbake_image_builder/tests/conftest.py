@@ -10,6 +10,7 @@ import pytest
 from imgbake_aws.tests.clouds import Cloud
 from imgbake_aws.tests.fixtures import cloud as cloud
 from imgbake_aws.tests.fixtures import moto as moto
+from imgbake_image_builder import logs
 from imgbake_image_builder import service as services
 from imgbake_image_builder.tests.projects import Baked
 from tests.services.image_builder import ImageBuilder
@@ -23,6 +24,7 @@ def service(moto: str, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterato
     with ImageBuilder(pace=_QUICK, cloud=moto) as made:
         monkeypatch.setenv("AWS_ENDPOINT_URL_IMAGEBUILDER", made.url)
         monkeypatch.setattr(services, "_services", {})
+        monkeypatch.setattr(logs, "_WAIT", 0.0)
         yield made
 
 
