@@ -35,6 +35,9 @@ _PLACES = (
     *_FILES,
     "HOME",
 )
+_DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
+_OVER = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
+_SERVICE = re.compile(r"([a-z0-9-]+):[A-Z]")  # at the beginning of what is asked
 _MISSING = re.compile(r"not authorized to perform: ([\w-]+:\w+)(?: on resource: ([^\s,;]+))?")
 
 
@@ -94,7 +97,13 @@ def endpoint(service: str, profile: str = "") -> str:
 def asking(what: str) -> Iterator[None]:
     """What AWS refuses inside of the block becomes a BakeError that says what it was asked."""
     _sdk()
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        NoCredentialsError,
+        SSOError,
+        TokenRetrievalError,
+    )
     from botocore.parsers import ResponseParserError
 
     try:
@@ -105,10 +114,10 @@ def asking(what: str) -> Iterator[None]:
     except ClientError as error:
         said = error.response.get("Error", {})
         code, message = said.get("Code", ""), said.get("Message", "")
-        hint = allowing(message)
-        if not hint and code in ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"):
-            hint = f"allow the action {error.operation_name} to whoever runs imgbake"
+        hint = _hint(what, code, message, error.operation_name)
         raise BakeError(f"{what}: AWS refused: {code}: {message}", hint=hint) from None
+    except (SSOError, TokenRetrievalError) as error:
+        raise BakeError(f"{what}: there is no session: {error}", hint="`aws sso login` begins one") from None
     except BotoCoreError as error:
         raise BakeError(f"{what}: AWS can't be reached: {error}") from None
     except ResponseParserError:
@@ -123,6 +132,18 @@ def allowing(said: str) -> str:
         return ""
     resource = f" on {found[2]}" if found[2] else ""
     return f"allow the action {found[1]}{resource} to whoever runs imgbake"
+
+
+def _hint(what: str, code: str, message: str, operation: str) -> str:
+    """What to do about a refusal."""
+    if allowed := allowing(message):
+        return allowed
+    if code in _OVER:
+        return "log in again: the session of AWS is over"
+    if code not in _DENIED:
+        return ""
+    service = _SERVICE.match(what)
+    return f"allow the action {service[1] + ':' if service else ''}{operation} to whoever runs imgbake"
 
 
 def code_of(error: Exception) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 UBUNTU = "filter:owner=099720109477,name=ubuntu/images/hvm-ssd/ubuntu-trusty-14.04-*,region=us-east-1"
+HERE, THERE = "123456789012", "111122223333"
 TRUSTY, OTHER = "ami-1e749f67", "ami-03cf127a"
 PUBLIC = [
     {
@@ -70,6 +71,31 @@ class Cloud:
             (action,) = urllib.parse.parse_qs(body.decode())["Action"]
             signed = _SIGNED.search(request["headers"]["Authorization"])
             found.append(f"{signed[2]}:{action} {signed[1]}" if signed else action)
+
+    @contextlib.contextmanager
+    def allowing(self, *actions: str) -> Iterator[dict[str, str]]:
+        """Lets a new user do these actions and nobody anything else; the environment of that user."""
+        iam = self.client("iam")
+        statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        user = f"user-of-{'-'.join(actions).replace(':', '-')}"
+        iam.create_user(UserName=user)
+        iam.put_user_policy(UserName=user, PolicyName="some", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=user)["AccessKey"]
+        self._check_permissions("0")
+        try:
+            yield {
+                "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+                "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+            }
+        finally:
+            self._check_permissions("inf")
+
+    def _check_permissions(self, after: str) -> None:
+        """Lets moto ask for permission after so many requests."""
+        url = f"{self._url}/moto-api/reset-auth"
+        plain = {"Content-Type": "text/plain"}
+        urllib.request.urlopen(urllib.request.Request(url, after.encode(), plain, method="POST"))
 
     def _recorder(self, what: str) -> bytes:
         request = urllib.request.Request(f"{self._url}/moto-api/recorder/{what}", method="POST")

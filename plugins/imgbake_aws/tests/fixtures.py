@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from imgbake_aws.tests.clouds import PUBLIC, Cloud
+from imgbake_aws.tests.clouds import HERE, PUBLIC, THERE, Cloud
 
 _MOTO = """
 import functools, sys
@@ -88,6 +89,23 @@ def cloud(moto: str, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     made = Cloud(moto)
     made.reset()
     return made
+
+
+@pytest.fixture
+def profiles(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Profiles, and no keys in the environment: `people` has some, `baker` a role in the account
+    THERE, and `builder` one in HERE."""
+    (tmp_path / "credentials").write_text("[people]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    (tmp_path / "config").write_text(
+        "[profile people]\nregion = us-east-1\n"
+        f"[profile baker]\nrole_arn = arn:aws:iam::{THERE}:role/baker\n"
+        "source_profile = people\nregion = eu-west-1\n"
+        f"[profile builder]\nrole_arn = arn:aws:iam::{HERE}:role/builder\nsource_profile = people\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.delenv(variable)
 
 
 def missing(what: str) -> NoReturn:

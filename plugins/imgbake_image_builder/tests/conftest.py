@@ -10,6 +10,7 @@ import pytest
 from imgbake_aws.tests.clouds import Cloud
 from imgbake_aws.tests.fixtures import cloud as cloud
 from imgbake_aws.tests.fixtures import moto as moto
+from imgbake_aws.tests.fixtures import profiles as profiles
 from imgbake_image_builder import logs
 from imgbake_image_builder import service as services
 from imgbake_image_builder.tests.projects import Baked

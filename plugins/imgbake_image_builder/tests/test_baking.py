@@ -187,6 +187,16 @@ def test_a_missing_permission_names_action_and_resource(project: Baked) -> None:
     assert "imagebuilder:CreateImageRecipe" in said and "allow" in said and "imgbake-project-app-ami" in said
 
 
+def test_a_profile_whose_role_is_assumed_bakes(project: Baked, profiles: None) -> None:
+    project.image(HELLO, 'profile = "builder"')
+    recipe = project.read("imgbake.toml").replace(",region=", ",profile=builder,region=")
+    project.recipe(recipe)
+    with project.cloud.asked() as asked:
+        made = artifact(project.build())
+    assert made["facts"]["regions"] == {"us-east-1": made["reference"]}
+    assert "sts:AssumeRole us-east-1" in asked
+
+
 def test_what_passes_is_waited_for(project: Baked) -> None:
     for code in ("TooManyRequestsException", "CallRateLimitExceededException"):
         project.service.faults.add(Throttle(times=2, code=code))

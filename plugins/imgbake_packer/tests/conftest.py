@@ -13,6 +13,7 @@ from imgbake_aws.tests.clouds import Cloud
 from imgbake_aws.tests.fixtures import cloud as cloud
 from imgbake_aws.tests.fixtures import missing
 from imgbake_aws.tests.fixtures import moto as moto
+from imgbake_aws.tests.fixtures import profiles as profiles
 from imgbake_packer.tests.machines import Machine, running
 from imgbake_packer.tests.projects import Baked
 

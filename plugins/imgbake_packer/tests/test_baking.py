@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imgbake_aws import leavings
+from imgbake_aws.tests.clouds import HERE
 from imgbake_packer.tests.projects import Baked, artifact, outcome
 
 COPIED = 'communicator = "none"\nami_regions = ["eu-west-1"]\ntags = { team = "shop" }'
@@ -76,6 +77,13 @@ def test_an_image_of_the_recipe_is_a_base(project: Baked) -> None:
     parent = artifact(ran)["reference"]
     assert [ami for _, ami in project.cloud.instances()].count(parent) == 1
     assert set(project.build().outcomes().values()) == {"cached"}
+
+
+def test_a_profile_bakes(project: Baked, profiles: None) -> None:
+    project.image(options='communicator = "none"\nprofile = "people"')
+    project.recipe(project.read("imgbake.toml").replace(",region=", ",profile=people,region="))
+    assert artifact(project.build())["facts"]["account"] == HERE
+    assert outcome(project.build()) == "cached"
 
 
 def test_a_secret_option_stays_out_of_template_and_log(project: Baked) -> None:
