@@ -59,6 +59,13 @@ class Copier:
                 )
             return self._contents[key]
 
+    def settled(self, artifact: Artifact, options: Options, ctx: Context) -> Content | None:
+        """The same of content that only moved files can change. A registry may list new referrers at any
+        time: None then."""
+        if options.referrers and self.source(artifact, ctx).repository is not None:
+            return None
+        return self.content(artifact, options, ctx)
+
     def part(self, artifact: Artifact, blob: Descriptor, ctx: RunContext) -> FilePart:
         """Where the bytes of a blob are, or come."""
         from imgbake_oci.registry import FilePart

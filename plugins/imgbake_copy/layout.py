@@ -16,6 +16,7 @@ import msgspec
 
 from imgbake.api import Artifact, BakeError, Cargo, ResolveContext, RunContext
 from imgbake.api import digest as digests
+from imgbake_copy import asking
 from imgbake_copy.copier import Copier
 from imgbake_copy.options import LayoutOptions
 from imgbake_oci import documents, layouts, media_types, sources
@@ -58,8 +59,7 @@ class Layout:
     def find(self, cargo: Cargo, ctx: ResolveContext) -> Artifact | None:
         folder = self._folder(cargo, ctx)
         content = ctx.shared(Copier).content(cargo.artifact, self._options, ctx)
-        needed = (*content.blobs, *(each.descriptor for each in content.documents))
-        if not (folder / _MARKER).is_file() or any(_lacks(folder, each) for each in needed):
+        if not (folder / _MARKER).is_file() or any(_lacks(folder, each) for each in _parts(content)):
             return None
         return self._delivered(cargo, content) if not _unlisted(_index(folder), content) else None
 
@@ -86,7 +86,7 @@ class Layout:
     def verify(self, cargo: Cargo, delivered: Artifact, ctx: RunContext) -> None:
         folder = self._folder(cargo, ctx)
         content = ctx.shared(Copier).content(cargo.artifact, self._options, ctx)
-        for blob in (*content.blobs, *(each.descriptor for each in content.documents)):
+        for blob in _parts(content):
             ctx.check()
             if digests.of_file(layouts.blob(folder, blob.digest)) != blob.digest:
                 layouts.blob(folder, blob.digest).unlink()
@@ -112,6 +112,18 @@ class Layout:
         _, folder, tag = sources.split(pointer)
         self._replace(ctx.root / folder, tag, [])
 
+    def question(
+        self, cargo: Cargo, delivered: Artifact, pointers: Sequence[str], ctx: ResolveContext | RunContext
+    ) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str] | None:
+        """Whether all content is there, and listed."""
+        content = ctx.shared(Copier).settled(cargo.artifact, self._options, ctx)
+        if content is None:
+            return None
+        listed = [(each.annotations.get(_REF_NAME, ""), each.digest) for each in _unlisted([], content)]
+        listed += [(sources.split(each)[2], content.root.digest) for each in pointers]
+        sizes = {each.digest: each.size for each in _parts(content)}
+        return asking.are_in_layouts, asking.layout(str(self._folder(cargo, ctx)), sizes, listed)
+
     def _replace(self, folder: Path, tag: str, by: list[Descriptor]) -> None:
         with _alone(folder):
             others = [each for each in _index(folder) if each.annotations.get(_REF_NAME) != tag]
@@ -128,6 +140,11 @@ class Layout:
 
 class _Typed(msgspec.Struct):
     media_type: str = msgspec.field(default=media_types.MANIFEST, name="mediaType")
+
+
+def _parts(content: Content) -> list[Descriptor]:
+    """Everything that is to be in the layout: blobs and documents."""
+    return [*content.blobs, *(each.descriptor for each in content.documents)]
 
 
 def _meaning(folder: str, digest: str) -> str:

@@ -6,13 +6,14 @@ A recipe that names one is read far more often than anything is sent: what speak
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
 
 from imgbake.api import Artifact, BakeError, Cargo, ResolveContext, RunContext
+from imgbake_copy import asking
 from imgbake_copy.copier import Copier
 from imgbake_copy.options import RegistryOptions
 from imgbake_oci import sources
@@ -106,6 +107,17 @@ class Registry:
                 raise
             message = f"{pointer} was new, and this registry doesn't remove tags"
             raise BakeError(message, hint="remove it by the registry's own means, or let it be") from None
+
+    def question(
+        self, cargo: Cargo, delivered: Artifact, pointers: Sequence[str], ctx: ResolveContext | RunContext
+    ) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str] | None:
+        """Whether all manifests are there, and tags mean what they should: one request for each."""
+        content = ctx.shared(Copier).settled(cargo.artifact, self._options, ctx)
+        if content is None:
+            return None
+        means = {each.digest: each.digest for each in content.documents}
+        means |= content.tags | {parse(each).tag: content.root.digest for each in pointers}
+        return asking.are_in_registries, asking.registry(self._target(cargo).name, means)
 
     def _target(self, cargo: Cargo) -> Reference:
         found = self._options.of(cargo.name)

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,17 +13,16 @@ from types import FrameType
 
 import msgspec
 
+from imgbake.app import settling
 from imgbake.app.opening import Request, goals, open_project, require_args, save_args
 from imgbake.contract import Artifact
-from imgbake.engine import process, settled, unmoved
+from imgbake.engine import process, unmoved
 from imgbake.engine.engine import Engine, Report
 from imgbake.engine.project import STATE, Project
 from imgbake.engine.unmoved import Unmoved
 from imgbake.engine.workers import Settings
 from imgbake.errors import BakeError
 from imgbake.events import Observer
-from imgbake.files.witness import signature
-from imgbake.recipe import saved
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -129,32 +127,22 @@ def _lines(names: Sequence[str], report: Report) -> Iterator[str]:
 
 
 def _remember(project: Project, order: Order, outcome: Outcome) -> None:
-    project.files.settle()
-    project.files.save()
-    report = outcome.report
-    if not report.is_settled or order.push or not order.key or None in project.questions.values():
-        return
-    own = (project.root / "imgbake.lock", project.state / saved.NAME)
-    for path in (*project.recipe.files, *own, *_environment(project)):
-        project.watch(str(path))
+    report, key = outcome.report, "" if order.push else order.key
+    sight = settling.remember(project, key, report, lambda: (outcome.lines, _nothing_done(report)))
+    if sight:
+        places = {path: place for place, path in enumerate(project.files.seen)}
+        unmoved.keep(project.root, key, project.ledger, sight, places, report.looked, project.questions)
+
+
+def _nothing_done(report: Report) -> str:
+    """The document of the same build with nothing to do."""
     fresh = Report(
         {name: msgspec.structs.replace(result, outcome="cached", seconds=0.0, why=())
          for name, result in report.results.items()},
         0.0,
         is_settled=True,
     )  # fmt: skip
-    document = msgspec.json.encode(as_json(fresh)).decode()
-    questions = [asked for asked in project.questions.values() if asked is not None]
-    kept = settled.Settled(len(report.results), list(outcome.lines), document, questions)
-    sight = settled.keep(project.root, order.key, kept, project.files.seen, project.env_read)
-    places = {path: place for place, path in enumerate(project.files.seen)}
-    unmoved.keep(project.root, order.key, project.ledger, sight, places, report.looked, project.questions)
-
-
-def _environment(project: Project) -> Iterator[str]:
-    """What shows that a plugin was installed, removed or edited."""
-    yield from (path for path in sys.path if path and signature(path))
-    yield from project.plugins.files()
+    return msgspec.json.encode(as_json(fresh)).decode()
 
 
 def _push(

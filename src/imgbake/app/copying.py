@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import msgspec
 
 from imgbake import plugins
 from imgbake.app.building import stoppable
-from imgbake.app.distributing import Order, Outcome, carry
+from imgbake.app.distributing import Order, Outcome, Showing, carry
 from imgbake.app.opening import Request, pointers_of
 from imgbake.app.ways import Step, Way, look, way
 from imgbake.engine import routes
@@ -22,7 +22,6 @@ from imgbake.engine.lockfile import Lock
 from imgbake.engine.project import Project
 from imgbake.engine.secrets import Secrets
 from imgbake.errors import UsageError, did_you_mean
-from imgbake.events import Observer
 from imgbake.model import At, Destination, Distribution, Recipe
 
 _KIND = "container"  # of what has names that can be written on a command line
@@ -38,6 +37,8 @@ class Copy(msgspec.Struct, frozen=True):
     atomic: bool = True
     force: bool = False
     verifies_all: bool = False
+    key: str = ""  # under which it is remembered that all is there
+    place: Path | None = None  # where
 
 
 def plan(copy: Copy, warn: Callable[[str], None]) -> tuple[Step, ...]:
@@ -46,16 +47,17 @@ def plan(copy: Copy, warn: Callable[[str], None]) -> tuple[Step, ...]:
         return look(project, _ways(project), stop, force=copy.force)
 
 
-def copy(
-    wanted: Copy,
-    observers: Sequence[Observer],
-    warn: Callable[[str], None],
-    show: Callable[[Sequence[Step]], None],
-) -> Outcome:
-    """Copies an image. `show` is handed the plan before anything is done. Raises BakeError."""
-    order = Order(Request(Path()), force=wanted.force, verifies_all=wanted.verifies_all)
-    with stoppable() as stop, _opened(wanted, warn) as project:
-        return carry(project, _ways(project), order, observers, show, stop)
+def copy(wanted: Copy, showing: Showing) -> Outcome:
+    """Copies an image. Raises BakeError."""
+    order = Order(
+        Request(Path()),
+        force=wanted.force,
+        verifies_all=wanted.verifies_all,
+        key=wanted.key,
+        place=wanted.place,
+    )
+    with stoppable() as stop, _opened(wanted, showing.warn) as project:
+        return carry(project, _ways(project), order, showing, stop)
 
 
 def _ways(project: Project) -> list[Way]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
+from imgbake.app import settling
 from imgbake.app.building import only_build, stoppable
 from imgbake.app.opening import Request, open_project, require_args
 from imgbake.app.rolling_back import Back, put_back
@@ -25,6 +28,8 @@ class Order(msgspec.Struct, frozen=True):
     jobs: int = 1
     force: bool = False
     verifies_all: bool = False
+    key: str = ""  # under which a settled distribution is remembered
+    place: Path | None = None  # where, if not in the project's state
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -40,6 +45,15 @@ class Arrival(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     reference: str = ""
     error: str = ""
+
+
+class Showing(NamedTuple):
+    """How a distribution is shown."""
+
+    observers: Sequence[Observer]
+    warn: Callable[[str], None]
+    plan: Callable[[Sequence[Step]], None]  # is handed the plan before anything is done
+    there: Callable[[Sequence[Arrival]], tuple[Sequence[str], str]]  # lines and JSON, when nothing was done
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -75,20 +89,12 @@ def plan(order: Order, warn: Callable[[str], None]) -> tuple[Step, ...]:
             project.close()
 
 
-def distribute(
-    order: Order,
-    observers: Sequence[Observer],
-    warn: Callable[[str], None],
-    show: Callable[[Sequence[Step]], None],
-) -> Outcome:
-    """Takes images to their destinations. `show` is handed the plan before anything is done.
-
-    Raises BakeError when it could not even begin.
-    """
-    with only_build(order.request.file.parent, warn) as marker, stoppable() as stop:
-        project = open_project(order.request, warn)
+def distribute(order: Order, showing: Showing) -> Outcome:
+    """Takes images to their destinations. Raises BakeError when it could not even begin."""
+    with only_build(order.request.file.parent, showing.warn) as marker, stoppable() as stop:
+        project = open_project(order.request, showing.warn)
         try:
-            return carry(project, ways(project, order.names), order, observers, show, stop, marker)
+            return carry(project, ways(project, order.names), order, showing, stop, marker)
         finally:
             project.close()
 
@@ -97,8 +103,7 @@ def carry(
     project: Project,
     wanted: Sequence[Way],
     order: Order,
-    observers: Sequence[Observer],
-    show: Callable[[Sequence[Step]], None],
+    showing: Showing,
     stop: Stop,
     marker: str = "",
 ) -> Outcome:
@@ -106,12 +111,19 @@ def carry(
     goals = tuple(way.publish for way in wanted)
     require_args(project, goals)
     project.verifies_all = order.verifies_all
-    show(look(project, wanted, stop, force=order.force))
+    showing.plan(look(project, wanted, stop, force=order.force))
     how = Settings(order.jobs, keep_going=True, force=order.force, build=marker)
+    observers = showing.observers
     report = Engine(project, how, [*observers, *project.plugins.observers()], stop).run(goals)
     backs = _settle(project, wanted, report, observers)
     arrivals = tuple(_arrival(way, report.results, backs.get(way.distribution, ())) for way in wanted)
+    settling.remember(project, order.key, report, lambda: showing.there(_still(arrivals)), order.place)
     return Outcome(report, arrivals)
+
+
+def _still(arrivals: Sequence[Arrival]) -> list[Arrival]:
+    """The same with nothing to do."""
+    return [msgspec.structs.replace(each, result="there", sent=0, seconds=0.0) for each in arrivals]
 
 
 def _settle(

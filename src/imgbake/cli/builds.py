@@ -38,7 +38,7 @@ class Wanted(NamedTuple):
     @property
     def key(self) -> str:
         """Under which it is settled, once nothing is left to do."""
-        return shortcut.key(self.kind, self.names, str(self.file), self.args, self.commits)
+        return shortcut.key(self.kind, self.names, [str(self.file)], self.args, self.commits)
 
 
 class Shown(NamedTuple):
@@ -56,7 +56,7 @@ def make(wanted: Wanted, shown: Shown) -> int:
     found = None if must_run else shortcut.find(wanted.key, str(wanted.file))
     if found is None:
         return build(wanted, shown)
-    _show_settled(found, time.monotonic() - started, shown)
+    show_settled(found, time.monotonic() - started, shown)
     return 0
 
 
@@ -113,7 +113,8 @@ def _asked(error: MissingArguments) -> dict[str, str]:
         raise Interrupted from None
 
 
-def _show_settled(found: Settled, seconds: float, shown: Shown) -> None:
+def show_settled(found: Settled, seconds: float, shown: Shown) -> None:
+    """Prints what a run with nothing to do has to say."""
     if shown.progress is Progress.JSON:
         from imgbake.events import BuildFinished
         from imgbake.ui.json_lines import JsonLines

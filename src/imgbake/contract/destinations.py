@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 import msgspec
@@ -54,3 +54,19 @@ class Destination(Protocol):
 
     def withdraw(self, pointer: str, ctx: RunContext) -> None:
         """Removes a pointer. Raises BakeError when it can't be."""
+
+
+class AskableDestination(Protocol):
+    """A destination that can be asked again without reading the recipe.
+
+    A distribution that left nothing to do can then be settled: the next one asks, and if no file has moved
+    here, and all is still there, that is all it does.
+    """
+
+    def question(
+        self, cargo: Cargo, delivered: Artifact, pointers: Sequence[str], ctx: ResolveContext | RunContext
+    ) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str] | None:
+        """A function that tells whether all of the cargo is there, and these pointers mean it; and its
+        argument. None where that can't be asked in this way. The function is one of those that targets
+        have, see `Askable`.
+        """

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from imgbake.contract import Artifact, Cargo, Destination, Part
+from imgbake.engine import settled
 from imgbake.engine.context import Looking, Working
 from imgbake.engine.graph import Delivery, Node, Publication
 from imgbake.engine.parts import arg_parts, option_parts
@@ -53,7 +54,7 @@ class DeliverWork(_Outside):
         self._destination = destination_of(delivery.destination, project)
 
     def parts(self, ctx: Looking) -> list[Part]:
-        ctx.volatile()
+        _look_again(self._destination, ctx)
         table = self._delivery.destination
         found = [Part("kind", f"{self._destination.kind} {self._destination.version}")]
         found += arg_parts(table.args, self._project)
@@ -68,19 +69,16 @@ class DeliverWork(_Outside):
         """The same, asked now."""
         if self._project.verifies_all:
             return None, ("to be read back",)
-        found = self._destination.find(self._cargo, ctx)
+        found = self._destination.find(cargo_of(self._node, self._done), ctx)
         return found, () if found is not None else (NOT_THERE,)
 
     def run(self, ctx: Working) -> Artifact:
         with _retried():
-            made = self._destination.deliver(self._cargo, ctx)
+            cargo = cargo_of(self._node, self._done)
+            made = self._destination.deliver(cargo, ctx)
             if self._project.verifies_all:
-                self._destination.verify(self._cargo, made, ctx)
+                self._destination.verify(cargo, made, ctx)
             return made
-
-    @property
-    def _cargo(self) -> Cargo:
-        return Cargo(self._delivery.image, self._done[self._delivery.of])
 
 
 class PublishWork(_Outside):
@@ -91,7 +89,7 @@ class PublishWork(_Outside):
         self._destination = destination_of(work.destination, project)
 
     def parts(self, ctx: Looking) -> list[Part]:
-        ctx.volatile()
+        _look_again(self._destination, ctx)
         delivered = self._done[self._work.delivery]
         return [
             Part("kind", f"publish {self._destination.kind} {self._destination.version}"),
@@ -101,7 +99,10 @@ class PublishWork(_Outside):
 
     def standing(self, ctx: Looking) -> Standing:
         """Whether all names mean the image already."""
-        return _planned(self._project, self._node.id) or self.ask(ctx)
+        found = _planned(self._project, self._node.id) or self.ask(ctx)
+        if found[0] is not None:
+            self._settle(ctx)
+        return found
 
     def ask(self, ctx: Looking) -> Standing:
         """The same, asked now."""
@@ -114,7 +115,9 @@ class PublishWork(_Outside):
 
     def run(self, ctx: Working) -> Artifact:
         with _retried():
-            return self._artifact([pointer for pointer in self._work.pointers if self._move(pointer, ctx)])
+            moved = [pointer for pointer in self._work.pointers if self._move(pointer, ctx)]
+            self._settle(ctx)
+            return self._artifact(moved)
 
     def _move(self, pointer: str, ctx: Working) -> bool:
         """Moves one name, unless it means the image already."""
@@ -132,6 +135,15 @@ class PublishWork(_Outside):
             )
         ctx.log(f"{pointer} -> {short(wanted)}")
         return True
+
+    def _settle(self, ctx: Looking | Working) -> None:
+        """Notes the question by which the next run can see that all is still as it is now."""
+        if not hasattr(self._destination, "question"):
+            return
+        delivered = self._done[self._work.delivery]
+        cargo = cargo_of(self._project.graph.nodes[self._work.delivery], self._done)
+        asked = self._destination.question(cargo, delivered, self._work.pointers, ctx)
+        self._project.questions[self._node.id] = None if asked is None else settled.question(*asked)
 
     def _artifact(self, moved: Sequence[str]) -> Artifact:
         delivered = self._done[self._work.delivery]
@@ -162,6 +174,12 @@ def take_back(move: Move, node: Node, project: Project, ctx: Working) -> bool:
     return now != move.before
 
 
+def cargo_of(delivery: Node, done: Mapping[str, Artifact]) -> Cargo:
+    """What a delivery brings."""
+    assert isinstance(delivery.work, Delivery)
+    return Cargo(delivery.work.image, done[delivery.work.of])
+
+
 def destination_of(table: DestinationTable, project: Project) -> Destination:
     """The plugin's destination of a table."""
     cls: Any = project.plugins.destination(table.uses)
@@ -174,6 +192,12 @@ def short(reference: str) -> str:
     """A reference for people: the start of its digest, if it ends with one."""
     _, at, digest = reference.rpartition("@")
     return f"{digest[:19]}…" if at and digest.startswith("sha256:") else reference
+
+
+def _look_again(destination: Destination, ctx: Looking) -> None:
+    """Has every run ask a destination, unless it can be asked in short."""
+    if not hasattr(destination, "question"):
+        ctx.volatile()
 
 
 def _planned(project: Project, node: str) -> Standing | None:

@@ -87,10 +87,13 @@ def answers(questions: Sequence[Sequence[str]]) -> list[bool]:
     return [asked[file, function][argument] for file, function, argument in questions]
 
 
-def find(root: Path, name: str, environ: Mapping[str, str]) -> Settled | None:
-    """The settled build of this key, if nothing that it looked at has moved since."""
+def find(root: Path, name: str, environ: Mapping[str, str], place: Path | None = None) -> Settled | None:
+    """The settled build of this key, if nothing that it looked at has moved since.
+
+    Relative paths are below `root`. `place` is where it is kept, if not in the state of a project there.
+    """
     try:
-        header, paths, signatures = _read(root, name, environ)
+        header, paths, signatures = _read(place or folder(root), name, environ)
         if witness.first_moved(str(root), paths, signatures) is not None:
             return None
         if not all(answers(header["questions"])):
@@ -103,7 +106,7 @@ def find(root: Path, name: str, environ: Mapping[str, str]) -> Settled | None:
 def since(root: Path, name: str, environ: Mapping[str, str]) -> Since | None:
     """What moved since the settled build of this key; None when more than files may have changed."""
     try:
-        header, paths, signatures = _read(root, name, environ)
+        header, paths, signatures = _read(folder(root), name, environ)
         moved = frozenset(witness.all_moved(str(root), paths, signatures))
         return Since(paths, signatures, moved, list(header["env"]), header["crc"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -111,9 +114,9 @@ def since(root: Path, name: str, environ: Mapping[str, str]) -> Since | None:
 
 
 def keep(
-    root: Path, name: str, settled: Settled, seen: Mapping[str, Signature], env: Mapping[str, str | None]
+    place: Path, name: str, settled: Settled, seen: Mapping[str, Signature], env: Mapping[str, str | None]
 ) -> int:
-    """Writes a build down. A file that may still be changing (UNSETTLED) counts as moved the next time.
+    """Writes a build down in a folder. A file that may still be changing (UNSETTLED) counts as moved.
 
     Returns the number that stands for all that was looked at.
     """
@@ -127,7 +130,6 @@ def keep(
         "crc": zlib.crc32(body),
         **settled._asdict(),
     }
-    place = folder(root)
     with contextlib.suppress(OSError):  # a memory, not a result
         place.mkdir(parents=True, exist_ok=True)
         beside = place / f"{name}.{os.getpid()}"
@@ -142,9 +144,9 @@ def folder(root: Path) -> Path:
     return root / ".imgbake" / "settled"
 
 
-def _read(root: Path, name: str, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str], array[int]]:
+def _read(place: Path, name: str, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str], array[int]]:
     """The header, paths and signatures of a settled build in the same environment. Raises ValueError."""
-    data = (folder(root) / name).read_bytes()
+    data = (place / name).read_bytes()
     head, _, body = data.partition(b"\n")
     header: dict[str, Any] = json.loads(head)
     if len(body) != header["length"] or zlib.crc32(body) != header["crc"]:

@@ -1,4 +1,7 @@
-"""Where the store is and how large it may grow, from the environment."""
+"""Where the store is and how large it may grow, from the environment.
+
+A copy with nothing to do needs to know the folder, and not what errors are made of.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-
-from imgbake.errors import UsageError
 
 DEFAULT_LIMIT = 20 * 10**9
 _UNITS = {
@@ -46,6 +47,8 @@ def parse_size(text: str, what: str = "the size") -> int:
     """The bytes in "20GB", "1.5 GiB", "500M" or "1000". Raises UsageError, naming `what` it is."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
+        from imgbake.errors import UsageError
+
         raise UsageError(
             f"{what} can't be '{text}'", hint="write a number and a unit, such as 20GB or 500MiB"
         )
@@ -57,5 +60,7 @@ def parse_age(text: str, what: str = "the age") -> float:
     """The seconds in "90m", "12h", "30d" or "4w". Raises UsageError, naming `what` it is."""
     number, unit = text[:-1], text[-1:]
     if unit not in _SECONDS or not number.isdigit():
+        from imgbake.errors import UsageError
+
         raise UsageError(f"{what} {text} is no time span", hint="write a number and m, h, d or w: 30d")
     return float(int(number) * _SECONDS[unit])

@@ -1,0 +1,42 @@
+"""What a run that left nothing to do writes down, so that the next need only see that nothing moved."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from imgbake.engine import settled
+from imgbake.engine.engine import Report
+from imgbake.engine.project import Project
+from imgbake.files.witness import signature
+from imgbake.recipe import saved
+
+Shown = Callable[[], tuple[Sequence[str], str]]
+"""How a run with nothing to do is shown: the lines of its result, and its JSON document."""
+
+
+def remember(project: Project, key: str, report: Report, shown: Shown, place: Path | None = None) -> int:
+    """Remembers a run under its key, in the project's state or in another folder.
+
+    Returns the number that stands for all that was looked at; 0 when the run was not fit, because there
+    is something to do again, or something outside of this machine that can't be asked in short.
+    """
+    project.files.settle()
+    project.files.save()
+    if not key or not report.is_settled or None in project.questions.values():
+        return 0
+    own = (project.root / "imgbake.lock", project.state / saved.NAME)
+    for path in (*project.recipe.files, *own, *_environment(project)):
+        project.watch(str(path))
+    lines, document = shown()
+    questions = [asked for asked in project.questions.values() if asked is not None]
+    kept = settled.Settled(len(report.results), list(lines), document, questions)
+    place = place or settled.folder(project.root)
+    return settled.keep(place, key, kept, project.files.seen, project.env_read)
+
+
+def _environment(project: Project) -> Iterator[str]:
+    """What shows that a plugin was installed, removed or edited."""
+    yield from (path for path in sys.path if path and signature(path))
+    yield from project.plugins.files()
