@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imgbake.api import Artifact, ResolveContext, RunContext
+from imgbake.api import Artifact, ResolveContext, RunContext, Turns
 from imgbake_copy.options import Options
 from imgbake_oci.descriptor import Descriptor
 
@@ -15,8 +13,6 @@ if TYPE_CHECKING:  # all of HTTP and TLS, which reading a recipe doesn't need
     from imgbake_copy.content import Content
     from imgbake_copy.sources import Source
     from imgbake_oci.registry import FilePart
-
-_TICK = 0.25  # seconds between two looks at whether the build still goes on
 
 Context = ResolveContext | RunContext
 
@@ -29,10 +25,10 @@ class Copier:
         from imgbake_oci.registry import Client
 
         self.client = Client()
+        self.turns = Turns()
         self.held: dict[tuple[str, str], str] = {}  # host and digest to a repository there that has the blob
         self._spools = Spools()
         self._lock = threading.Lock()
-        self._busy: dict[object, threading.Lock] = {}
         self._sources: dict[str, Source] = {}
         self._contents: dict[object, Content] = {}
 
@@ -51,7 +47,7 @@ class Copier:
         from imgbake_copy import content
 
         key = (artifact.reference, artifact.digest, options.platforms, options.referrers)
-        with self.alone(key, ctx.check):
+        with self.turns.alone(key, ctx.check):
             if key not in self._contents:
                 source = self.source(artifact, ctx)
                 self._contents[key] = content.gather(
@@ -76,18 +72,6 @@ class Copier:
         except KeyError:
             pass
         return self.source(artifact, ctx).part(blob, ctx.blobs.scratch(), ctx.check)
-
-    @contextmanager
-    def alone(self, key: object, check: Callable[[], None]) -> Iterator[None]:
-        """Keeps other threads from doing the same until the block ends. `check` may end the wait."""
-        with self._lock:
-            busy = self._busy.setdefault(key, threading.Lock())
-        while not busy.acquire(timeout=_TICK):
-            check()
-        try:
-            yield
-        finally:
-            busy.release()
 
     def close(self) -> None:
         """Ends what is under way, closes connections, removes what was spooled."""

@@ -71,7 +71,7 @@ class Layout:
         total, done = sum(each.size for each in absent), 0
         for blob in absent:
             progress = partial(_add_progress, ctx, done, total)
-            with copier.alone((str(folder), blob.digest), ctx.check):
+            with copier.turns.alone((str(folder), blob.digest), ctx.check):
                 _write(copier.part(cargo.artifact, blob, ctx), blob, place, ctx, progress)
             done += blob.size
         for document in content.documents:

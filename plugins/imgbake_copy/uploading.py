@@ -104,7 +104,7 @@ class Upload:
     def _send(self, blob: Descriptor) -> None:
         """Sends a blob. Of several deliveries to one host, one sends it, and the others mount it."""
         place = (self._target.registry, blob.digest)
-        with self._copier.alone(place, self._check):
+        with self._copier.turns.alone(place, self._check):
             holder = self._copier.held.get(place) or self._source_repository()
             how = "there" if holder == self._target.repository else self._upload(blob, holder)
             self._copier.held[place] = self._target.repository

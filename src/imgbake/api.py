@@ -62,6 +62,7 @@ from imgbake.files import glob
 from imgbake.hookspecs import hookimpl
 from imgbake.model import CacheFolder, Healthcheck, ImageConfig, Setup
 from imgbake.store.folder import parse_age, parse_size
+from imgbake.turns import Turns
 
 __all__ = [
     "Argument",
@@ -119,6 +120,7 @@ __all__ = [
     "Target",
     "TimedOut",
     "Tree",
+    "Turns",
     "UsageError",
     "Where",
     "did_you_mean",

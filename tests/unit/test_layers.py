@@ -17,7 +17,7 @@ CORE = ROOT / "src" / "imgbake"
 # From the bottom to the top: a module imports only from layers below its own, or from its own layer.
 LAYERS = [
     {"__init__", "digest"},
-    {"errors", "model"},
+    {"errors", "model", "turns"},
     {"contract"},
     {"events", "files"},
     {"hookspecs", "store", "recipe"},

@@ -231,7 +231,7 @@ class Working:
 
     def memo(self, parts: Sequence[Part], make: Callable[[], Artifact], *, anew: bool = False) -> Artifact:
         key = fingerprint.of(parts)
-        with self._project.alone(key, self.check):
+        with self._project.turns.alone(key, self.check):
             known = self._project.store.record(key) if not anew or key in self._project.made else None
             if known is not None and self._project.holds(known.blobs):
                 return known

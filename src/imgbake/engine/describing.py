@@ -80,7 +80,7 @@ class Describing(Looking):
     def _resolved(self, reference: str) -> Resolved:
         kind, known = self._target.artifact, self._project.resolved
         key = (kind, reference, type(self._outer).__name__)
-        with self._project.alone("\0".join(key), lambda: None):
+        with self._project.turns.alone("\0".join(key), lambda: None):
             if key not in known:
                 known[key] = self._project.plugins.resolve(kind, reference, self)
             return known[key]

@@ -19,8 +19,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -40,6 +39,7 @@ from imgbake.model import Recipe
 from imgbake.plugins import Plugins
 from imgbake.store.faults import StoreUnwritable
 from imgbake.store.store import Store
+from imgbake.turns import Turns
 
 Standing = tuple[Artifact | None, tuple[str, ...]]
 """What is there of something outside of this machine, and why that isn't enough."""
@@ -48,7 +48,6 @@ T = TypeVar("T")
 
 STATE = ".imgbake"
 _LONGEST_NAME = 200
-_TICK = 0.2  # seconds between two looks at whether the build still goes on
 _LAST_SECOND = 253_402_300_799  # of the year 9999, the last that RFC 3339 can write
 _EPOCH_DIGITS = 20  # a number of more is not worth reading
 
@@ -98,7 +97,7 @@ class Project:
         self._store: Store | None = None
         self._opening = threading.Lock()
         self._guard = threading.Lock()
-        self._busy: dict[str, threading.Lock] = {}
+        self.turns = Turns()
         self._runners: dict[str, Runner] = {}  # that were asked for
         self.resolved: dict[tuple[str, ...], Resolved] = {}  # bases that formats asked for in this build
 
@@ -164,21 +163,6 @@ class Project:
         except KeyError:
             return False
         return True
-
-    @contextmanager
-    def alone(self, key: str, check: Callable[[], None]) -> Iterator[None]:
-        """Keeps other threads from doing the same thing until the block ends.
-
-        `check` is called while waiting for one that does; what it raises ends that.
-        """
-        with self._guard:
-            busy = self._busy.setdefault(key, threading.Lock())
-        while not busy.acquire(timeout=_TICK):
-            check()
-        try:
-            yield
-        finally:
-            busy.release()
 
     def shared(self, make: Callable[[], T]) -> T:
         """What `make` returns, once for this project; it is closed with it, if it can be."""
