@@ -144,7 +144,7 @@ def opened(reference: str, root: Path, client: Client, spools: Spools) -> Source
     if transport == "oci-archive":
         return Files(sources.LayoutArchive(root / path, reference))
     if transport == "docker-archive" or reference.startswith("docker-daemon:"):
-        hint = "push it, or export it as an OCI layout, and copy that: imgbake copy"
+        hint = "push it, or export it as an OCI layout, and copy that"
         raise BakeError(f"{reference} has no manifest that could be copied as it is", hint=hint)
     return Remote(client, parse(reference), spools)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from imgbake.api import Artifact, BakeError, Blobs, Part, RunContext, UsageError
-from imgbake_docker import engine
+from imgbake_docker import engine, naming
 from imgbake_docker.engine import Client
 from imgbake_docker.following import each
+from imgbake_oci import kept as kept_images
 from imgbake_oci import layouts, media_types
 from imgbake_oci.compression import Format
 from imgbake_oci.descriptor import Descriptor
@@ -38,9 +39,17 @@ def export(artifact: Artifact, blobs: Blobs, to: Path, form: str, name: str) -> 
         saved = Path(work) / "saved.tar"
         with engine.connected() as client:
             _save(client.get_image(tag), saved)
-        root, needed = _as_oci(saved, blobs, Path(work), name)
+        image = _as_oci(saved, name, _Alone(blobs, Path(work)))  # type: ignore[arg-type]  # all of a RunContext that it needs
     write = layouts.export_folder if form == "oci" else layouts.export_archive
-    write(to, root, "latest", needed, blobs)
+    write(to, image.manifest, "latest", image.blobs, blobs)
+
+
+def pack(artifact: Artifact, folder: str, ctx: RunContext) -> Artifact:
+    """Brings an image from the engine into a layout in a folder of the project. Raises BakeError."""
+    saved = ctx.work / "saved.tar"
+    with engine.connected() as client:
+        _save(each(lambda: client.get_image(naming.image_id(artifact)), ctx), saved)
+    return kept_images.keep([_as_oci(saved, ctx.name, ctx)], {}, folder, ctx)
 
 
 def kept(client: Client, tag: str, ctx: RunContext) -> str:
@@ -119,11 +128,11 @@ def _pieces(path: Path, ctx: RunContext) -> Iterator[bytes]:
             yield piece
 
 
-def _as_oci(saved: Path, blobs: Blobs, work: Path, name: str) -> tuple[Descriptor, list[str]]:
-    """The manifest of a saved image, and every blob that belongs to it, all in the store."""
-    config, layers = DockerArchive(saved, "", name).fetch(_FORMAT, _Alone(blobs, work))  # type: ignore[arg-type]  # all of a RunContext that it needs
+def _as_oci(saved: Path, name: str, ctx: RunContext) -> kept_images.Image:
+    """A saved image with a manifest, all of it in the store."""
+    config, layers = DockerArchive(saved, "", name).fetch(_FORMAT, ctx)
     data = encoded(config.whole)
-    digest = blobs.add_bytes(data)
+    digest = ctx.blobs.add_bytes(data)
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": media_types.MANIFEST,
@@ -132,9 +141,9 @@ def _as_oci(saved: Path, blobs: Blobs, work: Path, name: str) -> tuple[Descripto
     }
     manifest = encoded(document)
     root = Descriptor(
-        media_types.MANIFEST, blobs.add_bytes(manifest), len(manifest), platform=config.platform
+        media_types.MANIFEST, ctx.blobs.add_bytes(manifest), len(manifest), platform=config.platform
     )
-    return root, list(dict.fromkeys([root.digest, digest, *(layer.digest for layer in layers)]))
+    return kept_images.Image(root, config.platform, layers, digest)
 
 
 class _Alone:

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 from imgbake.api import Artifact, BakeError, Blobs, Blueprint, Lowered, ResolveContext, Resolved, RunContext
 from imgbake_docker import lowering, naming
 from imgbake_docker.options import Options
+from imgbake_oci import kept
 
 
 class Docker:
@@ -176,6 +177,13 @@ class Docker:
         from imgbake_docker import exporting
 
         exporting.export(artifact, blobs, to, form, name)
+
+    def pack(self, artifact: Artifact, ctx: RunContext) -> Artifact:
+        """The image in a layout in the project: destinations can't read from an engine."""
+        from imgbake_docker import exporting
+
+        image, _, target = ctx.name.partition("@")
+        return exporting.pack(artifact, kept.place(image, target), ctx)
 
     def push(self, artifact: Artifact, ctx: RunContext) -> tuple[str, ...]:
         from imgbake_docker import exporting

@@ -33,6 +33,12 @@ class Image(msgspec.Struct, frozen=True):
     layers: tuple[Descriptor, ...]
     config: str  # a digest
 
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        """Everything that belongs to it."""
+        layers = (layer.digest for layer in self.layers)
+        return tuple(dict.fromkeys((self.manifest.digest, self.config, *layers)))
+
 
 def keep(images: Sequence[Image], annotations: dict[str, str], folder: str, ctx: RunContext) -> Artifact:
     """Writes the layout of an image, or of an index over several platforms, which is annotated.
@@ -95,11 +101,7 @@ def _root(
     images: Sequence[Image], annotations: dict[str, str], ctx: RunContext
 ) -> tuple[Descriptor, list[str]]:
     """The image's manifest, or the index over several, and every blob that belongs to it."""
-    needed = dict.fromkeys(
-        digest
-        for image in images
-        for digest in (image.manifest.digest, image.config, *(layer.digest for layer in image.layers))
-    )
+    needed = dict.fromkeys(digest for image in images for digest in image.blobs)
     if len(images) == 1:
         return images[0].manifest, list(needed)
     document = {

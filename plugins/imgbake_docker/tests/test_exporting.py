@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 
 import pytest
@@ -68,3 +69,25 @@ def test_an_image_is_pushed(project: OnEngine, registry: Put) -> None:
         ["skopeo", "inspect", "--tls-verify=false", f"docker://{project.name}:1"], text=True
     )
     assert f"{project.name}:1@sha256:" in ran.stdout + ran.stderr and found
+
+
+def test_an_image_is_distributed(project: OnEngine, registry: Put) -> None:
+    host = registry(project.base, "team/base", "1").partition("/")[0]
+    project.write("file", "content")
+    project.image(APP)
+    project.recipe(
+        project.read("imgbake.toml")
+        + f'[destinations.eu]\nuses = "registry"\nrepository = "{host}/team/"\n'
+        + '[destinations.disk]\nuses = "layout"\nfolder = "out"\n'
+        + '[distributions.prod]\nimages = ["app"]\nto = ["eu", "disk"]\n'
+    )
+    ran = project.run("distribute", "--progress", "plain")
+    assert ran.code == 0, ran.stderr
+    assert "pack:app@docker: runs" in ran.stderr
+    for source in (f"docker://{host}/team/app:latest", f"oci:{project.root}/out:latest"):
+        inspect = ["skopeo", "inspect", "--tls-verify=false", "--format", "{{.Digest}}", source]
+        assert subprocess.check_output(inspect, text=True).strip() in ran.stdout
+    ran = project.run("distribute", "--progress", "plain")
+    assert ran.code == 0 and "pack:" not in ran.stderr
+    shutil.rmtree(project.root / ".imgbake" / "images")
+    assert "pack:app@docker: runs" in project.run("distribute", "--progress", "plain").stderr

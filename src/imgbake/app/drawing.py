@@ -11,6 +11,7 @@ _SHAPES = {
     "task": "box",
     "image": "box3d",
     "test": "diamond",
+    "pack": "folder",
     "deliver": "cds",
     "publish": "tab",
 }

@@ -59,7 +59,10 @@ def open_project(
         lambda image, target: _image_outputs(image, target, found),
         described.told_by,
         lambda nodes: routes.add(
-            read, lambda table, image, tags: pointers_of(table, image, tags, found), nodes
+            read,
+            lambda table, image, tags: pointers_of(table, image, tags, found),
+            lambda target: hasattr(found.target(target.uses), "pack"),
+            nodes,
         ),
     )
     unknown = described.unknown(request.args) if loaded.is_whole else []

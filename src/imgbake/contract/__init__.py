@@ -18,17 +18,27 @@ from imgbake.contract.contexts import (
     RunContext,
     Starter,
 )
-from imgbake.contract.destinations import Cargo, Destination
+from imgbake.contract.destinations import AskableDestination, Cargo, Destination
 from imgbake.contract.formats import Argument, Format, Given
 from imgbake.contract.runners import Commands, LayerFormat, NewLayer, Runner, StackLayer
 from imgbake.contract.shelves import Kept, Shelf
 from imgbake.contract.steps import Pin, Pinnable, Step
-from imgbake.contract.targets import Askable, BaseHolder, DocumentTaker, Enterable, Exporter, Restorer, Target
+from imgbake.contract.targets import (
+    Askable,
+    BaseHolder,
+    Distributable,
+    DocumentTaker,
+    Enterable,
+    Exporter,
+    Restorer,
+    Target,
+)
 
 __all__ = [
     "Argument",
     "Artifact",
     "Askable",
+    "AskableDestination",
     "BaseHolder",
     "Blobs",
     "Blueprint",
@@ -40,6 +50,7 @@ __all__ = [
     "Described",
     "DescribingContext",
     "Destination",
+    "Distributable",
     "Document",
     "DocumentTaker",
     "Enterable",

@@ -105,6 +105,15 @@ class Enterable(Protocol):
         """
 
 
+class Distributable(Protocol):
+    """A target that keeps its images elsewhere, and can bring one here so that destinations can take it."""
+
+    def pack(self, artifact: Artifact, ctx: RunContext) -> Artifact:
+        """The same image where destinations read it: for a container an OCI layout, which its `reference`
+        names. It counts while the store holds its `blobs` and the files of its `proof` are there.
+        """
+
+
 class Exporter(Protocol):
     """A target whose artifacts can leave imgbake as files, or be pushed to their tags."""
 

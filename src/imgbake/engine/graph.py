@@ -51,6 +51,13 @@ class Test(msgspec.Struct, frozen=True):
     of: str  # the id of the image's node
 
 
+class Pack(msgspec.Struct, frozen=True):
+    """A baked image that its target keeps elsewhere, brought here for deliveries."""
+
+    bake: Bake
+    of: str  # the id of the image's node
+
+
 class Delivery(msgspec.Struct, frozen=True):
     """The content of an image on its way to a destination."""
 
@@ -81,9 +88,9 @@ class Node(msgspec.Struct, frozen=True):
     """Something that costs time, and what it stands on."""
 
     id: str
-    kind: str  # "base", "task", "image", "test", "deliver", "publish"
+    kind: str  # "base", "task", "image", "test", "pack", "deliver", "publish"
     at: At
-    work: Task | Base | Bake | Test | Delivery | Publication
+    work: Task | Base | Bake | Test | Pack | Delivery | Publication
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     policy: Policy = Policy()

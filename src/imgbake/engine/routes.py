@@ -1,5 +1,6 @@
 """The nodes that take images to destinations: content first, names after. Pure.
 
+    pack:IMAGE@TARGET                                 brings an image here that its target keeps elsewhere
     deliver:IMAGE@TARGET->DESTINATION                 brings an image's content there
     publish:DISTRIBUTION:IMAGE@TARGET->DESTINATION    moves the names that mean it
 
@@ -13,17 +14,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from imgbake.engine.graph import Delivery, Node, Publication
+from imgbake.engine.graph import IMAGE, Bake, Delivery, Node, Pack, Publication
 from imgbake.errors import BakeError
-from imgbake.model import Destination, Distribution, Recipe, Route
+from imgbake.model import Destination, Distribution, Recipe, Route, Target
 from imgbake.recipe.faults import Fault
 
 PointersOf = Callable[[Destination, str, Sequence[str]], tuple[str, ...]]
 """The names that a publish moves at a destination, of an image and its tags. Raises BakeError."""
 
 
-def add(recipe: Recipe, pointers_of: PointersOf, nodes: dict[str, Node]) -> Iterator[Fault]:
-    """Adds the nodes of all distributions, and gives what is wrong with them."""
+def add(
+    recipe: Recipe, pointers_of: PointersOf, packs: Callable[[Target], bool], nodes: dict[str, Node]
+) -> Iterator[Fault]:
+    """Adds the nodes of all distributions, and gives what is wrong with them.
+
+    `packs` tells whether images of a target must be packed first.
+    """
     owners: dict[str, str] = {}  # names to the images that they will mean
     for distribution in recipe.distributions.values():
         made: list[Node] = []
@@ -32,7 +38,11 @@ def add(recipe: Recipe, pointers_of: PointersOf, nodes: dict[str, Node]) -> Iter
             if f"image:{image}" not in nodes:
                 continue  # its base is wrong, as has been said
             destination = recipe.destinations[route.destination]
-            delivery = _delivery(route, destination, nodes)
+            source = nodes[f"image:{image}"]
+            if packs(recipe.targets[route.target]):
+                source = _pack(source)
+                nodes[source.id] = source
+            delivery = _delivery(route, source, destination, nodes)
             nodes[delivery.id] = delivery
             is_known = not (distribution.missing or destination.missing)
             try:
@@ -63,12 +73,20 @@ def straight(
     yield from (_after_all(node, deliveries) if atomic else node for node in made)
 
 
-def _delivery(route: Route, destination: Destination, nodes: dict[str, Node]) -> Node:
+def _pack(image: Node) -> Node:
+    assert isinstance(image.work, Bake)
+    name = f"pack:{image.id.removeprefix(IMAGE)}"
+    return Node(
+        name, "pack", image.at, Pack(image.work, image.id), (image.id,), (), image.policy, image.missing
+    )
+
+
+def _delivery(route: Route, source: Node, destination: Destination, nodes: dict[str, Node]) -> Node:
     image = f"{route.image}@{route.target}"
-    work = Delivery(destination, route.image, f"image:{image}")
+    work = Delivery(destination, route.image, source.id)
     test = f"test:{image}"
     after = (test,) if test in nodes else ()
-    missing = tuple(dict.fromkeys(nodes[work.of].missing + destination.missing))
+    missing = tuple(dict.fromkeys(source.missing + destination.missing))
     name = f"deliver:{image}->{destination.name}"
     return Node(name, "deliver", destination.at, work, (work.of,), after, destination.policy, missing)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
-from imgbake.contract import Artifact, Blueprint, Lowered, Part, Step, Target, Tree
+from imgbake.contract import Artifact, Blueprint, Distributable, Lowered, Part, Step, Target, Tree
 from imgbake.digest import of_bytes
 from imgbake.engine import blueprint, describing, documents, outputs, settled
 from imgbake.engine.context import Looking, Working
 from imgbake.engine.delivering import DeliverWork, PublishWork
-from imgbake.engine.graph import IMAGE, Bake, Base, Delivery, Node, Publication, Test, folder_of
+from imgbake.engine.graph import IMAGE, Bake, Base, Delivery, Node, Pack, Publication, Test, folder_of
 from imgbake.engine.parts import arg_parts, option_parts
 from imgbake.engine.project import Project
 from imgbake.engine.secrets import without_passwords
@@ -58,6 +58,8 @@ def work_of(node: Node, project: Project, done: dict[str, Artifact]) -> Work:
             return BakeWork(node, node.work, project, done)
         case Test():
             return _TestWork(node, node.work, project, done)
+        case Pack():
+            return _PackWork(node.work, project, done)
         case Delivery():
             return DeliverWork(node, node.work, project, done)
         case Publication():
@@ -238,10 +240,8 @@ class BakeWork:
         return True
 
     def _watch(self, artifact: Artifact) -> None:
-        """Notes the files whose removal or change would mean that it is to be made again."""
-        kept = (str(self._project.store.path(digest)) for digest in artifact.blobs)
-        for path in (*artifact.proof, *kept):
-            self._project.watch(path)
+        """Notes what would mean that it is to be made again."""
+        _watch_files(artifact, self._project)
         if self._is_volatile and hasattr(self._target, "question"):
             asked = self._target.question(artifact)
             self._project.questions[self._node.id] = None if asked is None else settled.question(*asked)
@@ -294,6 +294,42 @@ class _TestWork:
 
     def restore(self, artifact: Artifact, ctx: Working) -> bool:
         return False
+
+
+class _PackWork:
+    is_local = False
+
+    def __init__(self, pack: Pack, project: Project, done: dict[str, Artifact]) -> None:
+        self._pack, self._project, self._done = pack, project, done
+        self._target = target_of(pack.bake, project)
+
+    def parts(self, ctx: Looking) -> list[Part]:
+        kind = f"pack {self._target.kind} {self._target.version}"
+        return [Part("kind", kind), Part(f"needs {self._pack.of}", self._done[self._pack.of].digest)]
+
+    def run(self, ctx: Working) -> Artifact:
+        made = cast(Distributable, self._target).pack(self._done[self._pack.of], ctx)
+        _watch_files(made, self._project)
+        return made
+
+    def is_there(self, artifact: Artifact) -> bool:
+        proven = all((self._project.root / path).exists() for path in artifact.proof)
+        if not proven or not self._project.holds(artifact.blobs):
+            return False
+        _watch_files(artifact, self._project)
+        return True
+
+    def may_restore(self, artifact: Artifact) -> bool:
+        return False
+
+    def restore(self, artifact: Artifact, ctx: Working) -> bool:
+        return False
+
+
+def _watch_files(artifact: Artifact, project: Project) -> None:
+    """Notes the files whose removal or change would mean that an artifact is to be made again."""
+    for path in (*artifact.proof, *(str(project.store.path(digest)) for digest in artifact.blobs)):
+        project.watch(path)
 
 
 def target_of(bake: Bake, project: Project) -> Target:
