@@ -189,5 +189,5 @@ def _sdk() -> Any:
         import boto3
     except ImportError:
         hint = "`pip install 'imgbake[aws]'`, or boto3 beside imgbake"
-        raise BakeError("AMIs need AWS's SDK for Python", hint=hint) from None
+        raise BakeError("AWS's SDK for Python is not installed", hint=hint) from None
     return boto3

@@ -40,6 +40,7 @@ BESIDE = {
     "imgbake_kaniko": {"imgbake_docker", "imgbake_dockerfile", "imgbake_oci", "imgbake_tasks"},
     "imgbake_oci": {"imgbake_tasks"},
     "imgbake_packer": {"imgbake_aws", "imgbake_oci"},
+    "imgbake_s3": {"imgbake_aws"},
     "imgbake_sandbox": {"imgbake_oci"},
     "imgbake_tasks": set[str](),
 }

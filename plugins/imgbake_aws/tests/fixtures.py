@@ -19,8 +19,9 @@ import pytest
 from imgbake_aws.tests.clouds import HERE, PUBLIC, THERE, Cloud
 
 _MOTO = """
-import functools, sys
+import functools, sys, threading
 from moto.ec2.models.amis import Ami, AmiBackend
+from moto.s3.responses import S3Response
 from moto.server import main
 
 made, created = Ami.__init__, AmiBackend.create_image
@@ -36,6 +37,14 @@ def without_tags_of_snapshots(self, instance_id, name, description, tag_specific
     known = [each for each in tag_specifications if each["ResourceType"] != "snapshot"]  # moto knows no more
     return created(self, instance_id, name, description, known)
 
+put, alone = S3Response.put_object, threading.Lock()
+
+@functools.wraps(put)
+def one_after_another(self):
+    with alone:  # moto compares, and then writes
+        return put(self)
+
+S3Response.put_object = one_after_another
 Ami.__init__ = as_ec2_says
 AmiBackend.create_image = without_tags_of_snapshots
 main(sys.argv[1:])
