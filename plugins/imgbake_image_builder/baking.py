@@ -9,13 +9,22 @@ import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint, Lowered, RunContext, digest
 from imgbake_aws import outcome, presence, tags
-from imgbake_image_builder import failing, history, lowering, resources, systems
+from imgbake_image_builder import (
+    distributions,
+    failing,
+    history,
+    lowering,
+    recipes,
+    resources,
+    systems,
+)
 from imgbake_image_builder.components import PHASES
-from imgbake_image_builder.options import AmiOptions, Options, camel
+from imgbake_image_builder.options import AmiOptions, Options
 from imgbake_image_builder.resources import Body, Component, Resources
 from imgbake_image_builder.running import Image, Running
 from imgbake_image_builder.service import Service, service
 from imgbake_image_builder.staging import Bucket
+from imgbake_image_builder.words import camel
 
 _LONGEST_DATA = 16000  # characters of a document in a request
 
@@ -23,7 +32,7 @@ _LONGEST_DATA = 16000  # characters of a document in a request
 def bake(blueprint: Blueprint, lowered: Lowered, options: Options, ctx: RunContext) -> Artifact:
     """Bakes an image. Raises BakeError."""
     _refuse_secrets(blueprint, ctx)
-    found = service(lowering.region(blueprint, options), options.profile)
+    found = service(recipes.region(blueprint, options), options.profile)
     bucket = Bucket(options, found.region, ctx)
     bucket.files(blueprint)
     plan = _Plan(blueprint, lowered, options, found, bucket, ctx)
@@ -115,7 +124,7 @@ class _Plan:
         system = systems.find(options.os)
         texts = lowering.component_documents(blueprint, options, limits=True)
         found = {}
-        for layer in lowering.used(blueprint):
+        for layer in recipes.used(blueprint):
             text = texts.get(lowering.document_name(layer))
             if text is None:
                 continue
@@ -133,7 +142,7 @@ class _Plan:
         return found
 
     def _recipe(self, arns: Mapping[str, str]) -> Body:
-        request = lowering.recipe_request(self._blueprint, self._options)
+        request = recipes.request(self._blueprint, self._options)
         uses = [
             {**each, "componentArn": arns.get(each["componentArn"], each["componentArn"])}
             for each in request.get("components", ())
@@ -142,7 +151,7 @@ class _Plan:
 
     def _distribution(self) -> Body:
         """Where the image goes, with the tags by which our AMIs are known."""
-        listed = lowering.distributions(self._blueprint, self._options)
+        listed = distributions.listed(self._blueprint, self._options)
         for each in listed:
             each["region"] = each["region"] or self._service.region
             if ami := each.get("amiDistributionConfiguration"):

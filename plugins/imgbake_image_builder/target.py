@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from imgbake.api import Artifact, Blueprint, Document, Lowered, Problem, ResolveContext, RunContext
 from imgbake_aws import bases
-from imgbake_image_builder import lowering
+from imgbake_image_builder import existing, lowering
 from imgbake_image_builder.options import AmiOptions, ContainerOptions, Options
 
 _PHASES = frozenset({"build", "validate", "test"})
@@ -27,7 +27,7 @@ def _check(documents: Mapping[str, Document], options: Options) -> dict[str, Seq
     for component, document in documents.items():
         problems = lowering.check_document(document.source, document.text, document.params, options)
         if ":" in document.source and not problems:
-            first = seen.setdefault(lowering.same_name(document.source), component)
+            first = seen.setdefault(existing.same_name(document.source), component)
             if first != component:
                 message = f"this is the component that '{first}' is: to Image Builder versions make no other"
                 problems = [Problem(message, hint="an image has each component once: remove one")]

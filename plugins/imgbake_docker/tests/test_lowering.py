@@ -9,9 +9,10 @@ import pytest
 
 from imgbake.api import Artifact, BakeError, CacheFolder, Healthcheck, ImageConfig, Layer, Setup
 from imgbake.testing import golden
+from imgbake.testing.blueprints import copied
 from imgbake_docker.options import Builder, Options
 from imgbake_docker.target import Docker
-from imgbake_docker.tests.blueprints import DIGEST, blueprint, copied
+from imgbake_docker.tests.blueprints import DIGEST, blueprint
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -11,12 +11,12 @@ import yaml
 
 from imgbake.api import Artifact, BakeError, CacheFolder, Document, ImageConfig, Layer, RecipeError, Setup
 from imgbake.testing import golden
+from imgbake.testing.blueprints import copied
 from imgbake_image_builder import checking, lowering
-from imgbake_image_builder.options import (
+from imgbake_image_builder.options import AmiOptions, ContainerOptions
+from imgbake_image_builder.tables import (
     AmiDistribution,
-    AmiOptions,
     AutoDisable,
-    ContainerOptions,
     LaunchTemplate,
     Parameter,
     Permission,
@@ -27,7 +27,7 @@ from imgbake_image_builder.options import (
     Volume,
     Workflow,
 )
-from imgbake_packer.tests.blueprints import blueprint, copied
+from imgbake_packer.tests.blueprints import blueprint
 
 GOLDEN = Path(__file__).parent / "golden"
 SCRATCH = Artifact("ami", reference="scratch")

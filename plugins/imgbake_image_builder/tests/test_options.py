@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from imgbake_image_builder import systems
-from imgbake_image_builder.options import (
+from imgbake_image_builder.options import AmiOptions, ContainerOptions
+from imgbake_image_builder.refusals import schedule_problem
+from imgbake_image_builder.tables import (
     AmiDistribution,
-    AmiOptions,
-    ContainerOptions,
     Pipeline,
     Placement,
     Scanning,
@@ -18,7 +18,6 @@ from imgbake_image_builder.options import (
     Schedule,
     Volume,
     Workflow,
-    schedule_problem,
 )
 
 LOW = ScanResult(maximum_severity_label="LOW")

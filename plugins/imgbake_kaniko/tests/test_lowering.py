@@ -9,7 +9,8 @@ import pytest
 
 from imgbake.api import Artifact, BakeError, ImageConfig, Layer, Setup
 from imgbake.testing import golden
-from imgbake_docker.tests.blueprints import DIGEST, blueprint, copied
+from imgbake.testing.blueprints import copied
+from imgbake_docker.tests.blueprints import DIGEST, blueprint
 from imgbake_kaniko.options import Options, Toleration
 from imgbake_kaniko.target import Kaniko
 

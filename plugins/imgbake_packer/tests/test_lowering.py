@@ -11,9 +11,10 @@ import pytest
 
 from imgbake.api import Artifact, BakeError, CacheFolder, ImageConfig, Layer, Setup
 from imgbake.testing import golden
+from imgbake.testing.blueprints import copied
 from imgbake_packer.options import Options, Plugin, Volume
 from imgbake_packer.target import Packer
-from imgbake_packer.tests.blueprints import ID, blueprint, copied
+from imgbake_packer.tests.blueprints import ID, blueprint
 
 GOLDEN = Path(__file__).parent / "golden"
 SCRATCH = Artifact("ami", reference="scratch")
