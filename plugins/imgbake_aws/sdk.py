@@ -10,8 +10,10 @@ import os
 import re
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 from imgbake.api import BakeError
 
@@ -46,13 +48,26 @@ _clients: dict[tuple[object, ...], Client] = {}
 _guard = threading.Lock()
 
 
-def client(service: str, region: str = "", profile: str = "", *, is_hasty: bool = False) -> Client:
+class Role(NamedTuple):
+    """A role that is assumed, with what its owner wants to hear; none without an ARN."""
+
+    arn: str = ""
+    external_id: str = ""
+
+
+NOBODY_ELSE = Role()
+
+
+def client(
+    service: str, region: str = "", profile: str = "", *, is_hasty: bool = False, role: Role = NOBODY_ELSE
+) -> Client:
     """A client of a service; without a region, of the one that AWS's configuration names.
 
     It is made once, and all come from one session, which finds credentials once and reads what a service
-    offers once; but for this, each takes a fifth of a second. A hasty one gives up soon. Raises BakeError.
+    offers once; but for this, each takes a fifth of a second. A hasty one gives up soon. Credentials of a
+    role are renewed before they end. Raises BakeError.
     """
-    boto3 = _sdk()
+    _sdk()
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
@@ -60,12 +75,12 @@ def client(service: str, region: str = "", profile: str = "", *, is_hasty: bool 
     tries = 1 if is_hasty else _TRIES
     limits = _HASTY if is_hasty else {}
     config = Config(retries={"mode": "adaptive", "max_attempts": tries}, **limits)
-    of = profile, *_surroundings()
+    of = profile, *role, *_surroundings()
     key = service, named, tries, of
     try:
         with _guard:  # a session makes one client at a time
             if of not in _sessions:
-                _sessions[of] = boto3.Session(profile_name=profile or None)
+                _sessions[of] = _session(profile, role, named)
             if key not in _clients:
                 _clients[key] = _sessions[of].client(service, region_name=named, config=config)
             return _clients[key]
@@ -150,6 +165,31 @@ def code_of(error: Exception) -> str:
     """The code of an error that a client raised, empty for another."""
     response = getattr(error, "response", {})
     return str(response.get("Error", {}).get("Code", ""))
+
+
+def _session(profile: str, role: Role, region: str | None) -> Any:
+    """A session of a profile, or of a role that it may assume."""
+    import boto3
+
+    own = boto3.Session(profile_name=profile or None)
+    if not role.arn:
+        return own
+    import botocore.session
+    from botocore.credentials import (
+        AssumeRoleCredentialFetcher,
+        CredentialResolver,
+        DeferredRefreshableCredentials,
+    )
+
+    extra = {"RoleSessionName": "imgbake", **({"ExternalId": role.external_id} if role.external_id else {})}
+    create = partial(own.client, region_name=region)  # without a region, STS can't be asked either
+    source = own.get_credentials()
+    fetcher = AssumeRoleCredentialFetcher(create, source, role.arn, extra_args=extra)
+    renewed = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
+    provider = SimpleNamespace(METHOD="assume-role", load=lambda: renewed)
+    session = botocore.session.Session(profile=profile or None)
+    session.register_component("credential_provider", CredentialResolver([provider]))
+    return boto3.Session(botocore_session=session)
 
 
 def _configured(service: str, profile: str) -> str:

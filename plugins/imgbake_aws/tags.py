@@ -13,6 +13,9 @@ IMAGE = "imgbake:image"
 TARGET = "imgbake:target"
 LOWERED = "imgbake:lowered"  # the digest of what the target was told
 BAKE = "imgbake:bake"  # of one bake, and of nothing else
+COPY = "imgbake:copy"  # what an AMI was distributed as: which AMI, under which name, with which key
+SOURCE = "imgbake:source"  # the AMI that it is a copy of
+SHARED = "imgbake:shared"  # others were once allowed to launch it
 
 Pairs = list[dict[str, str]]
 

@@ -74,6 +74,8 @@ def look(project: Project, wanted: Sequence[Way], stop: Stop, *, force: bool) ->
     """What would be done for these ways. All destinations are asked side by side; what they say is kept
     for the run that follows."""
     project.stop = stop
+    for way in wanted:
+        project.names[way.delivery] = (*project.names.get(way.delivery, ()), *way.pointers)
     nodes = project.graph.nodes
     planner = Planner(project, force=force)
     deliveries, publishes = ([way.delivery for way in wanted], [way.publish for way in wanted])

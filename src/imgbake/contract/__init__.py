@@ -18,7 +18,7 @@ from imgbake.contract.contexts import (
     RunContext,
     Starter,
 )
-from imgbake.contract.destinations import AskableDestination, Cargo, Destination
+from imgbake.contract.destinations import AskableDestination, Cargo, Destination, Foreseeing
 from imgbake.contract.formats import Argument, Format, Given
 from imgbake.contract.runners import Commands, LayerFormat, NewLayer, Runner, StackLayer
 from imgbake.contract.shelves import Kept, Shelf
@@ -56,6 +56,7 @@ __all__ = [
     "Enterable",
     "Entry",
     "Exporter",
+    "Foreseeing",
     "Format",
     "Given",
     "Json",

@@ -114,6 +114,10 @@ class ResolveContext(Protocol):
     """What a resolver of bases may look at."""
 
     @property
+    def project(self) -> str:
+        """The project's name."""
+
+    @property
     def root(self) -> Path:
         """The project's folder."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
@@ -69,4 +69,15 @@ class AskableDestination(Protocol):
         """A function that tells whether all of the cargo is there, and these pointers mean it; and its
         argument. None where that can't be asked in this way. The function is one of those that targets
         have, see `Askable`.
+        """
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A destination that knows before anything is moved that a name can't be."""
+
+    def require_movable(self, pointer: str, reference: str, ctx: ResolveContext) -> None:
+        """Raises BakeError when the pointer can't be made to mean this, or, if it is empty, something new.
+
+        Asked before content is brought, and so before any name moves. Reads only.
         """

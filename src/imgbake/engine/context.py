@@ -44,6 +44,10 @@ class Looking:
         return _name(self._node)
 
     @property
+    def project(self) -> str:
+        return self._project.recipe.name
+
+    @property
     def root(self) -> Path:
         return self._project.root
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from imgbake.contract import Artifact, Cargo, Destination, Part
+from imgbake.contract import Artifact, Cargo, Destination, Foreseeing, Part
 from imgbake.engine import settled
 from imgbake.engine.context import Looking, Working
 from imgbake.engine.graph import Delivery, Node, Publication
@@ -70,15 +70,26 @@ class DeliverWork(_Outside):
         if self._project.verifies_all:
             return None, ("to be read back",)
         found = self._destination.find(cargo_of(self._node, self._done), ctx)
+        self._require_movable(found.reference if found else "", ctx)
         return found, () if found is not None else (NOT_THERE,)
 
     def run(self, ctx: Working) -> Artifact:
         with _retried():
             cargo = cargo_of(self._node, self._done)
+            if ctx.force or self._project.verifies_all:  # then it was not asked
+                looking = Looking(self._project, self._node)
+                found = self._destination.find(cargo, looking)
+                self._require_movable(found.reference if found else "", looking)
             made = self._destination.deliver(cargo, ctx)
             if self._project.verifies_all:
                 self._destination.verify(cargo, made, ctx)
             return made
+
+    def _require_movable(self, reference: str, ctx: Looking) -> None:
+        """Raises BakeError when a name that is to mean the image can't be moved."""
+        if isinstance(self._destination, Foreseeing):
+            for pointer in self._project.names.get(self._node.id, ()):
+                self._destination.require_movable(pointer, reference, ctx)
 
 
 class PublishWork(_Outside):

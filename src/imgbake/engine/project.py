@@ -89,6 +89,7 @@ class Project:
         self.questions: dict[str, list[str] | None] = {}  # that tell whether what nodes made is there
         self.pointers = Pointers(self.state / "pointers")
         self.standing: dict[str, Standing | BakeError] = {}  # what destinations said while it was planned
+        self.names: dict[str, tuple[str, ...]] = {}  # that are to mean what a node delivers
         self.verifies_all = False  # is what is delivered read back, whole?
         self.stop: Stop | None = None  # of the build that is under way
         self._shared: dict[object, Any] = {}

@@ -1,0 +1,108 @@
+"""Moto's server in this process, which remembers what it is asked and fails where it is told to."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from . import images, templates
+
+_SIGNED = re.compile(r"Credential=[^/]+/[^/]+/([^/]+)/([^/]+)/")
+_REFUSAL = "<Response><Errors><Error><Code>{}</Code><Message>{}</Message></Error></Errors></Response>"
+
+
+@dataclass
+class Fault:
+    """What the cloud refuses: all of a region or one operation, so many times or until it is taken away."""
+
+    code: str = "Unavailable"
+    region: str = ""
+    operation: str = ""
+    status: int = 503
+    message: str = "told to"
+    times: int = -1
+
+
+class Amazon:
+    """The cloud, as long as the `with` lasts. One for a process, as moto keeps all accounts in variables."""
+
+    def __init__(self) -> None:
+        images.extend(self)
+        templates.extend()
+        self.reset()
+
+    def reset(self) -> None:
+        """Empties all accounts, and forgets faults and calls."""
+        from moto.core.model_instances import reset_model_data
+
+        reset_model_data()
+        self.faults: list[Fault] = []
+        self.calls: list[str] = []
+        self.copies_take = 0.0  # seconds
+        self.failing_copies: list[str] = []  # regions in which the next copy fails
+        self.tokens: dict[tuple[str, str], tuple[str, str]] = {}  # region and token: the request, the AMI
+
+    def __enter__(self) -> Self:
+        from moto.moto_server.werkzeug_app import (
+            DomainDispatcherApplication,
+            MotoRequestHandler,
+            create_backend_app,
+        )
+        from werkzeug.serving import make_server
+
+        app = self._watched(DomainDispatcherApplication(create_backend_app))
+        self._server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_quiet(MotoRequestHandler))
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def count(self, call: str) -> int:
+        """How often something was asked, such as "ec2:CopyImage eu-west-1", or without the region."""
+        return sum(each == call or each.partition(" ")[0] == call for each in self.calls)
+
+    def _watched(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+        def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            region, service, operation, body = _asked(environ)
+            environ["wsgi.input"] = io.BytesIO(body)
+            if operation:
+                self.calls.append(f"{service}:{operation} {region}")
+            for fault in self.faults:
+                if fault.times and fault.region in ("", region) and fault.operation in ("", operation):
+                    fault.times -= 1
+                    return _refused(fault, service, start)
+            return app(environ, start)
+
+        return answer
+
+
+def _asked(environ: dict[str, Any]) -> tuple[str, str, str, bytes]:
+    """The region, service and operation of a request, and its body."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
+    region, service = (signed[1], signed[2]) if signed else ("", "")
+    target = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+    named = urllib.parse.parse_qs(body.decode(errors="replace")).get("Action", [""]) if not target else [target]
+    return region, service, named[0], body
+
+
+def _refused(fault: Fault, service: str, start: Callable[..., Any]) -> Iterable[bytes]:
+    is_xml = service in ("ec2", "sts")
+    said = json.dumps({"__type": fault.code, "message": fault.message})
+    text = _REFUSAL.format(fault.code, fault.message) if is_xml else said
+    start(f"{fault.status} Refused", [("Content-Type", "text/xml" if is_xml else "application/x-amz-json-1.1")])
+    return [text.encode()]
+
+
+def _quiet(handler: type[Any]) -> type[Any]:
+    return type("Quiet", (handler,), {"log": lambda *_: None})

@@ -1,0 +1,31 @@
+"""Launch templates: a version that names a source takes from it what it doesn't say itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def extend() -> None:
+    """Gives moto what it lacks."""
+    from moto.ec2.responses.launch_templates import LaunchTemplates
+
+    create = LaunchTemplates.create_launch_template_version
+    if hasattr(create, "is_ours"):
+        return
+
+    def create_launch_template_version(self: Any) -> Any:
+        backend = self.ec2_backend
+        name, source = self._get_param("LaunchTemplateName"), self._get_param("SourceVersion")
+        template = (
+            backend.get_launch_template_by_name(name)
+            if name
+            else backend.get_launch_template(self._get_param("LaunchTemplateId"))
+        )
+        answer = create(self)
+        if source:
+            made = template.versions[-1]
+            made.data = {**template.get_version(source).data, **made.data}
+        return answer
+
+    create_launch_template_version.is_ours = True  # type: ignore[attr-defined]
+    LaunchTemplates.create_launch_template_version = create_launch_template_version
