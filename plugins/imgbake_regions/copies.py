@@ -19,7 +19,11 @@ from imgbake_regions import settings
 from imgbake_regions.options import Options
 from imgbake_regions.waiting import AVAILABLE, PENDING, Image, Waiting, pause
 
-_CROWDED = ("ResourceLimitExceeded", "SnapshotCreationPerVolumeRateExceeded", "ConcurrentSnapshotLimitExceeded")
+_CROWDED = (
+    "ResourceLimitExceeded",
+    "SnapshotCreationPerVolumeRateExceeded",
+    "ConcurrentSnapshotLimitExceeded",
+)
 _ITS_OWN = (tags.BAKE, tags.COPY, tags.SOURCE, tags.SHARED)  # tags that no copy takes along
 _LONGEST_PAUSE = 60.0  # seconds, while too many copies are under way
 
@@ -96,9 +100,7 @@ def _tagged(site: Site, key: str = "") -> list[Image]:
     with sdk.asking(f"ec2:DescribeImages in {site.region}"):
         pages = site.client("ec2").get_paginator("describe_images")
         return [
-            image
-            for page in pages.paginate(Owners=["self"], Filters=[condition])
-            for image in page["Images"]
+            image for page in pages.paginate(Owners=["self"], Filters=[condition]) for image in page["Images"]
         ]
 
 
@@ -234,5 +236,3 @@ def _lend(order: _Order, account: str) -> None:
     for snapshot in outcome.snapshots(source):
         with sdk.asking(f"ec2:ModifySnapshotAttribute {snapshot} in {home.region}"):
             ec2.modify_snapshot_attribute(SnapshotId=snapshot, CreateVolumePermission=permission)
-
-

@@ -63,7 +63,8 @@ class AmiRegion:
 
     def require_movable(self, pointer: str, reference: str, ctx: ResolveContext) -> None:
         """A template must be there, and a parameter no secret."""
-        self.current(pointer, ctx)
+        if self._parsed(pointer)[0] != _PERMISSION:
+            self.current(pointer, ctx)
 
     def current(self, pointer: str, ctx: ResolveContext) -> str:
         kind, name = self._parsed(pointer)
@@ -136,7 +137,12 @@ class AmiRegion:
 
     def _named(self, cargo: Cargo, wanted: Wanted, ctx: ResolveContext | RunContext) -> dict[str, str]:
         """The tags by which it is known there, and those of the recipe."""
-        own = {tags.PROJECT: ctx.project, tags.IMAGE: cargo.name, tags.COPY: wanted.key, tags.SOURCE: wanted.source}
+        own = {
+            tags.PROJECT: ctx.project,
+            tags.IMAGE: cargo.name,
+            tags.COPY: wanted.key,
+            tags.SOURCE: wanted.source,
+        }
         return {**self._options.tags, **own}
 
     def _require(self, ami: str) -> None:

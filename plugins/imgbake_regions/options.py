@@ -149,8 +149,8 @@ def _problems(said: Options) -> Iterator[tuple[str, str]]:
         "organizational_units": (_UNIT, "is no organizational unit's ARN"),
         "ssm_parameter": (
             PARAMETER,
-            "can't be a parameter's name: it has letters, digits and _.-, begins with / if there is one in it, "
-            "and not with aws or ssm",
+            "can't be a parameter's name: it has letters, digits and _.-, "
+            "begins with / if there is one in it, and not with aws or ssm",
         ),
     }
     for key, (pattern, problem) in patterns.items():

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from imgbake_aws import outcome, sdk, tags
-from imgbake_aws.sites import Site
 from imgbake_regions.options import Options
 from imgbake_regions.waiting import AVAILABLE, Image
 
@@ -42,12 +41,11 @@ class Sharing:
     def set_to(self, reference: str) -> None:
         """Makes it this one, for those that the reference names or for all. Raises BakeError."""
         ami, *named = reference.split("+")
-        for image, who in self._shared():
-            if image["ImageId"] == ami:
-                break
-            self._change(image, remove=who)
-        self._mark(ami)
         image = self._described(ami)
+        for newer, who in self._shared():
+            if _made(newer) > _made(image):
+                self._change(newer, remove=who)
+        self._mark(ami)
         some = frozenset(named) or self._wanted
         has = self._allowed(image)
         self._change(image, add=some - has, remove=has & self._wanted - some)
@@ -64,8 +62,7 @@ class Sharing:
         with sdk.asking(f"ec2:DescribeImages in {self._site.region}"):
             pages = self._ec2.get_paginator("describe_images").paginate(Owners=["self"], Filters=filters)
             images = [image for page in pages for image in page["Images"]]
-        images.sort(key=lambda image: (image["CreationDate"], image["ImageId"]), reverse=True)
-        for image in images:
+        for image in sorted(images, key=_made, reverse=True):
             yield image, self._allowed(image) & self._wanted
 
     @property
@@ -85,7 +82,7 @@ class Sharing:
         return may
 
     def _readers(self) -> frozenset[str]:
-        """Those who are to make volumes of snapshots: EC2 lets accounts and everybody, and no organization."""
+        """Those who are to make volumes of snapshots: accounts and everybody, and no organization."""
         if not self._options.share_snapshots:
             return frozenset()
         return frozenset(who for who in self._wanted if not who.startswith("arn:"))
@@ -97,9 +94,7 @@ class Sharing:
             )
         return frozenset(next(iter(each.values())) for each in found["CreateVolumePermissions"])
 
-    def _change(
-        self, image: Image, *, add: Collection[str] = (), remove: Collection[str] = ()
-    ) -> None:
+    def _change(self, image: Image, *, add: Collection[str] = (), remove: Collection[str] = ()) -> None:
         ami = image["ImageId"]
         if change := _permissions(add, remove):
             with sdk.asking(f"ec2:ModifyImageAttribute {ami} in {self._site.region}"):
@@ -118,6 +113,11 @@ class Sharing:
         with sdk.asking(f"ec2:DescribeImages {ami} in {self._site.region}"):
             image: Image = self._ec2.describe_images(ImageIds=[ami])["Images"][0]
         return image
+
+
+def _made(image: Image) -> tuple[str, str]:
+    """When it was made, as others who look for the newest see it."""
+    return image["CreationDate"], image["ImageId"]
 
 
 def _permissions(add: Collection[str], remove: Collection[str]) -> dict[str, list[dict[str, str]]]:

@@ -63,7 +63,9 @@ def _all(site: Site, template: LaunchTemplate) -> list[Version]:
     with sdk.asking(f"ec2:DescribeLaunchTemplateVersions {template} in {site.region}"):
         pages = site.client("ec2").get_paginator("describe_launch_template_versions")
         return [
-            version for page in pages.paginate(**_named(template)) for version in page["LaunchTemplateVersions"]
+            version
+            for page in pages.paginate(**_named(template))
+            for version in page["LaunchTemplateVersions"]
         ]
 
 

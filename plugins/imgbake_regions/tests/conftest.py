@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,22 +12,18 @@ import pytest
 from imgbake_aws.tests.clouds import PUBLIC
 from imgbake_aws.tests.fixtures import missing
 from imgbake_regions.tests.projects import Account, Regions
-from tests.services.amazon import Amazon
+from tests.services.amazon import Amazon, running
 
 
 @pytest.fixture(scope="session")
-def amazon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Amazon]:
+def amazon(tmp_path_factory: pytest.TempPathFactory) -> Amazon:
     """The cloud."""
     pytest.importorskip("boto3")
+    if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
+        missing("moto's server is not installed")
     public = tmp_path_factory.mktemp("amazon") / "amis.json"
     public.write_text(json.dumps(PUBLIC))
-    os.environ.setdefault("MOTO_AMIS_PATH", str(public))  # read when moto is imported
-    try:
-        cloud = Amazon()
-    except ImportError:
-        missing("moto's server is not installed")
-    with cloud:
-        yield cloud
+    return running(str(public))
 
 
 @pytest.fixture

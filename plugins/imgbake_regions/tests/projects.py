@@ -52,6 +52,45 @@ class Account:
         found = ec2.describe_image_attribute(ImageId=ami, Attribute="launchPermission")["LaunchPermissions"]
         return sorted(value for each in found for value in each.values())
 
+    def may_read(self, region: str, image: Any) -> list[str]:
+        """Who may make volumes of all snapshots of an AMI."""
+        ec2, found = self.client("ec2", region), []
+        for disk in image["BlockDeviceMappings"]:
+            said = ec2.describe_snapshot_attribute(
+                SnapshotId=disk["Ebs"]["SnapshotId"], Attribute="createVolumePermission"
+            )
+            found.append({value for each in said["CreateVolumePermissions"] for value in each.values()})
+        return sorted(set.intersection(*found))
+
+    def template(self, region: str, name: str, **data: Any) -> str:
+        """Makes a launch template. Returns its id."""
+        ec2 = self.client("ec2", region)
+        made = ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+        return str(made["LaunchTemplate"]["LaunchTemplateId"])
+
+    def version(self, region: str, template: str, which: str) -> tuple[int, dict[str, Any]]:
+        """The number and the data of a version."""
+        ec2 = self.client("ec2", region)
+        found = ec2.describe_launch_template_versions(LaunchTemplateId=template, Versions=[which])
+        (version,) = found["LaunchTemplateVersions"]
+        return version["VersionNumber"], version["LaunchTemplateData"]
+
+    def assume(self, account: str) -> dict[str, str]:
+        """Options for clients in another account."""
+        role = f"arn:aws:iam::{account}:role/images"
+        made = self.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+        return {
+            "aws_access_key_id": made["AccessKeyId"],
+            "aws_secret_access_key": made["SecretAccessKey"],
+            "aws_session_token": made["SessionToken"],
+        }
+
+    def windows(self, ami: str) -> None:
+        """Lets an AMI be one of Windows."""
+        from moto.ec2.models import ec2_backends
+
+        ec2_backends["123456789012"][HOME].amis[ami].platform = "windows"
+
     def parameter(self, region: str, name: str = "/shop/ami") -> str:
         """What a parameter holds, empty when it isn't there."""
         ssm = self.client("ssm", region)
@@ -75,7 +114,7 @@ class Regions(Project):
         return self.baked
 
     def to(self, *, more: str = "", **destinations: str) -> None:
-        """Writes a recipe with these destinations, by their name and what else they say; in `eu_west_1` a region."""
+        """Writes a recipe with these destinations: regions, such as `eu_west_1`, and their options."""
         tables = [
             f'[destinations.{name}]\nuses = "ami-region"\nregion = "{name.replace("_", "-")}"\n{options}\n'
             for name, options in destinations.items()

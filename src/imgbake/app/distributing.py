@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,8 @@ from imgbake.engine.process import Stop
 from imgbake.engine.project import Project
 from imgbake.engine.workers import Settings
 from imgbake.events import Observer
+
+_BYTES = ("sent", "there")  # facts of deliveries that are told by themselves
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -45,6 +47,7 @@ class Arrival(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     reference: str = ""
     error: str = ""
+    facts: dict[str, Any] = {}  # what the destination says of it
 
 
 class Showing(NamedTuple):
@@ -154,8 +157,10 @@ def _arrival(way: Way, results: dict[str, Result], backs: Sequence[Back]) -> Arr
     own, names = results[way.delivery], results[way.publish]
     result, error = own.outcome, own.error or names.error
     reference, sent = "", 0
+    facts: dict[str, Any] = {}
     if own.artifact is not None:
         result, reference = "delivered", own.artifact.reference
+        facts = {key: value for key, value in own.artifact.facts.items() if key not in _BYTES}
         sent = int(own.artifact.facts.get("sent", 0)) if own.outcome == "ran" else 0
     if names.outcome in ("ran", "cached"):
         result = "there" if own.outcome == names.outcome == "cached" else "published"
@@ -165,4 +170,4 @@ def _arrival(way: Way, results: dict[str, Result], backs: Sequence[Back]) -> Arr
                 "put back",
                 "; ".join(each.error for each in backs) or "other names could not move",
             )
-    return Arrival(way, result, sent, own.seconds + names.seconds, reference, error)
+    return Arrival(way, result, sent, own.seconds + names.seconds, reference, error, facts)

@@ -216,13 +216,19 @@ def _plan_table(steps: Sequence[Step]) -> str:
 
 
 def _names(step: Step) -> str:
-    return ", ".join(pointer.rpartition("/")[2] for pointer in step.way.pointers)
+    return ", ".join(map(_shorter, step.way.pointers))
+
+
+def _shorter(pointer: str) -> str:
+    """A name with its tag, without where it is; one that has none as it is."""
+    last = pointer.rpartition("/")[2]
+    return last if ":" in last else pointer
 
 
 def _document(arrivals: Sequence[Arrival], seconds: float) -> dict[str, object]:
     rows = [
         {**_way(each), "result": each.result, "sent": each.sent, "seconds": round(each.seconds, 3),
-         "reference": each.reference, "error": each.error}
+         "reference": each.reference, "facts": each.facts, "error": each.error}
         for each in arrivals
     ]  # fmt: skip
     return {"seconds": round(seconds, 3), "arrivals": rows}

@@ -50,7 +50,7 @@ from imgbake.files.tree import Watch
 
 _LULL = 0.1  # seconds
 _OUTSIDE = frozenset({"deliver", "publish"})  # kinds of node that wait for the network, not for a processor
-_OUTSIDE_JOBS = 16  # of these, at the same time
+_OUTSIDE_JOBS = 64  # of these, at the same time: as many as a cloud has regions, and more
 
 
 class Result(msgspec.Struct, frozen=True):

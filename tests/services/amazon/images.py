@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import time
-from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .checking import read
@@ -17,31 +17,26 @@ _TEN_YEARS = datetime.timedelta(days=3653)
 
 
 def extend(cloud: Amazon) -> None:
-    """Gives moto what it lacks."""
-    from moto.ec2.models.amis import Ami, AmiBackend
-    from moto.ec2.responses.amis import AmisResponse
-
-    responses = {
-        "copy_image": lambda self: copy_image(self, cloud),
-        "enable_image_deprecation": enable_image_deprecation,
-        "disable_image_deprecation": disable_image_deprecation,
-        "enable_fast_launch": enable_fast_launch,
-        "describe_fast_launch_images": describe_fast_launch_images,
-        "modify_image_attribute": _with_description(AmisResponse),
-    }
-    for name, method in responses.items():
-        setattr(AmisResponse, name, method)
-    AmiBackend.describe_images = _moved_on(AmiBackend)  # type: ignore[method-assign]  # states move on by the clock
-    if not hasattr(Ami, "deprecation_time"):
-        Ami.deprecation_time = None
-        _fill_disks(Ami)
+    """Gives moto what it lacks. Once for a process."""
+    amis: Any = import_module("moto.ec2.models.amis")
+    responses: Any = import_module("moto.ec2.responses.amis").AmisResponse
+    disks: Any = import_module("moto.ec2.responses.elastic_block_store").ElasticBlockStore
+    responses.copy_image = lambda self: copy_image(self, cloud)
+    responses.enable_image_deprecation = enable_image_deprecation
+    responses.disable_image_deprecation = disable_image_deprecation
+    responses.enable_fast_launch = enable_fast_launch
+    responses.describe_fast_launch_images = describe_fast_launch_images
+    responses.modify_image_attribute = _with_description(responses.modify_image_attribute)
+    disks.modify_snapshot_attribute = modify_snapshot_attribute
+    amis.AmiBackend.describe_images = _moved_on(amis.AmiBackend.describe_images)
+    amis.Ami.deprecation_time = None
+    amis.Ami.__init__ = _dated(amis.Ami.__init__)
 
 
 def copy_image(self: Any, cloud: Amazon) -> Any:
-    """CopyImage: idempotent by its token, pending for a time, with tags; from regions and accounts that lend."""
+    """CopyImage: idempotent by its token, pending for a time, with tags; of what other accounts lend."""
     from moto.core.responses import ActionResult
     from moto.ec2.exceptions import EC2ClientError
-    from moto.ec2.models.amis import Ami
     from moto.ec2.utils import random_ami_id
 
     asked = read(self)
@@ -54,9 +49,11 @@ def copy_image(self: Any, cloud: Amazon) -> Any:
             raise EC2ClientError("IdempotentParameterMismatch", f"{token} came with other parameters")
         return ActionResult({"ImageId": ami})
     source = _lent(asked["SourceImageId"], asked["SourceRegion"], self.current_account)
-    if any(each.name == asked["Name"] and each.owner_id == self.current_account for each in backend.amis.values()):
+    if any(
+        each.name == asked["Name"] and each.owner_id == self.current_account for each in backend.amis.values()
+    ):
         raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {asked['Name']} is already in use")
-    made = Ami(
+    made: Any = import_module("moto.ec2.models.amis").Ami(
         backend, random_ami_id(), source_ami=source, name=asked["Name"],
         description=asked.get("Description"), state="pending", root_device_type="ebs",
         region_name=f"{self.region}a",
@@ -135,6 +132,28 @@ def describe_fast_launch_images(self: Any) -> Any:
     return ActionResult({"FastLaunchImages": found})
 
 
+def modify_snapshot_attribute(self: Any) -> Any:
+    """ModifySnapshotAttribute, in both ways to say who."""
+    from moto.core.responses import EmptyResult
+
+    asked = read(self)
+    said = asked.get("CreateVolumePermission", {})
+    if "OperationType" in asked:
+        who = [{"UserId": each} for each in asked.get("UserIds", [])]
+        said = {
+            asked["OperationType"].title(): who + [{"Group": each} for each in asked.get("GroupNames", [])]
+        }
+    changes = {
+        "Add": self.ec2_backend.add_create_volume_permission,
+        "Remove": self.ec2_backend.remove_create_volume_permission,
+    }
+    for what, who in said.items():
+        users = [each["UserId"] for each in who if "UserId" in each]
+        groups = [each["Group"] for each in who if "Group" in each]
+        changes[what](asked["SnapshotId"], user_ids=users, groups=groups)
+    return EmptyResult()
+
+
 def _one(self: Any, ami: str) -> Any:
     from moto.ec2.exceptions import InvalidAMIIdError
 
@@ -157,34 +176,29 @@ def _lent(ami: str, region: str, account: str) -> Any:
         if {"UserId": account} not in image.launch_permissions and not image.is_public:
             break
         if account not in image.ebs_snapshot.create_volume_permission_userids:
-            raise EC2ClientError("InvalidRequest", f"You do not have permission to access the storage of {ami}")
+            raise EC2ClientError(
+                "InvalidRequest", f"You do not have permission to access the storage of {ami}"
+            )
         return image
     raise InvalidAMIIdError(ami)
 
 
-def _moved_on(backend: type[Any]) -> Callable[..., Any]:
-    describe = backend.describe_images
-    if hasattr(describe, "is_ours"):
-        return describe  # type: ignore[no-any-return]
+def _moved_on(describe: Any) -> Any:
+    """Before they are described, copies that took their time are there, or have failed."""
 
     def describe_images(self: Any, *args: Any, **more: Any) -> Any:
         for image in self.amis.values():
-            if image.state == "pending" and time.monotonic() >= getattr(image, "ready_at", 0):
+            if image.state == "pending" and time.monotonic() >= image.ready_at:
                 image.state = "failed" if image.is_failing else "available"
                 if image.is_failing:
                     image.state_reason = {"Code": "Client.Failed", "Message": "the key was disabled"}
-        found = describe(self, *args, **more)
-        return found
+        return describe(self, *args, **more)
 
-    describe_images.is_ours = True  # type: ignore[attr-defined]
     return describe_images
 
 
-def _with_description(response: type[Any]) -> Callable[..., Any]:
+def _with_description(modify: Any) -> Any:
     """ModifyImageAttribute changes the description, too."""
-    modify = response.modify_image_attribute
-    if hasattr(modify, "is_ours"):
-        return modify  # type: ignore[no-any-return]
 
     def modify_image_attribute(self: Any) -> Any:
         asked = read(self)
@@ -192,17 +206,18 @@ def _with_description(response: type[Any]) -> Callable[..., Any]:
             _one(self, asked["ImageId"]).description = asked["Description"]["Value"]
         return modify(self)
 
-    modify_image_attribute.is_ours = True  # type: ignore[attr-defined]
     return modify_image_attribute
 
 
-def _fill_disks(ami: type[Any]) -> None:
-    """EC2 says of AMIs that are its own that they start from EBS, and of disks whether they are encrypted."""
-    made = ami.__init__
+def _dated(made: Any) -> Any:
+    """EC2 says of AMIs that are its own that they start from EBS; and no two were made in the same second."""
+    began = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    last = [began - datetime.timedelta(hours=6)]
 
     def as_ec2_says(self: Any, *args: Any, **more: Any) -> None:
         made(self, *args, **more)
-        if more.get("instance") is not None or more.get("source_ami") is not None:
+        self.creation_date = last[0] = last[0] + datetime.timedelta(seconds=1)
+        if self.owner_id == self.ec2_backend.account_id:
             self.root_device_type = "ebs"
 
-    ami.__init__ = as_ec2_says  # type: ignore[misc]
+    return as_ec2_says

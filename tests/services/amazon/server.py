@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
+import os
 import re
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from importlib import import_module
+from typing import Any
 
 from . import images, templates
 
@@ -30,25 +33,24 @@ class Fault:
 
 
 class Amazon:
-    """The cloud, as long as the `with` lasts. One for a process, as moto keeps all accounts in variables."""
+    """The cloud. One for a process, as moto keeps all accounts in variables: see `running`."""
 
     def __init__(self) -> None:
         images.extend(self)
         templates.extend()
         self.reset()
+        self._serve()
 
     def reset(self) -> None:
         """Empties all accounts, and forgets faults and calls."""
-        from moto.core.model_instances import reset_model_data
-
-        reset_model_data()
+        import_module("moto.moto_api._internal").moto_api_backend.reset()
         self.faults: list[Fault] = []
         self.calls: list[str] = []
         self.copies_take = 0.0  # seconds
         self.failing_copies: list[str] = []  # regions in which the next copy fails
         self.tokens: dict[tuple[str, str], tuple[str, str]] = {}  # region and token: the request, the AMI
 
-    def __enter__(self) -> Self:
+    def _serve(self) -> None:
         from moto.moto_server.werkzeug_app import (
             DomainDispatcherApplication,
             MotoRequestHandler,
@@ -57,19 +59,22 @@ class Amazon:
         from werkzeug.serving import make_server
 
         app = self._watched(DomainDispatcherApplication(create_backend_app))
-        self._server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_quiet(MotoRequestHandler))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        handler = _quiet(MotoRequestHandler)
+        server: Any = make_server("127.0.0.1", 0, app, threaded=True, request_handler=handler)
+        server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
 
     def count(self, call: str) -> int:
         """How often something was asked, such as "ec2:CopyImage eu-west-1", or without the region."""
         return sum(each == call or each.partition(" ")[0] == call for each in self.calls)
+
+    def finish_copies(self, region: str) -> None:
+        """Lets all that is being copied to a region be there."""
+        accounts = import_module("moto.ec2.models").ec2_backends
+        for account in list(accounts):
+            for image in accounts[account][region].amis.values():
+                image.ready_at = 0.0
 
     def _watched(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
         def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -86,13 +91,22 @@ class Amazon:
         return answer
 
 
+@functools.cache
+def running(amis: str) -> Amazon:
+    """The cloud of this process, with the AMIs of a file that others have published. It ends with us."""
+    os.environ["MOTO_AMIS_PATH"] = amis  # read when moto is imported
+    return Amazon()
+
+
 def _asked(environ: dict[str, Any]) -> tuple[str, str, str, bytes]:
     """The region, service and operation of a request, and its body."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
     region, service = (signed[1], signed[2]) if signed else ("", "")
     target = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
-    named = urllib.parse.parse_qs(body.decode(errors="replace")).get("Action", [""]) if not target else [target]
+    named = (
+        urllib.parse.parse_qs(body.decode(errors="replace")).get("Action", [""]) if not target else [target]
+    )
     return region, service, named[0], body
 
 
@@ -100,7 +114,9 @@ def _refused(fault: Fault, service: str, start: Callable[..., Any]) -> Iterable[
     is_xml = service in ("ec2", "sts")
     said = json.dumps({"__type": fault.code, "message": fault.message})
     text = _REFUSAL.format(fault.code, fault.message) if is_xml else said
-    start(f"{fault.status} Refused", [("Content-Type", "text/xml" if is_xml else "application/x-amz-json-1.1")])
+    start(
+        f"{fault.status} Refused", [("Content-Type", "text/xml" if is_xml else "application/x-amz-json-1.1")]
+    )
     return [text.encode()]
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 
 def extend() -> None:
-    """Gives moto what it lacks."""
-    from moto.ec2.responses.launch_templates import LaunchTemplates
-
-    create = LaunchTemplates.create_launch_template_version
-    if hasattr(create, "is_ours"):
-        return
+    """Gives moto what it lacks. Once for a process."""
+    responses: Any = import_module("moto.ec2.responses.launch_templates").LaunchTemplates
+    create = responses.create_launch_template_version
 
     def create_launch_template_version(self: Any) -> Any:
         backend = self.ec2_backend
@@ -27,5 +25,4 @@ def extend() -> None:
             made.data = {**template.get_version(source).data, **made.data}
         return answer
 
-    create_launch_template_version.is_ours = True  # type: ignore[attr-defined]
-    LaunchTemplates.create_launch_template_version = create_launch_template_version
+    responses.create_launch_template_version = create_launch_template_version
