@@ -8,7 +8,7 @@ from typing import Any
 
 from imgbake.api import Artifact as Made
 from imgbake.api import BakeError, Blueprint, Layer, Part, RunContext, TimedOut
-from imgbake_docker import bases, choosing, containers, engine
+from imgbake_docker import bases, choosing, containers
 from imgbake_docker.building import Order
 from imgbake_docker.engine import Client
 from imgbake_docker.looking import Below
@@ -49,7 +49,7 @@ class Baking:
                 self._add(stage)
         finally:
             bases.release(client, blueprint)
-        made = engine.image(client, self._image)
+        made: dict[str, Any] | None = client.image(self._image)
         if made is None:
             raise BakeError("the engine has lost the image that it has built", hint="build again")
         return made

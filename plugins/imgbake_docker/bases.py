@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint, RunContext
-from imgbake_docker import engine
 from imgbake_docker.engine import Client
 from imgbake_docker.following import each
 from imgbake_docker.naming import SCRATCH, base_name, image_id, is_baked
@@ -35,18 +34,18 @@ def ready(client: Client, blueprint: Blueprint, platform: str, ctx: RunContext) 
         return {}
     name = base_name(blueprint)
     if is_baked(base):
-        found = engine.image(client, image_id(base))
+        found: dict[str, Any] | None = client.image(image_id(base))
         if found is None:
             raise BakeError(f"the engine has lost {base.reference}", hint="build again")
         client.tag(found["Id"], *name.split(":"))
     else:
-        found = engine.image(client, name)
+        found = client.image(name)
         if found is None or not _is_for(found, platform):
             if sources.is_remote(base.reference):
                 pull(client, base.reference, base.digest, platform, ctx)
             else:
                 _load(client, base, name, platform, ctx)
-            found = engine.image(client, name)
+            found = client.image(name)
     if found is None:
         raise BakeError(f"the engine took {base.reference}, and does not have it as {name}")
     return found
@@ -97,7 +96,7 @@ def named(client: Client, base: Artifact, name: str, platform: str, ctx: RunCont
     """Gives an image of the recipe a name on the engine while the block runs. Raises BakeError."""
     if not is_baked(base):
         _load(client, base, name, platform, ctx)
-    elif engine.image(client, image_id(base)) is None:
+    elif client.image(image_id(base)) is None:
         raise BakeError(f"the engine has lost {base.reference}", hint="build again")
     else:
         client.tag(image_id(base), *name.split(":"))

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from imgbake.api import BakeError, Blueprint, Described, RunContext, StepError, Tree
-from imgbake_docker import bases, buildx, choosing, engine
+from imgbake_docker import bases, buildx, choosing
 from imgbake_docker.buildkit import BuildKit
 from imgbake_docker.classic import CHATTER, CODE, STEP
 from imgbake_docker.engine import Client
@@ -75,7 +75,7 @@ def _pull(client: Client, described: Described, platform: str, ctx: RunContext) 
         if image.role == "syntax" or not base.digest or is_here:
             continue
         name = base.reference if "@" in base.reference else f"{base.reference}@{base.digest}"
-        if engine.image(client, name) is None:
+        if client.image(name) is None:
             bases.pull(client, base.reference, base.digest, platform, ctx)
 
 
@@ -84,7 +84,6 @@ def _by_buildkit(
 ) -> str:
     told = ctx.work / "image"
     into = ("--load", f"--iidfile={told}")
-    engine.load_meanwhile()
     buildx.build(builder.command, asked, labels, epoch, into, ctx)
     return told.read_text().strip()
 

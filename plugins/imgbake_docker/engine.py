@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 from imgbake.api import BakeError
 from imgbake_docker import asking, tunnel
+from imgbake_docker.local import Local, Refused, Silent
 from imgbake_docker.tunnel import Tunnel
 
 Client = Any
@@ -39,7 +38,8 @@ def connected() -> Iterator[Client]:
     try:
         if path := asking.usual_socket():
             client.where = f"the docker engine at unix://{path}"
-            _knock(path)
+            client.local = Local(path)
+            client.local.knock()
         else:
             client.connect()
         yield client
@@ -52,21 +52,12 @@ def connected() -> Iterator[Client]:
         client.close()
 
 
-def load_meanwhile() -> None:
-    """Loads the SDK while something else is waited for."""
-
-    def load() -> None:
-        with contextlib.suppress(BakeError):  # said when it is used
-            _sdk()
-
-    threading.Thread(target=load, daemon=True, name="docker SDK").start()
-
-
 class _Late:
-    """The SDK's client, connected when it is first used: to load the SDK takes as long as a small build."""
+    """The SDK's client, connected when it is first used; and what needs none where the engine is `local`."""
 
     def __init__(self) -> None:
         self.where = "the docker engine"
+        self.local: Local | None = None
         self._client: Any = None
         self._way: Tunnel | None = None
         self._opened = contextlib.ExitStack()
@@ -79,13 +70,32 @@ class _Late:
             host = str(settings.get("base_url") or "")
             self.where = f"the docker engine at {_shown(host)}"
             if host.startswith("unix://"):
-                _knock(host.removeprefix("unix://"))
+                Local(host.removeprefix("unix://")).knock()
             if host.startswith("ssh://"):
                 self._way = self._opened.enter_context(tunnel.opened(host))
                 settings["base_url"] = self._way.address
             self._client = docker.APIClient(version="auto", timeout=_SECONDS, **settings)
             self._opened.callback(self._client.close)
             self._client.timeout = _WORKING_SECONDS
+
+    def image(self, name: str) -> dict[str, Any] | None:
+        """What the engine says of an image, None when it has none of this name or id."""
+        if self.local is not None:
+            return self.local.image(name)
+        from docker.errors import NotFound
+
+        try:
+            found: dict[str, Any] = self.inspect_image(name)
+        except NotFound:
+            return None
+        return found
+
+    def tag(self, image: str, repository: str, tag: str) -> None:
+        """Gives an image a name."""
+        if self.local is not None:
+            self.local.tag(image, repository, tag)
+        else:
+            self._api().tag(image, repository, tag)
 
     def said(self) -> str:
         """What ssh said of the way there, if the engine is behind ssh."""
@@ -96,15 +106,20 @@ class _Late:
         self._opened.close()
 
     def __getattr__(self, name: str) -> Any:
+        return getattr(self._api(), name)
+
+    def _api(self) -> Any:
         if self._client is None:
             self.connect()
-        return getattr(self._client, name)
+        return self._client
 
 
 def _told(error: Exception, where: str, said: str) -> BakeError | None:
     """What the user is told of an error of the SDK, or of what `said` ssh; None for any other."""
-    if isinstance(error, _Silent):
+    if isinstance(error, Silent):
         return _unreached(error, where, said)
+    if isinstance(error, Refused):
+        return BakeError(f"{where} refused: {_first_line(error)}")
     if isinstance(error, BakeError) or "docker.errors" not in sys.modules:
         return None
     import docker.errors
@@ -122,10 +137,6 @@ def _unreached(error: Exception, where: str, said: str) -> BakeError:
     return BakeError(f"{where} can't be reached: {reason}", hint=_advice(reason, said))
 
 
-class _Silent(Exception):
-    """Nobody answers."""
-
-
 @contextlib.contextmanager
 def warnings_off() -> Iterator[None]:
     """What the SDK deprecates is no business of those who bake."""
@@ -134,17 +145,6 @@ def warnings_off() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def image(client: Client, name: str) -> dict[str, Any] | None:
-    """What the engine says of an image, None when it has none of this name or id."""
-    from docker.errors import ImageNotFound, NotFound
-
-    try:
-        found: dict[str, Any] = client.inspect_image(name)
-    except (ImageNotFound, NotFound):
-        return None
-    return found
 
 
 def context() -> str:
@@ -180,15 +180,6 @@ def _settings(docker: Any) -> dict[str, Any]:
             raise BakeError(f"there is no docker context '{name}'", hint="`docker context ls` lists them")
         found = {"base_url": there.Host, "tls": there.TLSConfig or False}
     return found
-
-
-def _knock(path: str) -> None:
-    """Raises _Silent when nobody listens at a socket: the SDK would hide why, and leave one open."""
-    with socket.socket(socket.AF_UNIX) as door:
-        try:
-            door.connect(path)
-        except OSError as error:
-            raise _Silent from error
 
 
 def _shown(host: Any) -> str:

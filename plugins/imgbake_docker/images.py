@@ -34,7 +34,7 @@ def pin(said: ContainerOptions, ctx: PartsContext) -> Pin | None:
     if said.is_id or parse(said.image).digest:
         return None
     with engine.connected() as client:
-        found = engine.image(client, said.image)
+        found = client.image(said.image)
     if found is not None and not found.get("RepoDigests"):
         return None  # it was made here
     return Pin(_PINS, said.image, _asked(said.image))
@@ -44,13 +44,13 @@ def ready(client: Client, said: ContainerOptions, ctx: RunContext) -> str:
     """The engine's id of the image, which is pulled if it isn't there. Raises BakeError."""
     known = "" if said.is_id else _pinned(said, ctx)
     name = said.image if said.is_id else _repository(parse(said.image))
-    found = engine.image(client, f"{name}@{known}" if known else said.image)
+    found = client.image(f"{name}@{known}" if known else said.image)
     if found is None and said.is_id:
         raise BakeError(f"the engine has no image {said.image}", hint="name it by repository and tag")
     if found is None:
         digest = known or _asked(said.image)
         bases.pull(client, said.image, digest, "", ctx)
-        found = engine.image(client, f"{name}@{digest}")
+        found = client.image(f"{name}@{digest}")
         if found is None:
             raise BakeError(f"the engine pulled {said.image}, and does not have it")
         if not known:
@@ -64,7 +64,7 @@ def _pinned(said: ContainerOptions, ctx: PartsContext | RunContext) -> str:
 
 def _on(client: Client, image: str) -> str:
     """What the engine's image of this name is by content, empty when it has none."""
-    found = engine.image(client, image)
+    found = client.image(image)
     if found is None:
         return ""
     own = parse(image).name

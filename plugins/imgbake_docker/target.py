@@ -80,7 +80,7 @@ class Docker:
             return None
         try:
             with engine.connected() as client:
-                found = engine.image(client, reference)
+                found = client.image(reference)
         except BakeError:
             return None  # said when the image is baked
         repository = naming.repository(reference)
@@ -92,14 +92,15 @@ class Docker:
 
     def _bake(self, client: Any, blueprint: Blueprint, ctx: RunContext) -> tuple[dict[str, Any], str]:
         """What the engine says of the image that it has built, and which builder did it."""
-        from imgbake_docker import dockerfiles, engine
-        from imgbake_docker.baking import Baking
+        from imgbake_docker import dockerfiles
 
         if blueprint.described is None:
+            from imgbake_docker.baking import Baking
+
             baking = Baking(client, blueprint, self._options, ctx)
             return baking.bake(), baking.builder
         image, builder = dockerfiles.bake(client, blueprint, self._options, ctx)
-        made = engine.image(client, image)
+        made = client.image(image)
         if made is None:
             raise BakeError("the engine has lost the image that it has built", hint="build again")
         return made, builder
@@ -123,7 +124,7 @@ class Docker:
         if asked is not None and asked[0]([asked[1]])[0]:
             return True  # the quick way, which doesn't tell why not
         with engine.connected() as client:
-            found = engine.image(client, naming.image_id(artifact))
+            found = client.image(naming.image_id(artifact))
         return found is not None and set(artifact.facts["tags"]) <= set(found.get("RepoTags") or ())
 
     def question(self, artifact: Artifact) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str] | None:
@@ -143,16 +144,16 @@ class Docker:
         if archive is not None and ctx.blobs.has(archive):
             return True
         with engine.connected() as client:
-            return engine.image(client, naming.image_id(artifact)) is not None
+            return client.image(naming.image_id(artifact)) is not None
 
     def restore(self, artifact: Artifact, ctx: RunContext) -> bool:
         """Loads the archive if the engine lacks the image, and gives it back its names."""
         from imgbake_docker import engine, exporting
 
         with engine.connected() as client:
-            if engine.image(client, naming.image_id(artifact)) is None:
+            if client.image(naming.image_id(artifact)) is None:
                 exporting.load(client, str(artifact.facts.get("archive")), ctx)
-                if engine.image(client, naming.image_id(artifact)) is None:
+                if client.image(naming.image_id(artifact)) is None:
                     return False
             _tag(client, naming.image_id(artifact), artifact.facts["tags"])
         return True
