@@ -119,12 +119,11 @@ def test_the_recipes_of_a_page_are_right(recipe: str, project: Project) -> None:
 
 
 def test_the_reference_is_current() -> None:
-    from importlib.metadata import entry_points
-
+    from imgbake import entry_points
     from imgbake.plugins import Plugins
     from imgbake.recipe import reference
 
-    own = [entry for entry in entry_points(group="imgbake") if entry.dist and entry.dist.name == "imgbake"]
+    own = [each for each in entry_points.found("imgbake") if each.distribution.startswith("imgbake ")]
     page = reference.reference(Plugins(own))
     assert (DOCS / "recipe.md").read_text() == page, "`imgbake run docs` writes it anew"
 

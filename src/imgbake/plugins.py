@@ -7,7 +7,7 @@ importing anything, and two plugins that add one kind are noticed before either 
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ from typing import Any
 
 import pluggy
 
-from imgbake import hookspecs
+from imgbake import entry_points, hookspecs
 from imgbake.contract import (
     Artifact,
     Destination,
@@ -27,6 +27,7 @@ from imgbake.contract import (
     Step,
     Target,
 )
+from imgbake.entry_points import EntryPoint
 from imgbake.errors import BakeError, PluginError
 from imgbake.events import Observer
 
@@ -37,9 +38,9 @@ _ROLES = frozenset({"base", "command", "copy", "observer", "shelf"})
 class Plugins:
     """The plugins of one run. Nothing is imported until a kind or a role is asked for."""
 
-    def __init__(self, entry_points: Iterable[importlib.metadata.EntryPoint]) -> None:
-        self._entries: dict[str, list[importlib.metadata.EntryPoint]] = {}
-        for entry in entry_points:
+    def __init__(self, entries: Iterable[EntryPoint]) -> None:
+        self._entries: dict[str, list[EntryPoint]] = {}
+        for entry in entries:
             self._entries.setdefault(entry.name, []).append(entry)
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
@@ -155,7 +156,7 @@ class Plugins:
     def origins(self) -> dict[str, str]:
         """What each entry point names: kind or role to "module (distribution version)"."""
         return {
-            name: ", ".join(f"{entry.value} ({_distribution(entry)})" for entry in entries)
+            name: ", ".join(f"{entry.value} ({entry.distribution})" for entry in entries)
             for name, entries in sorted(self._entries.items())
         }
 
@@ -184,7 +185,7 @@ class Plugins:
         entries = self._entries.get(name, [])
         modules = sorted({entry.module for entry in entries})
         if len(modules) > 1 and _role(name) not in _ROLES:
-            both = " and ".join(f"{entry.value} ({_distribution(entry)})" for entry in entries)
+            both = " and ".join(f"{entry.value} ({entry.distribution})" for entry in entries)
             raise PluginError(
                 modules[0], f"the kind {name!r} is added twice, by {both}", hint="uninstall one"
             )
@@ -229,13 +230,9 @@ class Plugins:
 
 def installed() -> Plugins:
     """The plugins of this Python environment."""
-    return Plugins(importlib.metadata.entry_points(group=GROUP))
+    return Plugins(entry_points.found(GROUP))
 
 
 def _role(name: str) -> str:
     """`base` of `base`, and of `base-squashfs`."""
     return name.partition("-")[0]
-
-
-def _distribution(entry: importlib.metadata.EntryPoint) -> str:
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"

@@ -19,7 +19,7 @@ LAYERS = [
     {"__init__", "digest"},
     {"errors", "model", "turns"},
     {"contract"},
-    {"events", "files"},
+    {"entry_points", "events", "files"},
     {"hookspecs", "store", "recipe"},
     {"api", "plugins"},
     {"streams"},

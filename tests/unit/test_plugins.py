@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
-from imgbake.plugins import GROUP, Plugins
+from imgbake.entry_points import EntryPoint
+from imgbake.plugins import Plugins
 
 PLUGIN = """
 import threading
@@ -35,7 +35,7 @@ def test_a_kind_is_found_while_another_thread_loads_its_plugin(
     (tmp_path / "slow_cells.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
     plugin = importlib.import_module("slow_cells")
-    found = Plugins([EntryPoint("cell", "slow_cells", GROUP)])
+    found = Plugins([EntryPoint("cell", "slow_cells")])
     second = threading.Event()
 
     def ask_too() -> object:

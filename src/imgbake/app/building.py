@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -181,7 +180,7 @@ def only_build(root: Path, warn: Callable[[str], None]) -> Iterator[str]:
         left = file.read().strip()
         if left and (ended := process.end_orphans(left)):
             warn(f"ended {ended} processes that an interrupted build left running")
-        marker = uuid.uuid4().hex
+        marker = os.urandom(16).hex()
         file.truncate(0)
         file.write(marker)
         file.flush()

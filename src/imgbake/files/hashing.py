@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 from imgbake import digest as digests
@@ -28,6 +27,8 @@ def of_files(files: Sequence[_File]) -> list[_Found]:
     """
     if sum(size for _, size in files) < _ALONE:
         return _of_batch(files)
+    from concurrent.futures import ThreadPoolExecutor  # costs milliseconds, and few need it
+
     with ThreadPoolExecutor(min(8, max(1, (os.cpu_count() or 1) - 1)), "hash") as pool:
         batches = pool.map(_of_batch, _batches([file for file in files if file[1] >= _SMALL]))
         small = iter(_of_batch([file for file in files if file[1] < _SMALL]))

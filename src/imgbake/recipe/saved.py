@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+
+import msgspec
 
 from imgbake.errors import BakeError
 
@@ -15,7 +16,7 @@ NAME = "args.toml"
 def read(path: Path) -> dict[str, str]:
     """What is saved; nothing where there is no file. Raises BakeError for one that nobody saved so."""
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, str] = msgspec.toml.decode(path.read_bytes())
     except FileNotFoundError:
         return {}
     except OSError as error:
