@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from imgbake.api import RunContext, StepError
-from imgbake_docker.lowering import Stage
+
+if TYPE_CHECKING:
+    from imgbake_docker.lowering import Stage
 
 
 class Order(msgspec.Struct, frozen=True):

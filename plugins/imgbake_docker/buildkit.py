@@ -8,8 +8,8 @@ component, which Dockerfiles have had no word for in all versions, and no file i
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ class BuildKit:
         self._client = client
 
     def build(self, order: Order, ctx: RunContext) -> str:
-        folder = ctx.work / secrets.token_hex(8)
+        folder = ctx.work / os.urandom(8).hex()
         told = folder.with_suffix(".id")
         setup = order.stage.layer.setup if order.stage.layer and order.stage.commands else Setup()
         with self._named(order.base) as base:
@@ -59,7 +59,7 @@ class BuildKit:
         if image == SCRATCH:
             yield image
             return
-        name = f"{_MEANWHILE}:{secrets.token_hex(8)}"
+        name = f"{_MEANWHILE}:{os.urandom(8).hex()}"
         self._client.tag(image, *name.split(":"))
         try:
             yield name

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from imgbake.api import BakeError, Blueprint, Described, RunContext, StepError, Tree
-from imgbake_docker import bases, buildx, choosing
+from imgbake_docker import buildx, choosing
 from imgbake_docker.buildkit import BuildKit
 from imgbake_docker.classic import CHATTER, CODE, STEP
 from imgbake_docker.engine import Client
@@ -54,6 +54,8 @@ def bake(client: Client, blueprint: Blueprint, options: Options, ctx: RunContext
     labels = {**options.labels, **asked.labels}
     with contextlib.ExitStack() as names:
         for name, of in asked.contexts.items():
+            from imgbake_docker import bases
+
             names.enter_context(bases.named(client, described.bases[of], name, platform, ctx))
         if isinstance(builder, BuildKit):
             return _by_buildkit(builder, asked, labels, blueprint.epoch, ctx), builder.name
@@ -76,6 +78,8 @@ def _pull(client: Client, described: Described, platform: str, ctx: RunContext) 
             continue
         name = base.reference if "@" in base.reference else f"{base.reference}@{base.digest}"
         if client.image(name) is None:
+            from imgbake_docker import bases
+
             bases.pull(client, base.reference, base.digest, platform, ctx)
 
 

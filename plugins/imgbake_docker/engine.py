@@ -10,12 +10,14 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imgbake.api import BakeError
-from imgbake_docker import asking, tunnel
+from imgbake_docker import asking
 from imgbake_docker.local import Local, Refused, Silent
-from imgbake_docker.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from imgbake_docker.tunnel import Tunnel
 
 Client = Any
 """The docker SDK's low-level client, which comes without types."""
@@ -72,6 +74,8 @@ class _Late:
             if host.startswith("unix://"):
                 Local(host.removeprefix("unix://")).knock()
             if host.startswith("ssh://"):
+                from imgbake_docker import tunnel
+
                 self._way = self._opened.enter_context(tunnel.opened(host))
                 settings["base_url"] = self._way.address
             self._client = docker.APIClient(version="auto", timeout=_SECONDS, **settings)

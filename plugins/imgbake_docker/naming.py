@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import msgspec
 
 from imgbake.api import Artifact, Blueprint
-from imgbake_oci import sources
 from imgbake_oci.reference import parse
 
 SCRATCH = "scratch"
@@ -34,6 +33,8 @@ def base_name(blueprint: Blueprint) -> str:
     if is_baked(base):
         child = _NOT_IN_NAMES.sub("-", f"{blueprint.image}-{blueprint.target}".lower()).strip("-")
         return f"imgbake-base/{child}:{_short(base.digest)}"
+    from imgbake_oci import sources
+
     if sources.is_remote(base.reference):
         return parse(base.reference).pinned(base.digest).familiar
     return f"imgbake-base:{_short(base.digest)}"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from imgbake.api import Artifact, BakeError, Blobs, Blueprint, Lowered, ResolveContext, Resolved, RunContext
-from imgbake_docker import lowering, naming
+from imgbake_docker import naming
 from imgbake_docker.options import Options
 from imgbake_oci import kept
 
@@ -49,6 +49,8 @@ class Docker:
             from imgbake_docker import choosing
 
             choosing.check(blueprint, self._options.builder)
+        from imgbake_docker import lowering
+
         return lowering.lower(blueprint, self._options)
 
     def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:

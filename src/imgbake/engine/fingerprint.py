@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -38,6 +37,8 @@ class Change(msgspec.Struct, frozen=True):
         """What changed inside a part of several lines, as a line diff; empty for a short one."""
         if self._is_short() or self._is_digest() or self.before is None or self.after is None:
             return ()
+        import difflib  # costs a millisecond, and most runs explain nothing
+
         pair = difflib.unified_diff(self.before.splitlines(), self.after.splitlines(), lineterm="", n=1)
         return tuple(line for line in pair if not line.startswith(("---", "+++")))
 
