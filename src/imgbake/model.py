@@ -166,6 +166,7 @@ class Image(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()  # of these, the ones that nobody gave
     needs: tuple[str, ...] = ()  # task names whose outcome is in the fingerprint
     description: Description | None = None
+    streams: dict[str, str] = {}  # targets to the tag, NAME:TAG, that follows what they bake
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -215,6 +216,20 @@ class Distribution(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()  # of these, the ones that nobody gave
 
 
+class DeclaredStream(msgspec.Struct, frozen=True):
+    """An image stream, as far as the recipe says what it is."""
+
+    name: str
+    at: At
+    tags: dict[str, Any] = {}  # to `streams.model.Intent`
+    images: dict[str, str] = {}  # tags to the references, with digests, that they point to at first
+    repository: str = ""
+    lookup: bool = False
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    missing: tuple[str, ...] = ()  # arguments that it reads, and nobody gave
+
+
 class Recipe(msgspec.Struct, frozen=True):
     """Everything a recipe says."""
 
@@ -230,4 +245,6 @@ class Recipe(msgspec.Struct, frozen=True):
     env_read: dict[str, str | None] = {}  # environment variables that decided something here
     destinations: dict[str, Destination] = {}
     distributions: dict[str, Distribution] = {}
+    streams: dict[str, DeclaredStream] = {}
+    shelf: str = ""  # where streams are kept, as the recipe says it
     said: dict[str, str] = {}  # by `--arg`, or saved, for described images: [args] has no such names

@@ -108,9 +108,13 @@ class Plugins:
         self._load_all()
         return sorted(self._destinations)
 
+    def base_kinds(self) -> Sequence[str]:
+        """The kinds of artifact for which bases have plugins of their own. Imports nothing."""
+        return self._for("base")
+
     def shelf_kinds(self) -> Sequence[str]:
         """What addresses of shelves may begin with. Imports nothing."""
-        return sorted(name.partition("-")[2] for name in self._entries if _role(name) == "shelf")
+        return self._for("shelf")
 
     def named_destinations(self) -> Sequence[tuple[str, type[Destination]]]:
         """The kinds of destination that a text of the command line may name."""
@@ -145,6 +149,18 @@ class Plugins:
             raise PluginError(name, f"failed on {artifact.reference!r}: {error!r}") from error
         return found
 
+    def base_facts(self, artifact: Artifact, ctx: ResolveContext) -> dict[str, Any]:
+        """What is worth knowing of a resolved base; nothing when nobody can tell. Raises BakeError."""
+        self._load_bases(artifact.kind)
+        try:
+            found: dict[str, Any] | None = self._manager.hook.imgbake_base_facts(artifact=artifact, ctx=ctx)
+        except (BakeError, OSError):
+            raise
+        except Exception as error:
+            name = "imgbake_base_facts"
+            raise PluginError(name, f"failed on {artifact.reference!r}: {error!r}") from error
+        return found or {}
+
     def observers(self) -> list[Observer]:
         """One of each observer that is installed."""
         return [cls() for cls in self._flat("observer", self._manager.hook.imgbake_observers)]
@@ -171,6 +187,10 @@ class Plugins:
             if _role(name) == role:
                 self._load(name)
         return [item for items in hook() for item in items]
+
+    def _for(self, role: str) -> Sequence[str]:
+        """What entry points of this role say that they are for."""
+        return sorted(name.partition("-")[2] for name in self._entries if name.startswith(f"{role}-"))
 
     def _load_bases(self, kind: str) -> None:
         """Those who resolve bases of any kind, and of this one."""

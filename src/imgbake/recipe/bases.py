@@ -16,6 +16,7 @@ from imgbake.recipe.reading import Reading
 
 ANY = ""  # the artifact kind of a base that is written as one string
 _IMAGE = "image:"
+_STREAM = "stream:"
 _WRONG = "scratch"  # stands in for a table that is wrong, so that nothing more is said of it
 
 
@@ -45,6 +46,10 @@ def check(tables: Mapping[str, object], images: Mapping[str, Image], reading: Re
                 stands_on.setdefault(image.name, []).append(other)
                 if other not in tables:
                     reading.unknown(place, "image", other, tables)
+            elif reference.startswith(_STREAM):
+                from imgbake.recipe.streams import check_base
+
+                check_base(reference, place, reading)
     for cycle in cycles(stands_on):
         way = " -> ".join([*cycle, cycle[0]])
         reading.fault(images[cycle[0]].at / "base", f"images stand on each other in a circle: {way}")

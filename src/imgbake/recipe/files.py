@@ -18,7 +18,7 @@ from imgbake.recipe.faults import Fault
 from imgbake.recipe.parsed import parse
 
 _NUL = re.compile(r"\\(?:u0000|U00000000|x00)")
-SECTIONS = ("args", "tasks", "components", "images", "targets", "destinations", "distributions")
+SECTIONS = ("args", "tasks", "components", "images", "targets", "destinations", "distributions", "streams")
 _OWN_KEYS = ("project", "include")  # of the recipe itself, not of what it includes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imgbake.model import Component, Image, ImageConfig, Target
+from imgbake.model import At, Component, Image, ImageConfig, Target
 from imgbake.recipe import bases, options
 from imgbake.recipe.components import Components
 from imgbake.recipe.config import image_config
@@ -96,6 +96,7 @@ def _image(
         args,
         reading.ungiven(args),
         table.needs,
+        streams=_streams(table.stream, table.targets, at, reading),
     )
 
 
@@ -115,7 +116,18 @@ def _described(
         reading.ungiven(read),
         common.needs,
         table.description,
+        _streams(common.stream, common.targets, at, reading),
     )
+
+
+def _streams(
+    stream: str | dict[str, str], targets: tuple[str, ...], at: At, reading: Reading
+) -> dict[str, str]:
+    if not stream:
+        return {}
+    from imgbake.recipe.streams import of_image
+
+    return of_image(stream, targets, at / "stream", reading)
 
 
 def _check_needs(image: Image, tasks: Section, reading: Reading) -> None:

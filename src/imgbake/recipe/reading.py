@@ -35,6 +35,12 @@ class Kinds(Protocol):
     def destination(self, kind: str) -> type[Destination] | None:
         """The class of this kind of destination, None when no plugin has it."""
 
+    def base_kinds(self) -> Sequence[str]:
+        """The kinds of artifact for which bases have plugins of their own. Imports nothing."""
+
+    def shelf_kinds(self) -> Sequence[str]:
+        """What addresses of shelves may begin with. Imports nothing."""
+
     def step_kinds(self) -> Sequence[str]:
         """Every kind of task. Asked for errors only: it may import every plugin."""
 

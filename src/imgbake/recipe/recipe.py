@@ -16,7 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from imgbake.model import At, Recipe
+from imgbake.errors import did_you_mean
+from imgbake.model import At, DeclaredStream, Image, Recipe
 from imgbake.recipe import options
 from imgbake.recipe.args import read_args, unknown
 from imgbake.recipe.components import Components
@@ -93,16 +94,17 @@ def _read(
     """The recipe in these documents, of which `unread` are the parts that are not in them."""
     faults = list(unread)
     tables = sections(documents, faults)
-    name, pools = _project(documents[0], faults)
+    project = _project(documents[0], kinds, faults)
     args = read_args(tables["args"], given, environ, saved, sources, faults)
     expander = Expander(args.args, environ, faults)
-    reading = Reading(faults, sources, expander, kinds, args.missing, pools, is_whole=not unread)
+    reading = Reading(faults, sources, expander, kinds, args.missing, project.pools, is_whole=not unread)
     recipe = msgspec.structs.replace(
         _sections(empty, tables, documents[0].file, reading),
-        name=name or empty.name,
+        name=project.name or empty.name,
         args=args.args,
         said=args.said,
-        pools=pools,
+        pools=project.pools,
+        shelf=project.streams,
         env_read={**args.env_read, **expander.env_read},
     )
     if not any(image.description for image in recipe.images.values()):
@@ -112,14 +114,18 @@ def _read(
     return Loaded(recipe, reading.settled(), sources, args.secrets, is_whole=not unread)
 
 
-def _project(document: Document, faults: list[Fault]) -> tuple[str | None, dict[str, int]]:
+def _project(document: Document, kinds: Kinds, faults: list[Fault]) -> ProjectTable:
     at = At(document.file, ("project",))
     table, _ = options.read_repaired(document.table.get("project", {}), ProjectTable, at, faults)
     if table is None:
-        return None, {}
+        return ProjectTable()
     if table.name is not None and unevaluated(table.name) is None:
         faults.append(Fault(at / "name", "'{{ }}' is not evaluated in [project]", value=True))
-    return table.name, table.pools
+    scheme, sign, _ = table.streams.partition("://")
+    if sign and scheme not in kinds.shelf_kinds():
+        hint = did_you_mean(scheme, kinds.shelf_kinds()) or "a folder needs no '://'"
+        faults.append(Fault(at / "streams", f"no plugin keeps streams at {scheme}://", hint, value=True))
+    return table
 
 
 def _sections(empty: Recipe, tables: dict[str, Section], file: str, reading: Reading) -> Recipe:
@@ -129,14 +135,30 @@ def _sections(empty: Recipe, tables: dict[str, Section], file: str, reading: Rea
     images = image_tables(tables["images"], reading)
     targets = read_targets(tables["targets"], named_targets(images), file, reading)
     known = (tables["targets"], targets, tables["tasks"])
+    found = read_images(tables["images"], images, components, *known, reading)
+    streams, found = _streams(tables["streams"], found, reading)
     recipe = msgspec.structs.replace(
         empty,
         tasks=tasks,
         components={name: tables["components"].at(name) for name in tables["components"].tables},
-        images=read_images(tables["images"], images, components, *known, reading),
+        images=found,
+        streams=streams,
         targets=targets,
         destinations=read_destinations(tables["destinations"], reading),
     )
     declared = (tables["images"], tables["destinations"])
     distributions = read_distributions(tables["distributions"], *declared, recipe, reading)
     return msgspec.structs.replace(recipe, distributions=distributions)
+
+
+def _streams(
+    section: Section, images: dict[str, Image], reading: Reading
+) -> tuple[dict[str, DeclaredStream], dict[str, Image]]:
+    """The streams, and the images with those bases put into full that streams stand for."""
+    if not section.tables and not any(image.streams for image in images.values()):
+        return {}, images
+    from imgbake.recipe.streams import check_images, looked_up, read_streams  # few recipes have any
+
+    streams = read_streams(section, reading)
+    check_images(images, streams, reading)
+    return streams, looked_up(images, streams)

@@ -32,8 +32,8 @@ match inside one name, `**` any number of folders.
 differ in more than case, `-` and `_`.
 
 **`include`** is an array of globs of further files, relative to the recipe. They may hold `[args]`,
-`[tasks]`, `[components]`, `[images]`, `[targets]`, `[destinations]` and `[distributions]`; paths in them
-are still relative to the recipe.
+`[tasks]`, `[components]`, `[images]`, `[targets]`, `[destinations]`, `[distributions]` and `[streams]`;
+paths in them are still relative to the recipe.
 """
 
 
@@ -67,6 +67,8 @@ def reference(kinds: Kinds) -> str:
         if place := kinds.destination(kind):
             parts += _section(f'### `uses = "{kind}"` in a destination', options_of(place), place.__doc__)
     parts += _section("## `[distributions.NAME]`", tables.DistributionTable)
+    parts += _section("## `[streams.NAME]`", tables.StreamTable)
+    parts += _section("### `[streams.NAME.tags.TAG]`", tables.StreamTagTable)
     return "\n".join(parts)
 
 

@@ -37,6 +37,7 @@ def json_schema(kinds: Kinds) -> Schema:
         tables.ComponentTable,
         tables.ImageTable,
         tables.DistributionTable,
+        tables.StreamTable,
     )
     with_uses: tuple[type[msgspec.Struct], ...] = (
         tables.TaskTable,
@@ -85,6 +86,7 @@ def json_schema(kinds: Kinds) -> Schema:
             "distributions": _named(
                 "Images, and their destinations.", structs.reference(tables.DistributionTable)
             ),
+            "streams": _named("Tags that remember.", structs.reference(tables.StreamTable)),
         },
         "additionalProperties": False,
         "definitions": {**definitions, **structs.definitions},

@@ -43,6 +43,13 @@ class ProjectTable(Table, frozen=True, kw_only=True):
         dict[str, Annotated[int, Meta(ge=1)]],
         Meta(description="Resource pools and how much each holds, such as `{ db = 1 }`; see `resources`."),
     ] = {}
+    streams: Annotated[
+        str,
+        Meta(
+            description="Where image streams are kept: a folder relative to the recipe, or an address that "
+            "a plugin knows, KIND://…; `.imgbake/streams` when left out."
+        ),
+    ] = ""
 
 
 class ArgTable(Table, frozen=True, kw_only=True):
@@ -238,6 +245,13 @@ class DescribedTable(PolicyKeys, frozen=True, kw_only=True):
             "Those that write files of the image come first anyway."
         ),
     ] = ()
+    stream: Annotated[
+        str | dict[str, str],
+        Meta(
+            description="The tag of an image stream, NAME:TAG, that points to what is baked last; or a table "
+            "by target."
+        ),
+    ] = ""
 
 
 class ImageTable(DescribedTable, frozen=True, kw_only=True):
@@ -308,3 +322,61 @@ class DistributionTable(Table, frozen=True, kw_only=True):
     atomic: Annotated[
         bool, Meta(description="Move no name at any destination before every destination has everything.")
     ] = True
+
+
+class StreamTagTable(Table, frozen=True, kw_only=True):
+    """A tag of an image stream: what it is meant to point to, and when it is imported again."""
+
+    source: Annotated[
+        str | dict[str, str | dict[str, Any]],
+        Meta(
+            description="What it points to once it is imported: anything that a base can be, `KIND:…` for "
+            "artifacts of another kind than containers (`ami:ssm:/a/parameter`), or a table by kind; or "
+            "another stream's tag or image, `stream:NAME:TAG`, `stream:NAME@DIGEST`. Without it the tag "
+            "is moved by hand."
+        ),
+    ] = msgspec.field(name="from", default="")
+    alias: Annotated[str, Meta(description="A tag of the same stream that it follows.")] = ""
+    every: Annotated[
+        Seconds | None,
+        Meta(description='How often `imgbake stream sync` and `watch` import it: "15m", "24h".'),
+    ] = None
+    cron: Annotated[
+        str,
+        Meta(description='When they import it, as cron writes it, in UTC: "0 3 * * 1-5".'),
+    ] = ""
+    reference: Annotated[
+        bool,
+        Meta(description="It is the reference in `from` itself, never imported: what that means now counts."),
+    ] = False
+    reference_policy: Annotated[
+        Literal["source", "local"],
+        Meta(description="Where users take its images from: the source, or the stream's `repository`."),
+    ] = "source"
+    platform: Annotated[
+        str,
+        Meta(description="Of an index, import the image for this platform, such as `linux/arm64`."),
+    ] = ""
+    image: Annotated[
+        str,
+        Meta(
+            description="Where it points to before its first import: a reference with a digest. "
+            "`imgbake stream export` writes it."
+        ),
+    ] = ""
+    annotations: Annotated[dict[str, str], Meta(description="What people should know of it.")] = {}
+
+
+class StreamTable(Table, frozen=True, kw_only=True):
+    """An image stream: tags that point to exact images, and remember what they pointed to."""
+
+    tags: Annotated[dict[str, StreamTagTable], Meta(description="Its tags, by name.")] = {}
+    repository: Annotated[
+        str,
+        Meta(description='A repository that its images are brought to, for `reference_policy = "local"`.'),
+    ] = ""
+    lookup: Annotated[
+        bool, Meta(description="A plain NAME:TAG in a `base` means this stream, without `stream:`.")
+    ] = False
+    labels: Annotated[dict[str, str], Meta(description="Labels of the stream.")] = {}
+    annotations: Annotated[dict[str, str], Meta(description="What people should know of it.")] = {}

@@ -7,7 +7,7 @@ as long as there are tags, and no longer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -112,6 +112,17 @@ def remove(stream: Stream, name: str) -> Stream:
     if following:
         raise UsageError(f"'{name}' can't be removed: {', '.join(sorted(following))} would follow nothing")
     return without_unused(replace(stream, tags={key: tag for key, tag in stream.tags.items() if key != name}))
+
+
+def prune(stream: Stream, stays: Callable[[int, Revision], bool]) -> Stream:
+    """Shortens histories to what stays, asked with the place (0 is the newest, and always stays)."""
+    tags = {}
+    for name, tag in stream.tags.items():
+        history = tuple(each for place, each in enumerate(tag.history) if not place or stays(place, each))
+        tags[name] = tag if len(history) == len(tag.history) else replace(tag, history=history)
+    if all(tags[name] is tag for name, tag in stream.tags.items()):
+        return stream
+    return without_unused(replace(stream, tags=tags))
 
 
 def without_unused(stream: Stream) -> Stream:

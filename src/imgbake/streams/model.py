@@ -34,7 +34,7 @@ class Intent(_Value, frozen=True):
     platform: str = ""  # of an index, the image for this one instead of the index
     policy: Policy = "source"  # "local": users take the image from the stream's own repository
     annotations: dict[str, str] = {}
-    declared: bool = False  # does a recipe say so, and not somebody on the command line?
+    declared: str = ""  # the project whose recipe says so, if not somebody on the command line
 
     @property
     def is_imported(self) -> bool:

@@ -61,6 +61,14 @@ def parse(text: str) -> Named:
     return Named(stream, tag, image)
 
 
+def parse_tag(text: str) -> Named:
+    """The tag that a text names, `latest` if it names only a stream. Raises UsageError."""
+    named = parse(text)
+    if named.image:
+        raise UsageError(f"'{text}' is an image, not a tag", hint="write NAME:TAG")
+    return msgspec.structs.replace(named, tag=named.tag or LATEST)
+
+
 def image(named: Named, stream: Stream) -> str:
     """The one image of the stream that a name means. Raises UsageError when it is none, or several."""
     wanted = named.image

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
@@ -17,13 +17,20 @@ from imgbake.streams import document
 from imgbake.streams.folder import Folder
 from imgbake.streams.model import Stream
 
-if TYPE_CHECKING:
-    from imgbake.plugins import Plugins
-
 DEFAULT = ".imgbake/streams"
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _PATIENCE = 120.0  # seconds in which others must let us have our turn
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 2.0
+
+
+class Kinds(Protocol):
+    """The kinds of shelf that are installed."""
+
+    def shelf(self, kind: str) -> Callable[[str, Callable[[], None]], Shelf] | None:
+        """What makes shelves of this kind, None when no plugin does."""
+
+    def shelf_kinds(self) -> Sequence[str]:
+        """Every kind of shelf. Imports nothing."""
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -34,7 +41,7 @@ class Changed(msgspec.Struct, frozen=True):
     after: Stream | None
 
 
-def open_shelf(address: str, root: Path, plugins: Plugins, check: Callable[[], None]) -> Shelf:
+def open_shelf(address: str, root: Path, kinds: Kinds, check: Callable[[], None]) -> Shelf:
     """The shelf of an address: a folder, relative to the project's, or what a plugin knows.
 
     Raises BakeError for an address that is wrong.
@@ -42,12 +49,11 @@ def open_shelf(address: str, root: Path, plugins: Plugins, check: Callable[[], N
     found = _ADDRESS.match(address)
     if found is None:
         return Folder(root / address)
-    cls = plugins.shelf(found[1])
-    if cls is None:
-        hint = did_you_mean(found[1], plugins.shelf_kinds()) or "a folder needs no '://'"
+    make = kinds.shelf(found[1])
+    if make is None:
+        hint = did_you_mean(found[1], kinds.shelf_kinds()) or "a folder needs no '://'"
         raise UsageError(f"nothing keeps streams at '{address}': no plugin knows {found[1]}://", hint=hint)
-    shelf: Shelf = cls(address, check)
-    return shelf
+    return make(address, check)
 
 
 def load(shelf: Shelf, name: str) -> Stream | None:

@@ -59,6 +59,14 @@ class Kinds:
         """Every kind of destination."""
         return sorted(self._destinations)
 
+    def base_kinds(self) -> list[str]:
+        """The kinds of artifact whose bases are resolved."""
+        return ["container", "disk"]
+
+    def shelf_kinds(self) -> list[str]:
+        """What addresses of shelves may begin with."""
+        return ["bucket"]
+
 
 class Recipes:
     """Reads recipes in a folder. Their files are named as they are from there: go there first."""

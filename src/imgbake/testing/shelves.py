@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import ClassVar
 
 import pytest
@@ -129,7 +130,7 @@ class ShelfConformance:
             for number in range(self.changes):
                 revision = Revision(f"{writer}-{number}", f"image@{writer}-{number}", _NOW)
                 found = {f"own-{writer}": Pointed(revision), "shared": Pointed(revision)}
-                shelving.change(shelf, "python", lambda s, found=found: point(s or Stream(_NOW), found))  # type: ignore[misc]  # mypy can't infer a lambda's default
+                shelving.change(shelf, "python", partial(_pointed, found=found))
 
         with ThreadPoolExecutor(self.writers) as pool:
             list(pool.map(write, range(self.writers)))
@@ -176,6 +177,10 @@ class ShelfConformance:
             with open(proof, "rb") as file:
                 seen.append(file.read())
         assert seen[0] != seen[1]
+
+
+def _pointed(stream: Stream | None, found: dict[str, Pointed]) -> Stream:
+    return point(stream or Stream(_NOW), found)
 
 
 def _kept(shelf: Shelf, name: str) -> Kept:
