@@ -33,3 +33,13 @@ def imgbake_base_config(artifact: Artifact, platform: str, ctx: ResolveContext) 
     from imgbake_oci import base_config
 
     return base_config.read(artifact, platform, ctx)
+
+
+@hookimpl
+def imgbake_base_facts(artifact: Artifact, ctx: ResolveContext) -> dict[str, Any] | None:
+    """What documents of containers say: platforms, size, age, and how they are run."""
+    if artifact.kind != "container":
+        return None
+    from imgbake_oci import base_facts
+
+    return base_facts.read(artifact, ctx)

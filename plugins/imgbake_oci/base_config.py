@@ -25,7 +25,7 @@ def read(base: Artifact, wanted: str, ctx: ResolveContext) -> dict[str, Any] | N
     found = platform(wanted) if wanted else bases.host()
     with sources.opened(base.reference, ctx.root, ctx.check, lambda done, total: None) as source:
         manifest = _manifest(source, base.digest, found)
-        whole = documents.config(_blob(source, manifest.config), manifest, source.name).whole
+        whole = documents.config(blob(source, manifest.config), manifest, source.name).whole
     config: dict[str, Any] = whole.get("config") or {}
     return config
 
@@ -44,7 +44,8 @@ def _manifest(source: Source, wanted: str, found: Platform) -> Manifest:
     return inner
 
 
-def _blob(source: Source, descriptor: Descriptor) -> bytes:
+def blob(source: Source, descriptor: Descriptor) -> bytes:
+    """A small blob, verified. Raises BakeError."""
     if descriptor.size > documents.LARGEST:
         raise BakeError(f"{source.name}: a configuration of {descriptor.size} bytes is too large")
     with tempfile.TemporaryDirectory() as folder:

@@ -88,3 +88,12 @@ def imgbake_base_config(artifact: Artifact, platform: str, ctx: ResolveContext) 
 
     `platform` is os/architecture[/variant], or nothing for this machine's. Raises BakeError.
     """
+
+
+@hookspec(firstresult=True)
+def imgbake_base_facts(artifact: Artifact, ctx: ResolveContext) -> dict[str, Any] | None:
+    """What is worth knowing of a base that was resolved, as JSON values for people; None if not ours.
+
+    `platforms` are those that it has images for, with the digest of each where it is an index. Raises
+    BakeError.
+    """

@@ -8,7 +8,7 @@ from typing import cast
 import msgspec
 
 from imgbake.contract import Artifact, Pin, Pinnable
-from imgbake.engine import lockfile
+from imgbake.engine import bases, lockfile
 from imgbake.engine.context import Looking
 from imgbake.engine.describing import Describing
 from imgbake.engine.graph import Bake, Base, Node
@@ -24,13 +24,6 @@ class Locked(msgspec.Struct, frozen=True):
     pin: Pin
     what: str
     before: str = ""
-
-
-class _Unpinned(Looking):
-    """Looks at the world as if nothing were locked."""
-
-    def pinned(self, table: str, key: str) -> str | None:
-        return None
 
 
 def lock(project: Project, names: tuple[str, ...], *, upgrade: bool) -> tuple[Locked, ...]:
@@ -68,8 +61,10 @@ def _locked(now: Pin, old: dict[tuple[str, str], Pin], *, moves: bool) -> Locked
 
 def _current(node: Node, project: Project) -> Iterator[Pin]:
     """What a node would use if nothing were locked, of all that moves by itself."""
-    ctx = _Unpinned(project, node)
+    ctx = Looking(project, node).pinned_to(None)
     if isinstance(node.work, Base):
+        if bases.is_remembered(node.work.reference):
+            return  # a stream moves only when it is told to
         resolved = project.plugins.resolve(node.work.kind, node.work.reference, ctx)
         if resolved.volatile and resolved.artifact.digest:
             yield Pin("bases", node.work.reference, resolved.artifact.digest)

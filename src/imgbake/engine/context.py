@@ -76,18 +76,30 @@ class Looking:
     def pinned(self, table: str, key: str) -> str | None:
         return self._project.pinned(self._node, table, key)
 
+    def pinned_to(self, value: str | None) -> Looking:
+        """The same, for one who is to find everything pinned to this value, or nothing pinned at all."""
+        return _Pinned(self._project, self._node, value)
+
     def volatile(self) -> None:
         self.is_volatile = True
 
     def check(self) -> None:
-        if self._project.stop is not None and self._project.stop.is_set():
-            raise Interrupted
+        self._project.check()
 
     def shared(self, cls: Callable[[], T]) -> T:
         return self._project.shared(cls)
 
     def reveal(self, text: str) -> str:
         return self._project.secrets.reveal(text)
+
+
+class _Pinned(Looking):
+    def __init__(self, project: Project, node: Node, value: str | None) -> None:
+        super().__init__(project, node)
+        self._value = value
+
+    def pinned(self, table: str, key: str) -> str | None:
+        return self._value
 
 
 class Working:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imgbake.contract import Artifact, Described, Format, Part, Resolved, Target, Tree
-from imgbake.engine import fingerprint
+from imgbake.engine import bases, fingerprint
 from imgbake.engine.context import Looking
 from imgbake.engine.graph import IMAGE, Node
 from imgbake.engine.project import Project
@@ -52,7 +52,7 @@ class Describing(Looking):
         resolved = own or self._resolved(reference)
         if resolved.volatile:
             self.volatile()
-            if own is None:
+            if own is None and not bases.is_remembered(reference):
                 self.moving[reference] = resolved.artifact.digest
         for path in resolved.local:
             self._project.watch(path)
@@ -82,7 +82,7 @@ class Describing(Looking):
         key = (kind, reference, type(self._outer).__name__)
         with self._project.turns.alone("\0".join(key), lambda: None):
             if key not in known:
-                known[key] = self._project.plugins.resolve(kind, reference, self)
+                known[key] = bases.resolve(kind, reference, self._project, self)
             return known[key]
 
 

@@ -74,6 +74,19 @@ class Pointers:
         """The moves of the last change that was not taken back, the newest first; none if there is none."""
         return next((moves for moves in reversed(self._changes(distribution)) if moves), [])
 
+    def references(self) -> frozenset[str]:
+        """All that names mean, as far as they were moved here, or meant before the last changes."""
+        means: dict[tuple[str, str], str] = {}
+        distributions: set[str] = set()
+        for line in self._read():
+            if isinstance(line, Move):
+                means[line.destination, line.pointer] = line.after
+                distributions.add(line.distribution)
+            elif isinstance(line, Undone):
+                means[line.move.destination, line.move.pointer] = line.move.before
+        before = {move.before for name in distributions for move in self.last(name)}
+        return frozenset({*means.values(), *before} - {""})
+
     def _changes(self, distribution: str) -> list[list[Move]]:
         """All changes, the last one not complete and maybe empty."""
         changes: list[list[Move]] = [[]]

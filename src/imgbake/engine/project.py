@@ -11,7 +11,8 @@
         pointers     which names moved where               (pointers.py)
         lock         held while a build runs
 
-All of it is state: deleting it costs time and history, never correctness.
+All of it is state: deleting it costs time and history, never correctness. Streams are the exception, since
+nobody else remembers what they do: `[project] streams` puts them where they are kept.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from imgbake.contract import Artifact, Resolved, Runner
+from imgbake.contract import Artifact, Resolved, Runner, Shelf
 from imgbake.engine import runners
 from imgbake.engine.descriptions import Descriptions
 from imgbake.engine.graph import Graph, Node
@@ -33,12 +34,14 @@ from imgbake.engine.lockfile import Lock
 from imgbake.engine.pointers import Pointers
 from imgbake.engine.process import Stop
 from imgbake.engine.secrets import Secrets
-from imgbake.errors import BakeError
+from imgbake.errors import BakeError, Interrupted
 from imgbake.files.tree import Files
 from imgbake.model import Recipe
 from imgbake.plugins import Plugins
 from imgbake.store.faults import StoreUnwritable
 from imgbake.store.store import Store
+from imgbake.streams import shelving
+from imgbake.streams.model import Stream
 from imgbake.turns import Turns
 
 Standing = tuple[Artifact | None, tuple[str, ...]]
@@ -96,6 +99,8 @@ class Project:
         self._warn = warn
         self._is_read_only = is_read_only
         self._store: Store | None = None
+        self._shelf: Shelf | None = None
+        self._streams: dict[str, Stream] = {}
         self._opening = threading.Lock()
         self._guard = threading.Lock()
         self.turns = Turns()
@@ -123,6 +128,26 @@ class Project:
             hint = "set it to whole seconds since 1970, such as the output of `git log -1 --format=%ct`"
             raise BakeError(f"SOURCE_DATE_EPOCH is '{text}', which is no time", hint=hint)
         return seconds
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where image streams are kept. Raises BakeError when the recipe names no such place."""
+        if self._shelf is None:
+            address = self.recipe.shelf or shelving.DEFAULT
+            self._shelf = shelving.open_shelf(address, self.root, self.plugins, self.check)
+        return self._shelf
+
+    def stream(self, name: str) -> Stream:
+        """A stream, as it was when it was first asked for. Raises UsageError when there is none."""
+        with self.turns.alone(("stream", name), self.check):
+            if name not in self._streams:
+                self._streams[name] = shelving.existing(self.shelf, name)
+            return self._streams[name]
+
+    def check(self) -> None:
+        """Raises Interrupted when the build that is under way stops."""
+        if self.stop is not None and self.stop.is_set():
+            raise Interrupted
 
     def env(self, name: str) -> str | None:
         """An environment variable. What was read is kept in `env_read`, because it decides."""

@@ -9,7 +9,7 @@ import msgspec
 
 from imgbake.contract import Artifact, Blueprint, Distributable, Lowered, Part, Step, Target, Tree
 from imgbake.digest import of_bytes
-from imgbake.engine import blueprint, describing, documents, outputs, settled
+from imgbake.engine import bases, blueprint, describing, documents, outputs, settled
 from imgbake.engine.context import Looking, Working
 from imgbake.engine.delivering import DeliverWork, PublishWork
 from imgbake.engine.graph import IMAGE, Bake, Base, Delivery, Node, Pack, Publication, Test, folder_of
@@ -130,7 +130,7 @@ class BaseWork:
         self._artifact = Artifact("base")
 
     def parts(self, ctx: Looking) -> list[Part]:
-        resolved = self._project.plugins.resolve(self._base.kind, self._base.reference, ctx)
+        resolved = bases.resolve(self._base.kind, self._base.reference, self._project, ctx)
         self._artifact = resolved.artifact
         if resolved.volatile:
             ctx.volatile()
