@@ -10,6 +10,7 @@ import msgspec
 
 from imgbake.app import settling
 from imgbake.app.building import only_build, stoppable
+from imgbake.app.following import follow
 from imgbake.app.opening import Request, open_project, require_args
 from imgbake.app.rolling_back import Back, put_back
 from imgbake.app.ways import Step, Way, look, ways
@@ -120,8 +121,14 @@ def carry(
     report = Engine(project, how, [*observers, *project.plugins.observers()], stop).run(goals)
     backs = _settle(project, wanted, report, observers)
     arrivals = tuple(_arrival(way, report.results, backs.get(way.distribution, ())) for way in wanted)
+    follow(project, report, _references(arrivals), showing.warn)
     settling.remember(project, order.key, report, lambda: showing.there(_still(arrivals)), order.place)
     return Outcome(report, arrivals)
+
+
+def _references(arrivals: Sequence[Arrival]) -> list[str]:
+    """By which names, with digests, images can be got where all went well."""
+    return [each.reference for each in arrivals if each.result in ("there", "published")]
 
 
 def _still(arrivals: Sequence[Arrival]) -> list[Arrival]:

@@ -43,9 +43,14 @@ def _answer(argv: Sequence[str]) -> int:
         code = shortcut.answer(argv)
         if code is not None:
             return code
-        from imgbake.cli.commands import app
+        if argv[:1] == [shortcut.STREAM]:  # spares the loading of all other commands
+            from imgbake.cli.streams import app
 
-        app(list(argv), prog_name="imgbake")
+            app(list(argv[1:]), prog_name=f"imgbake {shortcut.STREAM}")
+        else:
+            from imgbake.cli.commands import app
+
+            app(list(argv), prog_name="imgbake")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt:

@@ -12,7 +12,17 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from imgbake.cli import arguments, cache, distributing, entering, inspecting, making, shortcut, writing
+from imgbake.cli import (
+    arguments,
+    cache,
+    distributing,
+    entering,
+    inspecting,
+    making,
+    shortcut,
+    streams,
+    writing,
+)
 from imgbake.cli.options import Directory, FirstFile
 
 
@@ -90,3 +100,4 @@ entering.register(app)
 writing.register(app)
 distributing.register(app)
 app.add_typer(cache.app, name="cache")
+app.add_typer(streams.app, name=shortcut.STREAM)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 KINDS = {"build": "image", "run": "task"}
 RECIPE = "imgbake.toml"
 _FEWEST = 3  # words of a copy: itself, a source and a destination
+STREAM = "stream"
 
 
 def answer(argv: Sequence[str]) -> int | None:
