@@ -59,6 +59,11 @@ class Content(msgspec.Struct, frozen=True):
         return list({blob.digest: blob for document in self.documents for blob in document.blobs}.values())
 
     @property
+    def parts(self) -> list[Descriptor]:
+        """Everything: blobs, and documents."""
+        return [*self.blobs, *(document.descriptor for document in self.documents)]
+
+    @property
     def referring(self) -> tuple[Document, ...]:
         """Those that refer to others."""
         return tuple(each for each in self.documents if each.subject)

@@ -16,19 +16,17 @@ import msgspec
 
 from imgbake.api import Artifact, BakeError, Cargo, ResolveContext, RunContext
 from imgbake.api import digest as digests
-from imgbake_copy import asking
+from imgbake_copy import asking, listing
 from imgbake_copy.copier import Copier
+from imgbake_copy.listing import MARKER, VERSION, Listing
 from imgbake_copy.options import LayoutOptions
-from imgbake_oci import documents, layouts, media_types, sources
+from imgbake_oci import layouts, sources
 from imgbake_oci.descriptor import Descriptor
 
 if TYPE_CHECKING:  # all of HTTP and TLS, which reading a recipe doesn't need
     from imgbake_copy.content import Content
     from imgbake_oci.registry import FilePart
 
-_REF_NAME = "org.opencontainers.image.ref.name"
-_MARKER = "oci-layout"
-_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _PIECE = 1 << 20
 
 
@@ -59,9 +57,9 @@ class Layout:
     def find(self, cargo: Cargo, ctx: ResolveContext) -> Artifact | None:
         folder = self._folder(cargo, ctx)
         content = ctx.shared(Copier).content(cargo.artifact, self._options, ctx)
-        if not (folder / _MARKER).is_file() or any(_lacks(folder, each) for each in _parts(content)):
+        if not (folder / MARKER).is_file() or any(_lacks(folder, each) for each in content.parts):
             return None
-        return self._delivered(cargo, content) if not _unlisted(_index(folder), content) else None
+        return self._delivered(cargo, content) if not listing.lacking(_index(folder), content) else None
 
     def deliver(self, cargo: Cargo, ctx: RunContext) -> Artifact:
         copier, folder = ctx.shared(Copier), self._folder(cargo, ctx)
@@ -79,14 +77,14 @@ class Layout:
                 _whole(place / document.digest.removeprefix("sha256:"), document.data)
         with _alone(folder):
             index = _index(folder)
-            if added := _unlisted(index, content):
+            if added := listing.lacking(index, content):
                 _put_index(folder, [*index, *added])
         return self._delivered(cargo, content, done, sum(each.size for each in content.blobs) - done)
 
     def verify(self, cargo: Cargo, delivered: Artifact, ctx: RunContext) -> None:
         folder = self._folder(cargo, ctx)
         content = ctx.shared(Copier).content(cargo.artifact, self._options, ctx)
-        for blob in _parts(content):
+        for blob in content.parts:
             ctx.check()
             if digests.of_file(layouts.blob(folder, blob.digest)) != blob.digest:
                 layouts.blob(folder, blob.digest).unlink()
@@ -94,8 +92,8 @@ class Layout:
 
     def current(self, pointer: str, ctx: ResolveContext) -> str:
         _, folder, tag = sources.split(pointer)
-        found = _named(_index(ctx.root / folder), tag)
-        return _meaning(folder, found.digest) if found else ""
+        digest = listing.meaning(_index(ctx.root / folder), tag)
+        return _meaning(folder, digest) if digest else ""
 
     def publish(self, pointer: str, reference: str, ctx: RunContext) -> None:
         _, folder, tag = sources.split(pointer)
@@ -104,13 +102,11 @@ class Layout:
             data = layouts.blob(ctx.root / folder, digest).read_bytes()
         except OSError as error:
             raise BakeError(f"{reference} is not there: {error.strerror}", hint="run it again") from None
-        media_type = msgspec.json.decode(data, type=_Typed).media_type
-        named = Descriptor(media_type, digest, len(data), annotations={_REF_NAME: tag})
-        self._replace(ctx.root / folder, tag, [named])
+        _change(ctx.root / folder, lambda listed: listing.tagged(listed, tag, digest, data))
 
     def withdraw(self, pointer: str, ctx: RunContext) -> None:
         _, folder, tag = sources.split(pointer)
-        self._replace(ctx.root / folder, tag, [])
+        _change(ctx.root / folder, lambda listed: listing.untagged(listed, tag))
 
     def question(
         self, cargo: Cargo, delivered: Artifact, pointers: Sequence[str], ctx: ResolveContext | RunContext
@@ -119,15 +115,9 @@ class Layout:
         content = ctx.shared(Copier).settled(cargo.artifact, self._options, ctx)
         if content is None:
             return None
-        listed = [(each.annotations.get(_REF_NAME, ""), each.digest) for each in _unlisted([], content)]
-        listed += [(sources.split(each)[2], content.root.digest) for each in pointers]
-        sizes = {each.digest: each.size for each in _parts(content)}
+        listed = listing.names(content, [sources.split(each)[2] for each in pointers])
+        sizes = {each.digest: each.size for each in content.parts}
         return asking.are_in_layouts, asking.layout(str(self._folder(cargo, ctx)), sizes, listed)
-
-    def _replace(self, folder: Path, tag: str, by: list[Descriptor]) -> None:
-        with _alone(folder):
-            others = [each for each in _index(folder) if each.annotations.get(_REF_NAME) != tag]
-            _put_index(folder, [*others, *by])
 
     def _folder(self, cargo: Cargo, ctx: ResolveContext | RunContext) -> Path:
         return ctx.root / self._options.of(cargo.name)
@@ -136,15 +126,6 @@ class Layout:
         digest = content.root.digest
         where = _meaning(self._options.of(cargo.name), digest)
         return Artifact("delivery", digest, where, {"sent": sent, "there": there})
-
-
-class _Typed(msgspec.Struct):
-    media_type: str = msgspec.field(default=media_types.MANIFEST, name="mediaType")
-
-
-def _parts(content: Content) -> list[Descriptor]:
-    """Everything that is to be in the layout: blobs and documents."""
-    return [*content.blobs, *(each.descriptor for each in content.documents)]
 
 
 def _meaning(folder: str, digest: str) -> str:
@@ -163,8 +144,8 @@ def _ready(folder: Path) -> Path:
     layouts.require_free(folder)
     place = folder / "blobs" / "sha256"
     place.mkdir(parents=True, exist_ok=True)
-    if not (folder / _MARKER).exists():
-        _whole(folder / _MARKER, _VERSION)
+    if not (folder / MARKER).exists():
+        _whole(folder / MARKER, VERSION)
     with _alone(folder):
         if not (folder / "index.json").exists():
             _put_index(folder, [])
@@ -211,28 +192,16 @@ def _index(folder: Path) -> list[Descriptor]:
         data = (folder / "index.json").read_bytes()
     except OSError:
         return []
-    read = documents.manifest_or_index(data, str(folder))
-    return list(read.manifests) if isinstance(read, documents.Index) else []
+    return listing.decoded(data, str(folder))
 
 
-def _named(index: Sequence[Descriptor], tag: str) -> Descriptor | None:
-    return next((each for each in index if each.annotations.get(_REF_NAME) == tag), None)
+def _put_index(folder: Path, listed: Listing) -> None:
+    _whole(folder / "index.json", listing.encoded(listed))
 
 
-def _unlisted(index: Sequence[Descriptor], content: Content) -> list[Descriptor]:
-    """What must be listed so that signatures are found: what refers to others, and cosign's tags."""
-    listed = {(each.annotations.get(_REF_NAME, ""), each.digest) for each in index}
-    wanted = [each.descriptor for each in content.referring if each.digest not in content.tags.values()]
-    by_digest = {each.digest: each.descriptor for each in content.documents}
-    for tag, digest in content.tags.items():
-        wanted.append(msgspec.structs.replace(by_digest[digest], annotations={_REF_NAME: tag}))
-    return [each for each in wanted if (each.annotations.get(_REF_NAME, ""), each.digest) not in listed]
-
-
-def _put_index(folder: Path, manifests: Sequence[Descriptor]) -> None:
-    document = {"schemaVersion": 2, "mediaType": media_types.INDEX}
-    listed = [documents.descriptor_document(each) for each in manifests]
-    _whole(folder / "index.json", documents.encoded({**document, "manifests": listed}))
+def _change(folder: Path, change: Callable[[Listing], Listing]) -> None:
+    with _alone(folder):
+        _put_index(folder, change(_index(folder)))
 
 
 def _whole(path: Path, data: bytes) -> None:
@@ -244,7 +213,7 @@ def _whole(path: Path, data: bytes) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keeps other threads and processes from changing the index until the block ends."""
-    file = os.open(folder / _MARKER, os.O_RDONLY | os.O_CLOEXEC)
+    file = os.open(folder / MARKER, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

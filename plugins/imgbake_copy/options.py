@@ -27,7 +27,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can't be; the key that it is about stands in backticks."""
-        for text in filter(_is_given, self.platforms):
+        for text in filter(is_given, self.platforms):
             try:
                 descriptor.platform(text)
             except ValueError as error:
@@ -52,7 +52,7 @@ class RegistryOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=
     def __post_init__(self) -> None:
         """Raises ValueError as above."""
         super().__post_init__()
-        if not _is_given(self.repository):
+        if not is_given(self.repository):
             return
         try:
             found = self.of("image")
@@ -89,6 +89,6 @@ class LayoutOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return self.folder + image if self.folder.endswith("/") else self.folder
 
 
-def _is_given(text: str) -> bool:
+def is_given(text: str) -> bool:
     """Does the text hold no argument that is still missing? Then nothing can be said of it yet."""
     return "{{" not in text

@@ -5,21 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from imgbake.api import Artifact, BakeError, Interrupted, RunContext
+from imgbake.api import Artifact, BakeError, RunContext
 from imgbake_copy.content import Content, Document
 from imgbake_copy.copier import Copier
+from imgbake_copy.together import Together
 from imgbake_oci import media_types
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.documents import descriptor_document, encoded
 from imgbake_oci.reference import Reference
 from imgbake_oci.registry import Client, Watch
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _ASKED_AT_ONCE = 8
 _SENT_AT_ONCE = 4
@@ -57,10 +55,10 @@ class Upload:
     ) -> None:
         self._copier, self._artifact, self._content = copier, artifact, content
         self._target, self._ctx = target, ctx
+        self._together = Together(ctx.check)
         self._lock = threading.Lock()
         self._done: dict[str, int] = {}  # bytes by blob
         self._total = 0
-        self._has_failed = False
         self.sent = 0
         self.there = 0
 
@@ -72,7 +70,7 @@ class Upload:
         for document in self._content.documents:  # what they point at comes before them
             if document.digest in lacking:
                 self._put(document)
-        for tag, digest in untagged(self._copier, self._target, self._content, self._check).items():
+        for tag, digest in untagged(self._copier, self._target, self._content, self._together.check).items():
             document = next(each for each in self._content.documents if each.digest == digest)
             self._client.put_manifest(self._target, tag, document.media_type, document.data, self._watch())
         self._read_back(absent)
@@ -81,7 +79,7 @@ class Upload:
         """The documents to bring. One that is there vouches for what it names, unless the user has doubts."""
         if self._ctx.force:
             return self._content.documents
-        return missing(self._copier, self._target, self._content, self._check)
+        return missing(self._copier, self._target, self._content, self._together.check)
 
     @property
     def _client(self) -> Client:
@@ -89,11 +87,11 @@ class Upload:
 
     def _send_blobs(self, blobs: Iterable[Descriptor]) -> None:
         blobs = list(blobs)
-        has = self._each(self._is_there, blobs, _ASKED_AT_ONCE)
+        has = self._together.each(self._is_there, blobs, _ASKED_AT_ONCE)
         absent = [blob for blob, is_so in zip(blobs, has, strict=True) if not is_so]
         self.there = sum(blob.size for blob in blobs) - sum(blob.size for blob in absent)
         self._total = sum(blob.size for blob in absent)
-        self._each(self._send, sorted(absent, key=lambda blob: -blob.size), _SENT_AT_ONCE)
+        self._together.each(self._send, sorted(absent, key=lambda blob: -blob.size), _SENT_AT_ONCE)
 
     def _is_there(self, blob: Descriptor) -> bool:
         is_so = self._client.has_blob(self._target, blob.digest, self._watch(), pushes=True)
@@ -104,7 +102,7 @@ class Upload:
     def _send(self, blob: Descriptor) -> None:
         """Sends a blob. Of several deliveries to one host, one sends it, and the others mount it."""
         place = (self._target.registry, blob.digest)
-        with self._copier.turns.alone(place, self._check):
+        with self._copier.turns.alone(place, self._together.check):
             holder = self._copier.held.get(place) or self._source_repository()
             how = "there" if holder == self._target.repository else self._upload(blob, holder)
             self._copier.held[place] = self._target.repository
@@ -158,34 +156,10 @@ class Upload:
                     f"{self._target.name} has no {document.digest} after it was put there", hint=hint
                 )
 
-    def _each(self, work: Callable[[T], R], items: Sequence[T], at_once: int) -> list[R]:
-        """What `work` returns for each item; after a failure the others are stopped."""
-
-        def attempt(item: T) -> R:
-            try:
-                return work(item)
-            except BaseException:
-                self._has_failed = True
-                raise
-
-        if not items:
-            return []
-        with ThreadPoolExecutor(min(at_once, len(items))) as pool:
-            attempts = [pool.submit(attempt, item) for item in items]
-        errors = [error for each in attempts if (error := each.exception()) is not None]
-        if errors:
-            raise next((error for error in errors if not isinstance(error, Interrupted)), errors[0])
-        return [each.result() for each in attempts]
-
-    def _check(self) -> None:
-        self._ctx.check()
-        if self._has_failed:
-            raise Interrupted
-
     def _watch(self, blob: str = "") -> Watch:
         if not blob:
-            return Watch(self._check)
-        return Watch(self._check, lambda done, total: self._progress(blob, done))
+            return Watch(self._together.check)
+        return Watch(self._together.check, lambda done, total: self._progress(blob, done))
 
     def _progress(self, blob: str, done: int) -> None:
         with self._lock:

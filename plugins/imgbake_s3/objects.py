@@ -6,9 +6,11 @@ Whether it is, S3 decides (If-Match and If-None-Match of PutObject), by the obje
 from __future__ import annotations
 
 import contextlib
+import random
 import re
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -20,6 +22,10 @@ _ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P
 _ABSENT = ("NoSuchKey", "404")
 _OVERTAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409", *_ABSENT)
 _WRITER = "imgbake-writer"
+_TRIES = 30
+_LONGEST_PAUSE = 2.0  # seconds
+
+Check = Callable[[], None]
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -30,10 +36,11 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Objects:
-    """What is in a bucket below a prefix. Keys are relative to it."""
+    """What is in a bucket below a prefix. Keys are relative to it. Safe from threads."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, region: str = "", profile: str = "", *, is_hasty: bool = False) -> None:
         """Raises UsageError for an address that is none: s3://BUCKET or s3://BUCKET/PREFIX."""
+        self._where, self._is_hasty = (region, profile), is_hasty
         found = _ADDRESS.fullmatch(address)
         if found is None:
             raise UsageError(f"'{address}' is no place in S3", hint="write s3://BUCKET/PREFIX")
@@ -41,12 +48,24 @@ class Objects:
         prefix = (found["prefix"] or "").strip("/")
         self._prefix = f"{prefix}/" if prefix else ""
 
+    def at(self, key: str) -> dict[str, str]:
+        """Where an object is, in S3's words."""
+        return {"Bucket": self.bucket, "Key": self._prefix + key}
+
+    def url(self, key: str) -> str:
+        """An object's name for people."""
+        return f"s3://{self.bucket}/{self._prefix}{key}"
+
+    def size(self, key: str) -> int | None:
+        """How many bytes an object has, None when there is none. Raises BakeError."""
+        found = self._head(key)
+        return None if found is None else int(found["ContentLength"])
+
     def read(self, key: str) -> Found | None:
         """An object, None when there is none. Raises BakeError."""
-        place = self._prefix + key
-        with self._asking("s3:GetObject", place) as client:
+        with self.asking("s3:GetObject", key) as client:
             try:
-                answer = client.get_object(Bucket=self.bucket, Key=place)
+                answer = client.get_object(**self.at(key))
                 return Found(answer["Body"].read(), answer["ETag"])
             except Exception as error:
                 if sdk.code_of(error) in _ABSENT:
@@ -58,13 +77,12 @@ class Objects:
 
         False when somebody else was faster. Raises BakeError.
         """
-        place, writer = self._prefix + key, uuid.uuid4().hex
+        writer = uuid.uuid4().hex
         condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
-        with self._asking("s3:PutObject", place) as client:
+        with self.asking("s3:PutObject", key) as client:
             try:
                 client.put_object(
-                    Bucket=self.bucket,
-                    Key=place,
+                    **self.at(key),
                     Body=data,
                     ContentType=content_type,
                     Metadata={_WRITER: writer},
@@ -73,33 +91,59 @@ class Objects:
             except Exception as error:
                 if sdk.code_of(error) not in _OVERTAKEN:
                     raise
-                return _was_tried_again(error) and self._writer(place) == writer
+                return _was_tried_again(error) and self._writer(key) == writer
             return True
 
     def list(self) -> Iterator[tuple[str, int]]:
         """The keys that are there, and how many bytes each has. Raises BakeError."""
-        with self._asking("s3:ListBucket", self._prefix) as client:
+        with self.asking("s3:ListBucket", "") as client:
             pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._prefix)
             for page in pages:
                 for each in page.get("Contents", ()):
                     yield each["Key"].removeprefix(self._prefix), each["Size"]
 
-    def _writer(self, place: str) -> str:
+    def put(self, key: str, data: bytes, **more: str) -> None:
+        """Writes an object, whatever is there. `more` are arguments of PutObject. Raises BakeError."""
+        with self.asking("s3:PutObject", key) as client:
+            client.put_object(**self.at(key), Body=data, **more)
+
+    def change(
+        self, key: str, change: Callable[[bytes | None], bytes | None], content_type: str, check: Check
+    ) -> None:
+        """Writes what `change` makes of an object's content, or of None; nothing when it gives None.
+
+        It is asked again when somebody else was faster, until ours is what was written. Raises BakeError.
+        """
+        for attempt in range(_TRIES):
+            check()
+            found = self.read(key)
+            data = change(found.data if found else None)
+            if data is None or self.write(key, data, found.etag if found else "", content_type):
+                return
+            time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.05 * 2**attempt)))
+        raise BakeError(f"{self.url(key)} is changed by others all the time", hint="run it again")
+
+    def _writer(self, key: str) -> str:
         """Who wrote an object: our own try may have succeeded, and only its answer been lost."""
-        with self._asking("s3:GetObject", place) as client:
+        found = self._head(key)
+        return str(found["Metadata"].get(_WRITER, "")) if found else ""
+
+    def _head(self, key: str) -> dict[str, Any] | None:
+        with self.asking("s3:GetObject", key) as client:
             try:
-                answer = client.head_object(Bucket=self.bucket, Key=place)
+                found: dict[str, Any] = client.head_object(**self.at(key))
+                return found
             except Exception as error:
                 if sdk.code_of(error) in _ABSENT:
-                    return ""
+                    return None
                 raise
-            return str(answer["Metadata"].get(_WRITER, ""))
 
     @contextlib.contextmanager
-    def _asking(self, action: str, place: str) -> Iterator[Any]:
+    def asking(self, action: str, key: str) -> Iterator[Any]:
         """A client. What S3 refuses becomes a BakeError that names the action and the resource."""
+        place = self._prefix + key
         with sdk.asking(f"{action} s3://{self.bucket}/{place}"):
-            client = sdk.client("s3")
+            client = sdk.client("s3", *self._where, is_hasty=self._is_hasty)
             try:
                 yield client
             except Exception as error:

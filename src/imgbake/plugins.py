@@ -118,7 +118,8 @@ class Plugins:
 
     def named_destinations(self) -> Sequence[tuple[str, type[Destination]]]:
         """The kinds of destination that a text of the command line may name."""
-        self._load("copy")
+        for name in [name for name in self._entries if _role(name) == "copy"]:
+            self._load(name)
         return [(kind, cls) for kind, cls in sorted(self._destinations.items()) if hasattr(cls, "parse")]
 
     def resolve(self, kind: str, reference: str, ctx: ResolveContext) -> Resolved:
