@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from imgbake.api import Artifact, ResolveContext, RunContext, Turns
+from imgbake.api import Artifact, ResolveContext, RunContext, Turns, default_folder
 from imgbake_copy.options import Options
 from imgbake_oci.descriptor import Descriptor
 
@@ -24,7 +24,7 @@ class Copier:
         from imgbake_copy.spool import Spools
         from imgbake_oci.registry import Client
 
-        self.client = Client()
+        self.client = Client(remembering=default_folder() / "uploads")
         self.turns = Turns()
         self.held: dict[tuple[str, str], str] = {}  # host and digest to a repository there that has the blob
         self._spools = Spools()

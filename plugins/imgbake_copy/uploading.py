@@ -104,14 +104,15 @@ class Upload:
         place = (self._target.registry, blob.digest)
         with self._copier.turns.alone(place, self._together.check):
             holder = self._copier.held.get(place) or self._source_repository()
-            how = "there" if holder == self._target.repository else self._upload(blob, holder)
+            is_there = holder == self._target.repository
+            sent = 0 if is_there else self._upload(blob, holder) or 0
             self._copier.held[place] = self._target.repository
         with self._lock:
-            self.sent += blob.size if how == "uploaded" else 0
-            self.there += 0 if how == "uploaded" else blob.size
+            self.sent += sent
+            self.there += blob.size - sent
         self._progress(blob.digest, blob.size)
 
-    def _upload(self, blob: Descriptor, mount_from: str) -> str:
+    def _upload(self, blob: Descriptor, mount_from: str) -> int | None:
         return self._client.upload_blob(
             self._target,
             blob.digest,

@@ -64,7 +64,7 @@ from imgbake.events import Event, Observer
 from imgbake.files import glob
 from imgbake.hookspecs import hookimpl
 from imgbake.model import CacheFolder, Healthcheck, ImageConfig, Setup
-from imgbake.store.folder import parse_age, parse_size
+from imgbake.store.folder import default_folder, parse_age, parse_size
 from imgbake.turns import Turns
 
 __all__ = [
@@ -129,6 +129,7 @@ __all__ = [
     "Turns",
     "UsageError",
     "Where",
+    "default_folder",
     "did_you_mean",
     "digest",
     "glob",

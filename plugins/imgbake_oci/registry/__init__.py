@@ -12,6 +12,7 @@ What it is made of, each only knowing those below:
 
     client                    the methods above
     pull, push, referrers     what is asked of a registry, and that the answer is right
+    unfinished                uploads that a kill broke off
     session                   a request to the API: authorized, redirected, refusals as errors
     auth, credentials         tokens by scope; what `docker login` left behind
     origins                   HTTPS, or HTTP where allowed

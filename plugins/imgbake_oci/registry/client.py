@@ -12,7 +12,7 @@ from imgbake.api import digest as digests
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.reference import Reference
 from imgbake_oci.registry import credentials as credential_files
-from imgbake_oci.registry import pull, push, referrers
+from imgbake_oci.registry import pull, push, referrers, unfinished
 from imgbake_oci.registry import tls as certificates
 from imgbake_oci.registry.auth import Auth
 from imgbake_oci.registry.connections import Pools
@@ -31,10 +31,11 @@ class Client:
     """Talks to registries. Safe from threads; one is enough for a process.
 
     Without arguments it uses what this user and machine have: see `credentials` and `tls`.
-    `connections` is the most that one host gets at a time. In every method the watch's `check` is called
-    while waiting and between pieces, and ends the transfer by raising; its `progress` hears bytes done
-    and bytes in all. Every method raises BakeError with a hint for what the user or the registry did
-    wrong.
+    `connections` is the most that one host gets at a time. `remembering` is a folder in which it is kept
+    where uploads of large blobs were begun, so that a later process can go on with them. In every method
+    the watch's `check` is called while waiting and between pieces, and ends the transfer by raising; its
+    `progress` hears bytes done and bytes in all. Every method raises BakeError with a hint for what the
+    user or the registry did wrong.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class Client:
         timeouts: Timeouts | None = None,
         retries: Retries | None = None,
         connections: int = 8,
+        remembering: Path | None = None,
     ) -> None:
+        self._remembering = remembering
         tls = tls or certificates.from_environment()
         self._pools = Pools(Contexts(tls), timeouts or Timeouts(), connections)
         transport = Transport(self._pools)
@@ -107,7 +110,8 @@ class Client:
         if push.has_blob(self._session, reference, digest, watch, pushes=True):
             return "there"
         source = FilePart(path, 0, path.stat().st_size)
-        return self.upload_blob(reference, digest, lambda: source, watch, mount_from=mount_from, piece=piece)
+        sent = self.upload_blob(reference, digest, lambda: source, watch, mount_from=mount_from, piece=piece)
+        return "mounted" if sent is None else "uploaded"
 
     def upload_blob(
         self,
@@ -118,17 +122,17 @@ class Client:
         *,
         mount_from: str = "",
         piece: int = 0,
-    ) -> str:
+    ) -> int | None:
         """Brings a blob, known not to be there, into the reference's repository.
 
-        `source` gives its content, and isn't asked when it can be mounted. Returns how it went: "mounted"
-        or "uploaded".
+        `source` gives its content, and isn't asked when it can be mounted. Returns how many bytes had to be
+        sent, which are fewer when an upload was gone on with; None for a mount.
         """
-        upload = push.Upload(self._session, reference, digest, piece)
-        if mount_from not in ("", reference.repository) and upload.mount(mount_from, watch):
-            return "mounted"
-        upload.run(source(), watch)
-        return "uploaded"
+        with unfinished.place(self._remembering, reference, digest) as place:
+            upload = push.Upload(self._session, reference, digest, piece, place)
+            if mount_from not in ("", reference.repository) and upload.mount(mount_from, watch):
+                return None
+            return upload.run(source(), watch)
 
     def current(
         self, reference: Reference, watch: Watch = _UNWATCHED, *, pushes: bool = False

@@ -12,9 +12,11 @@ from imgbake_oci.registry.failures import RegistryError
 from imgbake_oci.registry.patience import Transient, Watch
 from imgbake_oci.registry.session import Call, Session
 from imgbake_oci.registry.transport import Response
+from imgbake_oci.registry.unfinished import Place
 from imgbake_oci.registry.wire import FilePart
 
 _ANSWER_LIMIT = 1 << 20
+_LARGE = 4 << 20  # bytes from which a blob is worth going on with
 _SMALLER = 32 << 20  # bytes of a piece for a registry, or a proxy before it, that takes no whole blob
 _OCTETS = {"Content-Type": "application/octet-stream"}
 _NO_MOUNT = frozenset({400, 401, 403, 404, 405})
@@ -36,19 +38,24 @@ def has_blob(
 class Upload:
     """A blob on its way: the registry's place for it, and how much has arrived there.
 
-    `piece` is the most bytes for one request, 0 for all of them.
+    `piece` is the most bytes for one request, 0 for all of them. `place` outlives us: an upload that stands
+    there is gone on with.
     """
 
-    def __init__(self, session: Session, reference: Reference, digest: str, piece: int = 0) -> None:
+    def __init__(
+        self, session: Session, reference: Reference, digest: str, piece: int = 0, place: Place | None = None
+    ) -> None:
         self._session = session
         self._reference = reference
         self._digest = digest
         self._source = FilePart(Path(), 0, 0)
         self._piece = piece
-        self._location = ""
-        self._in_doubt = False  # did a request break off, so that only the registry knows what it has?
-        self._is_patched = False  # was this upload ever in doubt?
+        self._place = place or Place()
+        self._location = self._place.read()
+        self._in_doubt = bool(self._location)  # has a request broken off, so that only the registry knows?
+        self._is_patched = self._in_doubt  # was this upload ever in doubt?
         self._done = 0
+        self._before = -1  # bytes that an earlier process had sent; -1 until it is known
 
     def mount(self, repository: str, watch: Watch) -> bool:
         """Takes the blob over from another repository; False when it can't be. That begins an upload."""
@@ -59,16 +66,20 @@ class Upload:
                 return False
             raise
 
-    def run(self, source: FilePart, watch: Watch) -> None:
-        """Uploads a source. What broke off goes on where the registry says that it ended, or begins anew."""
+    def run(self, source: FilePart, watch: Watch) -> int:
+        """Uploads a source. What broke off goes on where the registry says that it ended, or begins anew.
+
+        Returns how many bytes this process has had to send.
+        """
         self._source = source
         self._session.patiently(lambda: self._attempt(watch), watch)
+        return source.size - self._before
 
     def _mount(self, repository: str, watch: Watch) -> bool:
         query = urlencode({"mount": self._digest, "from": repository})
         call = self._call("POST", f"blobs/uploads/?{query}", expected=(201, 202), mount_from=repository)
         with self._session.send(call, watch) as response:
-            if response.status == 202:
+            if response.status == 202 and not self._location:
                 self._follow(response)
             return response.status == 201
 
@@ -95,6 +106,7 @@ class Upload:
             with self._session.send(call, watch) as response:
                 self._follow(response)
         self._in_doubt = False
+        self._before = self._done if self._before < 0 else self._before
 
     def _ask_place(self, watch: Watch) -> None:
         call = self._call("GET", self._location, expected=(200, 204))
@@ -105,10 +117,11 @@ class Upload:
                 self._done = int(end) + 1 if end.isdecimal() and end != "0" else 0
                 self._follow(response)
         except RegistryError:
-            self._location = ""
+            self._lose()
 
     def _send(self, watch: Watch) -> None:
-        if not self._done and not self._piece:
+        is_resumable = self._place.is_kept and self._source.size >= _LARGE
+        if not self._done and not self._piece and not is_resumable:
             self._finish(self._source, watch)
             return
         while self._done < self._source.size:
@@ -118,7 +131,10 @@ class Upload:
     def _send_piece(self, watch: Watch) -> None:
         count = min(self._source.size - self._done, self._piece or self._source.size)
         part = FilePart(self._source.path, self._source.start + self._done, count, self._source.grown)
-        headers = {**_OCTETS, "Content-Range": f"{self._done}-{self._done + count - 1}"}
+        # One that is whole is sent as docker sends it, which every registry takes.
+        is_whole = count == self._source.size
+        where = {} if is_whole else {"Content-Range": f"{self._done}-{self._done + count - 1}"}
+        headers = {**_OCTETS, **where}
         call = self._call(
             "PATCH", self._location, expected=(201, 202, 204), headers=headers, body=part, commits=True
         )
@@ -143,14 +159,19 @@ class Upload:
             self._piece = _SMALLER
         elif not (is_lost and self._location):
             raise error
-        self._location = ""
+        self._lose()
         raise Transient(error)
+
+    def _lose(self) -> None:
+        self._location, self._before = "", 0
+        self._place.write("")
 
     def _follow(self, response: Response) -> None:
         """Notes where the registry wants the next request of this upload."""
         location = response.headers.get("Location")
         if location:
             self._location = follow(response.request.url, location)
+            self._place.write(self._location)
         elif not self._location:
             raise RegistryError(f"{self._reference.registry}: began an upload and did not say where")
 
