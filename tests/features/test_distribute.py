@@ -281,3 +281,9 @@ def test_secrets_are_refused_where_images_go(shop: Project) -> None:
     shop.recipe(shop.read("imgbake.toml").replace('version = "1.0"', "version = { secret = true }"))
     ran = shop.run("check")
     assert ran.code == 2 and "'tags' of a distribution" in ran.stderr
+
+
+def test_an_image_that_must_be_restored_is_restored_first(shop: Project, eu: Registry) -> None:
+    for content in ("one", "two", "one"):
+        shop.write("app", content)
+        assert results(distribute(shop))["eu"] == "published"

@@ -68,7 +68,7 @@ class Planner:
             moved = next((name for name in unknown if before[name].action == "run"), unknown[0])
             return Planned(node.id, "may run", (f"{moved} runs first",))
         restored = next((name for name in node.before if before[name].action == "restore"), None)
-        if restored is not None and node.kind == "task":  # the files that it reads aren't there yet
+        if restored is not None and node.kind in ("task", "deliver"):  # what it reads isn't there yet
             return Planned(node.id, "may run", (f"{restored} is restored first",))
         work = work_of(node, self._project, self.artifacts)
         try:

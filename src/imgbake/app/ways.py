@@ -84,11 +84,17 @@ def look(project: Project, wanted: Sequence[Way], stop: Stop, *, force: bool) ->
     }
     asked: dict[str, Standing | BakeError] = {}
     for names in (deliveries, publishes):
-        asked |= _ask(project, names, planner.artifacts)
+        there = {name: artifact for name, artifact in planner.artifacts.items() if _is_there(found.get(name))}
+        asked |= _ask(project, names, there)
         project.standing = dict(asked)
         found |= {step.node: step for step in planner.plan(names)}
     project.standing = asked
     return tuple(_step(way, nodes[way.delivery], found) for way in wanted)
+
+
+def _is_there(step: Planned | None) -> bool:
+    """Is what a node made in place, so that others can look at it?"""
+    return step is None or step.action != "restore"
 
 
 def _ask(
