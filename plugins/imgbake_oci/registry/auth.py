@@ -103,18 +103,20 @@ class Auth:
         with gate.lock:
             held = gate.held
             if not held or held.header == refused or time.monotonic() > held.until:
-                gate.held = held = self._get(reference, scopes, watch)
+                gate.held = held = self._get(reference, scopes, refused, watch)
             return held.header if held.header != refused else ""
 
     def _gate(self, reference: Reference, scopes: Scopes) -> _Gate:
         with self._lock:
             return self._gates.setdefault((reference.registry, reference.repository, scopes), _Gate())
 
-    def _get(self, reference: Reference, scopes: Scopes, watch: Watch) -> _Pass:
+    def _get(self, reference: Reference, scopes: Scopes, refused: str, watch: Watch) -> _Pass:
         challenge = self._challenges[reference.registry]
         credential = self._credentials.find(reference).credential
         if challenge.scheme == "basic":
-            return _Pass(_basic(credential) if credential else "", float("inf"))
+            if credential and _basic(credential) == refused:
+                credential = self._credentials.find(reference, credential.password).credential
+            return _Pass(_basic(credential), credential.until) if credential else _Pass("", float("inf"))
         home = self._origins.origin(reference.api_host, watch)
         realm = follow(f"{home}/", challenge.parameters.get("realm", ""))
         request = _token_request(realm, challenge, scopes, credential)

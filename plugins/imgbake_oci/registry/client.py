@@ -16,7 +16,7 @@ from imgbake_oci.registry import pull, push, referrers, unfinished
 from imgbake_oci.registry import tls as certificates
 from imgbake_oci.registry.auth import Auth
 from imgbake_oci.registry.connections import Pools
-from imgbake_oci.registry.credentials import Credentials
+from imgbake_oci.registry.credentials import Credentials, Issuer
 from imgbake_oci.registry.origins import Origins
 from imgbake_oci.registry.patience import Retries, Timeouts, Watch
 from imgbake_oci.registry.session import Session
@@ -53,7 +53,8 @@ class Client:
         self._pools = Pools(Contexts(tls), timeouts or Timeouts(), connections)
         transport = Transport(self._pools)
         origins = Origins(transport, tls.insecure)
-        auth = Auth(transport, origins, credentials or credential_files.from_environment())
+        self._credentials = credentials or credential_files.from_environment()
+        auth = Auth(transport, origins, self._credentials)
         self._session = Session(transport, origins, auth, retries or Retries())
 
     def __enter__(self) -> Self:
@@ -67,6 +68,10 @@ class Client:
     def close(self) -> None:
         """Closes the connections. No transfer may be under way."""
         self._pools.close()
+
+    def issue(self, reference: Reference, issuer: Issuer) -> None:
+        """Lets somebody say who we are at a repository, instead of what `docker login` left behind."""
+        self._credentials.issue(reference, issuer)
 
     def resolve(self, reference: Reference, watch: Watch = _UNWATCHED) -> Descriptor:
         """The manifest or index that a reference means now: its media type, digest and size."""

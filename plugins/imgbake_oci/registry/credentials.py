@@ -13,7 +13,7 @@ import binascii
 import os
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -34,7 +34,8 @@ class Credential(msgspec.Struct, frozen=True):
     username: str = ""
     password: str = ""
     identity_token: str = ""
-    source: str = ""  # the file or helper that it comes from
+    source: str = ""  # the file or helper that it comes from, or who issued it
+    until: float = float("inf")  # the moment at which it ends, by the monotonic clock
 
     def __repr__(self) -> str:
         return f"Credential({self.username!r} from {self.source})"
@@ -45,6 +46,10 @@ class Found(msgspec.Struct, frozen=True):
 
     credential: Credential | None = None
     remark: str = ""
+
+
+Issuer = Callable[[str], Credential]
+"""Issues a credential, another one than that with the password which it is handed, if it is handed one."""
 
 
 class _Auth(msgspec.Struct):
@@ -68,9 +73,20 @@ class Credentials:
         self._lock = threading.Lock()
         self._found: dict[str, Found] = {}
         self._helped: dict[tuple[str, str], Found] = {}
+        self._issuers: dict[str, Issuer] = {}
 
-    def find(self, reference: Reference) -> Found:
-        """The credential for this repository. Raises BakeError when a file of them can't be read."""
+    def issue(self, reference: Reference, issuer: Issuer) -> None:
+        """Lets somebody else say who we are at this repository, before any file is asked."""
+        with self._lock:
+            self._issuers[reference.name] = issuer
+
+    def find(self, reference: Reference, refused: str = "") -> Found:
+        """The credential for this repository; another one than that with the password that was refused, if
+        there is one. Raises BakeError when a file of them can't be read, or none is issued."""
+        with self._lock:
+            issuer = self._issuers.get(reference.name)
+        if issuer is not None:
+            return Found(issuer(refused))
         with self._lock:
             if reference.name not in self._found:
                 self._found[reference.name] = self._look_up(reference)

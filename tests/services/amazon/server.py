@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from . import images, templates
+from . import images, registries, templates
+from .registries import EcrRegistry
 
 _SIGNED = re.compile(r"Credential=[^/]+/[^/]+/([^/]+)/([^/]+)/")
 _REFUSAL = "<Response><Errors><Error><Code>{}</Code><Message>{}</Message></Error></Errors></Response>"
@@ -38,12 +39,17 @@ class Amazon:
     def __init__(self) -> None:
         images.extend(self)
         templates.extend()
+        self._registries: dict[tuple[str, str], EcrRegistry] = {}
+        registries.extend(self._registries)
         self.reset()
         self._serve()
 
     def reset(self) -> None:
         """Empties all accounts, and forgets faults and calls."""
         import_module("moto.moto_api._internal").moto_api_backend.reset()
+        for registry in self._registries.values():
+            registry.close()
+        self._registries.clear()
         self.faults: list[Fault] = []
         self.calls: list[str] = []
         self.copies_take = 0.0  # seconds
@@ -68,6 +74,11 @@ class Amazon:
     def count(self, call: str) -> int:
         """How often something was asked, such as "ec2:CopyImage eu-west-1", or without the region."""
         return sum(each == call or each.partition(" ")[0] == call for each in self.calls)
+
+    def registry(self, behind: str, region: str, account: str = "123456789012") -> EcrRegistry:
+        """Lets ECR have a registry in a region, whose content another one keeps, at HOST:PORT."""
+        made = self._registries[account, region] = EcrRegistry(account, region, behind)
+        return made
 
     def finish_copies(self, region: str) -> None:
         """Lets all that is being copied to a region be there."""
