@@ -12,19 +12,20 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import diskcache
-from diskcache.core import DBNAME, MODE_BINARY, MODE_RAW
+from diskcache.core import DBNAME, DEFAULT_SETTINGS, MODE_BINARY, MODE_RAW
 
 from imgbake import digest as digests
 from imgbake.files.witness import UNSETTLED, Signature
 
 BLOBS = "blobs/sha256"
 TIMEOUT = 60.0  # seconds to wait for another process's transaction
+_LAST_MADE = "Settings_size_delete"  # of all that diskcache makes in a new database
 
 
 class Blob(NamedTuple):
@@ -104,18 +105,39 @@ class Index(diskcache.Cache):  # type: ignore[misc]  # diskcache has no types
         """Opens the index, and makes it where there is none. `size_limit` is in bytes."""
         self._shared: sqlite3.Connection | None = None
         self._gone: list[str] = []  # files of rows deleted in this transaction
+        settings = {
+            "eviction_policy": "least-recently-used",
+            "size_limit": size_limit,
+            "cull_limit": 0,  # nothing is evicted in the middle of a build
+        }
         try:
-            super().__init__(
-                folder,
-                timeout=TIMEOUT,
-                disk=BlobDisk,
-                eviction_policy="least-recently-used",
-                size_limit=size_limit,
-                cull_limit=0,  # nothing is evicted in the middle of a build
-            )
+            if not self._opens(folder, settings):
+                super().__init__(folder, timeout=TIMEOUT, disk=BlobDisk, **settings)
         except BaseException:
             self.close()
             raise
+
+    def _opens(self, folder: Path, settings: Mapping[str, object]) -> bool:
+        """Opens an index that was made with these settings, and writes nothing.
+
+        diskcache would write each setting again, which waits for the disk several times.
+        """
+        self._directory, self._timeout, self._txn_id = str(folder), TIMEOUT, None
+        if not (folder / DBNAME).exists():
+            return False
+        try:
+            found = dict(self._sql("SELECT key, value FROM Settings").fetchall())
+            is_whole = self._sql("SELECT 1 FROM sqlite_master WHERE name = ?", (_LAST_MADE,)).fetchone()
+        except sqlite3.OperationalError:  # there are no tables yet
+            found, is_whole = {}, None
+        if is_whole is None or {**found, **DEFAULT_SETTINGS, **settings} != found:
+            self.close()
+            return False
+        self._disk = BlobDisk(str(folder))
+        for key, value in found.items():
+            setattr(self._disk if key.startswith("disk_") else self, key.removeprefix("disk_"), value)
+        ((self._page_size,),) = self._sql("PRAGMA page_size").fetchall()
+        return True
 
     def read(self, key: str) -> Blob | bytes | None:
         """The value of a key. Unlike `get` it writes nothing; `touch_all` does, for many at once.
