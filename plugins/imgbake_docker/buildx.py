@@ -14,6 +14,7 @@ _SECRET = "IMGBAKE_SECRET_"
 _FAILED_AT = re.compile(r"^Dockerfile:(\d+)$")
 _FAILED_STEP = re.compile(r"^ > \[[^]]*\] (.+):$")
 _EXIT_CODE = re.compile(r"exit code: (\d+)")
+_NO_GIT = {"BUILDX_GIT_INFO": "false"}  # it would go into provenance, which isn't asked for
 _CHATTER = r"failed to (?:build|solve|create LLB definition)(?: with frontend [\w.-]+)?: "
 _FAILED = re.compile(rf"^ERROR: (?:{_CHATTER}|rpc error: code = \w+ desc = )*(.+)$")
 _UNREAD = re.compile(r"dockerfile parse error (?:on )?line (\d+): (.+)$")
@@ -40,7 +41,7 @@ def build(
     try:
         ctx.run(
             [*command, *flags, str(ctx.root / asked.folder)],
-            env={**(env or {}), **secret},
+            env={**_NO_GIT, **(env or {}), **secret},
             title="docker buildx build",
         )
     except StepError as error:
