@@ -210,8 +210,8 @@ def _cost(contestant: Contestant) -> Cost:
         Path(f"/proc/{pid}/clear_refs").write_text("5")  # forgets the peak (proc(5))
     before = sum(cpu(pid) for pid in contestant.servers)
     own = run(contestant.command, contestant.folder, contestant.env)
-    cpu = own.cpu + sum(cpu(pid) for pid in contestant.servers) - before
-    return Cost(own.seconds, cpu, max(own.peak, *map(_peak, contestant.servers), 0))
+    used = own.cpu + sum(cpu(pid) for pid in contestant.servers) - before
+    return Cost(own.seconds, used, max(own.peak, *map(_peak, contestant.servers), 0))
 
 
 def _peak(pid: int) -> int:
