@@ -71,8 +71,8 @@ def prune(
 ) -> None:
     """Remove AMIs that nothing points to, with their snapshots. Without --yes, say only which.
 
-    Kept is what this project made last or starts from, and what an instance, a launch template or
-    configuration, or an SSM parameter points to.
+    Kept is what this project made last or starts from, what a name at a destination means or meant before,
+    and what an instance, a launch template or configuration, or an SSM parameter points to.
     """
     from imgbake_aws import pruning
 

@@ -21,10 +21,9 @@ def regions(artifacts: Mapping[str, Artifact], given: Sequence[str], profile: st
 
 def listed(ctx: CommandContext, wanted: Sequence[str], profile: str, project: str) -> list[Ami]:
     """Our AMIs with all that points to them. Raises BakeError."""
-    artifacts = ctx.artifacts()
-    here = uses.in_project(ctx.root, artifacts)
+    here = uses.in_project(ctx)
     found: list[Ami] = []
-    for region in regions(artifacts, wanted, profile):
+    for region in regions(ctx.artifacts(), wanted, profile):
         amis = list(owned.amis((region,), profile, project))
         there = uses.in_account(region, profile) if amis else {}
         found += [

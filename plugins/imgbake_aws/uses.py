@@ -6,10 +6,11 @@ Whoever can't be asked might point to any, so a refusal is an error and never an
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
-from imgbake.api import Artifact
+import msgspec
+
+from imgbake.api import CommandContext
 from imgbake_aws import sdk
 
 _ID = re.compile(r"\bami-[0-9a-f]{8,17}\b")
@@ -36,18 +37,22 @@ def in_account(region: str, profile: str) -> Uses:
     return found
 
 
-def in_project(root: Path, artifacts: Mapping[str, Artifact]) -> Uses:
-    """What of a project points to AMIs: what its nodes made or found last, and its lock file."""
+def in_project(ctx: CommandContext) -> Uses:
+    """What of a project points to AMIs: what its nodes made or found last, its lock file, and names."""
     found: Uses = {}
-    for node, artifact in artifacts.items():
-        ids = {*artifact.facts.get("regions", {}).values(), artifact.digest, artifact.reference}
-        for ami in ids:
-            if isinstance(ami, str) and _ID.fullmatch(ami):
-                found.setdefault(ami, []).append(node)
-    lock = root / "imgbake.lock"
+
+    def add(text: str, user: str) -> None:
+        for ami in dict.fromkeys(_ids(text)):
+            found.setdefault(ami, []).append(user)
+
+    for node, artifact in ctx.artifacts().items():
+        add(msgspec.json.encode(artifact).decode(), node)
+    for reference, names in ctx.held().items():
+        for name in names:
+            add(reference, name)
+    lock = ctx.root / "imgbake.lock"
     if lock.exists():
-        for ami in _ID.findall(lock.read_text(encoding="utf-8")):
-            found.setdefault(ami, []).append(lock.name)
+        add(lock.read_text(encoding="utf-8"), lock.name)
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from imgbake.engine.pointers import Move, Pointers
 from imgbake.testing.project import Project
 from imgbake_aws import tags
 from imgbake_aws.tests.clouds import TRUSTY, Cloud
@@ -126,6 +127,16 @@ def test_what_the_lock_file_names_stays(account: Account, project: Project) -> N
     used, free = account.bake(), account.bake()
     project.write("imgbake.lock", f'[bases]\n"filter:owner=self,name=a" = "{used}"\n')
     assert ids(prune(project, "--keep", "0")) == {free}
+
+
+def test_what_a_distribution_points_to_stays(account: Account, project: Project) -> None:
+    first, second, third, free = (account.bake() for _ in range(4))
+    names = Pointers(project.root / ".imgbake" / "pointers")
+    for before, after in (("", first), (first, second), (second, third)):
+        names.moving(Move("prod", "eu", "/shop/ami", before, f"eu-west-1:{after}", 0.0))
+    assert ids(prune(project, "--keep", "0", "--yes")) == {first, free}
+    assert set(account.cloud.amis()) == {second, third}
+    assert "eu /shop/ami" in project.run("ami", "ls").stdout
 
 
 def test_those_of_other_projects_and_of_nobody_stay(account: Account, project: Project) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imgbake.contract import Artifact
 from imgbake.engine.ledger import Ledger
+from imgbake.engine.pointers import Pointers
 from imgbake.engine.project import STATE
 from imgbake.errors import UsageError
 
@@ -35,6 +36,9 @@ class Surroundings:
     def artifacts(self) -> dict[str, Artifact]:
         ledger = Ledger(self.root / STATE / "ledger")
         return {node: last.artifact for node in ledger.nodes() if (last := ledger.last(node))}
+
+    def held(self) -> dict[str, list[str]]:
+        return Pointers(self.root / STATE / "pointers").held()
 
     def table(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
         from imgbake.ui.tables import table

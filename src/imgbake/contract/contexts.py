@@ -258,5 +258,8 @@ class CommandContext(Protocol):
     def artifacts(self) -> dict[str, Artifact]:
         """What each node that ever was done made last, by the node's id."""
 
+    def held(self) -> dict[str, list[str]]:
+        """By reference, what names it in this project, or may again by a rollback, so that it must stay."""
+
     def table(self, rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
         """Aligned columns, as our own commands print them."""

@@ -74,18 +74,27 @@ class Pointers:
         """The moves of the last change that was not taken back, the newest first; none if there is none."""
         return next((moves for moves in reversed(self._changes(distribution)) if moves), [])
 
-    def references(self) -> frozenset[str]:
-        """All that names mean, as far as they were moved here, or meant before the last changes."""
-        means: dict[tuple[str, str], str] = {}
-        distributions: set[str] = set()
+    def held(self) -> dict[str, list[str]]:
+        """By reference, the names that mean it, or did before they moved last, so that they may again."""
+        found: dict[str, list[str]] = {}
+        for name, history in self._histories().items():
+            for reference in filter(None, history[-2:]):
+                found.setdefault(reference, []).append(name)
+        return found
+
+    def _histories(self) -> dict[str, list[str]]:
+        """What each name at a destination has meant, the last at the end."""
+        found: dict[str, list[str]] = {}
         for line in self._read():
             if isinstance(line, Move):
-                means[line.destination, line.pointer] = line.after
-                distributions.add(line.distribution)
+                history = found.setdefault(f"{line.destination} {line.pointer}", [line.before])
+                history += [line.before] if history[-1] != line.before else []
+                history.append(line.after)
             elif isinstance(line, Undone):
-                means[line.move.destination, line.move.pointer] = line.move.before
-        before = {move.before for name in distributions for move in self.last(name)}
-        return frozenset({*means.values(), *before} - {""})
+                history = found.setdefault(f"{line.move.destination} {line.move.pointer}", [line.move.before])
+                if len(history) > 1 and history[-1] == line.move.after:
+                    history.pop()
+        return found
 
     def _changes(self, distribution: str) -> list[list[Move]]:
         """All changes, the last one not complete and maybe empty."""

@@ -49,3 +49,30 @@ def test_a_line_that_was_cut_short_costs_no_other(tmp_path: Path) -> None:
     (tmp_path / "pointers").write_bytes(whole + whole[:20])
     pointers.moving(move("1", "2"))
     assert pointers.unfinished("prod") == [move("1", "2"), move("", "1")]
+
+
+def test_a_name_holds_what_it_means_and_meant_before(tmp_path: Path) -> None:
+    pointers = Pointers(tmp_path / "pointers")
+    assert pointers.held() == {}
+    for each in (move("", "1"), move("1", "2"), move("2", "3")):
+        pointers.moving(each)
+        pointers.complete("prod")
+    pointers.moving(move("", "3", "b:1"))
+    assert pointers.held() == {"2": ["eu a:1"], "3": ["eu a:1", "eu b:1"]}
+
+
+def test_a_name_that_was_put_back_holds_what_it_means_again(tmp_path: Path) -> None:
+    pointers = Pointers(tmp_path / "pointers")
+    for each in (move("", "1"), move("1", "2"), move("2", "3")):
+        pointers.moving(each)
+    pointers.undone(move("2", "3"))
+    assert pointers.held() == {"1": ["eu a:1"], "2": ["eu a:1"]}
+    pointers.undone(move("1", "2"))
+    assert pointers.held() == {"1": ["eu a:1"]}
+
+
+def test_a_name_that_others_moved_holds_what_it_was_found_to_mean(tmp_path: Path) -> None:
+    pointers = Pointers(tmp_path / "pointers")
+    pointers.moving(move("x", "1"))
+    pointers.moving(move("y", "2"))
+    assert pointers.held() == {"y": ["eu a:1"], "2": ["eu a:1"]}
