@@ -1,13 +1,14 @@
-"""The AMIs in an account that imgbake made, by their tags."""
+"""The AMIs in an account that imgbake made, known by their tags."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from imgbake.api import Artifact, BakeError
 from imgbake_aws import outcome, sdk, tags
 
 
@@ -49,6 +50,20 @@ def amis(regions: Iterable[str], profile: str, project: str) -> Iterator[Ami]:
                 for image in page["Images"]
             ]
         yield from sorted(found, key=lambda ami: (ami.created, ami.id), reverse=True)
+
+
+def mark(artifact: Artifact, values: Mapping[str, str], profile: str, log: Callable[[str], None]) -> None:
+    """Gives these tags to AMIs that were baked without them, and to their snapshots.
+
+    Where that isn't allowed, it is said: they are none the worse.
+    """
+    for region, ami in artifact.facts["regions"].items():
+        ids = [ami, *artifact.facts["snapshots"][region]]
+        try:
+            with sdk.asking(f"ec2:CreateTags {ami} in {region}"):
+                sdk.client("ec2", region, profile).create_tags(Resources=ids, Tags=tags.written(values))
+        except BakeError as error:
+            log(f"warning: `imgbake ami` will not know {ami}: {error.message}")
 
 
 def _ami(image: dict[str, Any], region: str) -> Ami:

@@ -20,6 +20,11 @@ SHARED = "imgbake:shared"  # others were once allowed to launch it
 Pairs = list[dict[str, str]]
 
 
+def ours(project: str, image: str, target: str, told: str) -> dict[str, str]:
+    """Those of an AMI, by which it is known as ours; `told` is the digest of what the target was told."""
+    return {PROJECT: project, IMAGE: image, TARGET: target, LOWERED: told}
+
+
 def lowered(documents: Mapping[str, str]) -> str:
     """What tells one content of an image from another, short enough to be read."""
     return digest.of_bytes(msgspec.json.encode(dict(documents), order="sorted")).removeprefix("sha256:")[:16]

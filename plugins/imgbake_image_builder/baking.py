@@ -58,15 +58,11 @@ class _Plan:
         self._blueprint, self._options, self._service = blueprint, options, found
         self._bucket, self._ctx = bucket, ctx
         self._name = lowering.resource_name(ctx.project, blueprint.image, blueprint.target)
-        self._ours = {
-            tags.PROJECT: ctx.project,
-            tags.IMAGE: blueprint.image,
-            tags.TARGET: blueprint.target,
-        }
         how = (lowering.INFRASTRUCTURE, lowering.PIPELINE)  # it is baked, and not what
         what = {name: text for name, text in lowered.documents.items() if name not in how}
-        self._lowered = tags.lowered(what)
-        self._tags = _revealed({**options.tags, **self._ours}, ctx.reveal)
+        self._ours = tags.ours(ctx.project, blueprint.image, blueprint.target, tags.lowered(what))
+        known = {name: value for name, value in self._ours.items() if name != tags.LOWERED}
+        self._tags = _revealed({**options.tags, **known}, ctx.reveal)
         self._resources = Resources(found, self._tags, ctx.log, ctx.check)
 
     def bake(self) -> Image:
@@ -155,8 +151,7 @@ class _Plan:
         for each in listed:
             each["region"] = each["region"] or self._service.region
             if ami := each.get("amiDistributionConfiguration"):
-                ours = {**self._ours, tags.LOWERED: self._lowered}
-                ami["amiTags"] = {**ami.get("amiTags", {}), **ours}
+                ami["amiTags"] = {**ami.get("amiTags", {}), **self._ours}
         return {"distributions": listed}
 
     def _is_usable(self, image: Image) -> bool:

@@ -110,13 +110,8 @@ def variables(blueprint: Blueprint) -> dict[str, Any]:
 
 def _ours(blueprint: Blueprint) -> dict[str, str]:
     """The tags by which an AMI is known as ours."""
-    return {
-        tags.PROJECT: f"${{var.{PROJECT}}}",
-        tags.IMAGE: blueprint.image,
-        tags.TARGET: blueprint.target,
-        tags.LOWERED: f"${{var.{LOWERED}}}",
-        **_BAKE,
-    }
+    named = f"${{var.{PROJECT}}}", blueprint.image, blueprint.target, f"${{var.{LOWERED}}}"
+    return tags.ours(*named) | _BAKE
 
 
 def _regions(artifact: Artifact) -> dict[str, str]:

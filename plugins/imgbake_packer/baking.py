@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import posixpath
 import secrets as randomness
@@ -14,7 +13,7 @@ from typing import Any
 import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint, Lowered, RunContext, digest
-from imgbake_aws import leavings, outcome, sdk, tags
+from imgbake_aws import leavings, outcome, owned, sdk, tags
 from imgbake_oci import layers
 from imgbake_oci.compression import Format
 from imgbake_oci.folders import Folders
@@ -41,8 +40,9 @@ class _Manifest(msgspec.Struct):
 
 def bake(blueprint: Blueprint, lowered: Lowered, options: Options, ctx: RunContext) -> Artifact:
     """Bakes an image. Raises BakeError; then nothing of it is left."""
+    told = tags.lowered(lowered.documents)
     if blueprint.described is not None:
-        return _bake_described(blueprint, blueprint.described.plan, options, ctx)
+        return _bake_described(blueprint, blueprint.described.plan, options, told, ctx)
     folder = ctx.work / "packer"
     folder.mkdir()
     _write(folder / lowering.TEMPLATE, lowering.template(blueprint, options, limits=True))
@@ -55,7 +55,7 @@ def bake(blueprint: Blueprint, lowered: Lowered, options: Options, ctx: RunConte
             made = layers.make(layer, Folders(), _ARCHIVE, blueprint.epoch, ctx)
             ctx.blobs.link(made.digest, folder / scripts.archive_name(layer))
     regions = () if options.builder else (amazon.region(blueprint, options), *options.ami_regions)
-    _run(folder, blueprint, options, regions, tags.lowered(lowered.documents), ctx)
+    _run(folder, blueprint, options, regions, told, ctx)
     build = _manifest(folder)
     if options.builder:
         return _other(build, lowered)
@@ -87,7 +87,7 @@ def _run(
     for layer in blueprint.layers:
         for name in layer.setup.secrets:
             _write(folder / scripts.secret_name(name), _revealed(name, ctx))
-    stamp = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{randomness.token_hex(3)}"
+    stamp = _stamp()
     values = _values(options, ctx)
     if not options.builder:
         values |= {amazon.STAMP: stamp, amazon.PROJECT: ctx.project, amazon.LOWERED: told}
@@ -99,18 +99,22 @@ def _run(
         else:
             (folder / lowering.PLUGINS).unlink()
     report = Report(blueprint, folder, ctx.log)
-    bake = leavings.Bake(stamp, regions, options.profile)
-    with leavings.watched(bake, ctx) if regions else contextlib.nullcontext():
+    with leavings.watched(leavings.Bake(stamp, regions, options.profile), ctx):
         marked = {leavings.ENVIRONMENT: stamp}
         code = program.build(folder, folder / lowering.VALUES, report.take, ctx, env=marked)
         if code:
             raise report.failure(code)
 
 
+def _stamp() -> str:
+    """What tells a bake from any other."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{randomness.token_hex(3)}"
+
+
 def _bake_described(
-    blueprint: Blueprint, own: TemplateOptions, options: Options, ctx: RunContext
+    blueprint: Blueprint, own: TemplateOptions, options: Options, told: str, ctx: RunContext
 ) -> Artifact:
-    """Runs a user's own template in its folder."""
+    """Runs a user's own template in its folder, and marks its AMIs as ours. `told` is for a tag."""
     values = own.vars | {name: _revealed(name, ctx) for name in own.secrets}
     var_file = ctx.work / lowering.VALUES
     _write(var_file, msgspec.json.encode(values).decode())
@@ -119,11 +123,17 @@ def _bake_described(
     if program.has_plugins(program.version(ctx)) and not own.is_legacy:
         program.init(template, ctx, folder)
     report = Report(blueprint, ctx.work, ctx.log, own.folder)
-    code = program.build(template, var_file, report.take, ctx, cwd=folder, only=own.only)
-    if code:
-        raise report.failure(code)
+    stamp = _stamp()
+    with leavings.watched(leavings.Bake(stamp, ()), ctx):
+        marked = {leavings.ENVIRONMENT: stamp}
+        code = program.build(template, var_file, report.take, ctx, cwd=folder, only=own.only, env=marked)
+        if code:
+            raise report.failure(code)
     if regions := _amis(report.artifacts.values()):
-        return outcome.artifact(regions, options.region, options.profile)
+        artifact = outcome.artifact(regions, options.region, options.profile)
+        ours = tags.ours(ctx.project, blueprint.image, blueprint.target, told)
+        owned.mark(artifact, ours | {tags.BAKE: stamp}, options.profile, ctx.log)
+        return artifact
     made = "\n".join(f"{name} {report.artifacts[name]}" for name in sorted(report.artifacts))
     return Artifact("ami", digest.of_bytes(made.encode()), ", ".join(report.artifacts.values()))
 

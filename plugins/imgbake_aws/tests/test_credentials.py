@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from imgbake.api import BakeError
+from imgbake.api import Artifact, BakeError
 from imgbake.testing.project import Project
-from imgbake_aws import sdk, tags
+from imgbake_aws import owned, sdk, tags
 from imgbake_aws.tests.clouds import HERE, THERE, TRUSTY, Cloud
 from imgbake_aws.tests.fixtures import profiles as profiles
 
@@ -72,6 +72,18 @@ def test_what_is_not_allowed_is_named(cloud: Cloud, project: Project) -> None:
         ran = project.run("ami", "ls", "--all-projects", env=env)
         assert ran.code == 1 and "ec2:DescribeImages in us-east-1: AWS refused" in ran.stderr
         assert "allow the action ec2:DescribeImages" in ran.stderr
+
+
+def test_an_ami_that_may_not_be_marked_is_none_the_worse(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ami, said = bake(""), list[str]()
+    artifact = Artifact("ami", facts={"regions": {"us-east-1": ami}, "snapshots": {"us-east-1": []}})
+    with cloud.allowing("ec2:DescribeImages") as env:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        owned.mark(artifact, {"a": "b"}, "", said.append)
+    assert f"`imgbake ami` will not know {ami}: ec2:CreateTags {ami} in us-east-1" in said[0]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from imgbake_aws import leavings
 from imgbake_packer.tests.projects import Baked, artifact, outcome
 
 TEMPLATE = """
@@ -51,9 +52,39 @@ def test_a_template_is_run_in_its_folder(project: Baked) -> None:
     made = artifact(ran)
     tags = {tag["Key"]: tag["Value"] for tag in project.cloud.amis()[made["reference"]]["Tags"]}
     assert made["facts"]["regions"] == {"us-east-1": made["reference"]}
-    assert tags == {"Note": "s3cr3t-value", "Size": "8"}
+    assert (tags["Note"], tags["Size"]) == ("s3cr3t-value", "8")
     assert "| noted" in ran.stderr and "s3cr3t-value" not in ran.stderr + ran.stdout
     assert outcome(project.build(*given)) == "cached"
+
+
+def test_its_amis_are_known_as_ours(project: Baked) -> None:
+    recipe(project)
+    made = artifact(project.build())
+    (listed,) = project.run("ami", "ls", "--format", "json").json
+    assert (listed["id"], listed["image"], listed["target"]) == (made["reference"], "app", "ami")
+    assert listed["used_by"] == ["image:app@ami"]
+    (snapshot,) = made["facts"]["snapshots"]["us-east-1"]
+    (found,) = project.cloud.client("ec2").describe_snapshots(SnapshotIds=[snapshot])["Snapshots"]
+    assert {"Key": "imgbake:image", "Value": "app"} in found["Tags"]
+
+
+def test_a_killed_bake_is_ended_by_the_next(project: Baked) -> None:
+    source = 'source "null" "a" { communicator = "none" }\nbuild {\n  sources = ["source.null.a"]\n'
+    wait = 'provisioner "shell-local" { inline = ["echo waiting", "sleep 600"] }'
+    project.write("own/own.pkr.hcl", f"{source}  {wait}\n}}\n")
+    project.recipe(
+        '[targets.ami]\nuses = "packer"\n[images.app]\ntemplate = "own/own.pkr.hcl"\ntargets = ["ami"]\n'
+    )
+    process = project.start("build", "--progress", "plain")
+    assert process.stderr is not None
+    assert any("| waiting" in line for line in process.stderr)
+    stamp = next((project.root / leavings.FOLDER).glob("*.json")).stem
+    process.kill()
+    process.communicate()
+    assert leavings._marked(stamp)
+    project.write("own/own.pkr.hcl", f"{source}}}\n")
+    assert "a bake was killed" in project.build().stderr
+    assert leavings._marked(stamp) == []
 
 
 @pytest.mark.parametrize(("file", "text"), [("golden/note.sh", "#!/bin/sh\necho more\n"), ("golden/new", "")])
