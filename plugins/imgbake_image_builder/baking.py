@@ -83,7 +83,8 @@ class _Plan:
             f"{'image' if isinstance(options, AmiOptions) else 'container'}RecipeArn": recipe,
             **{kind.arn: make.named(kind, self._name, body) for kind, body in both},
         }
-        fingerprint = resources.digest_of([request, distribution, image])
+        moved = [self._blueprint.base.digest] if recipes.follows_base(self._blueprint, options) else []
+        fingerprint = resources.digest_of([request, distribution, image, *moved])
         start = self._starting(run)
         return Running(self._service, fingerprint, self._ctx).bake(recipe, start, self._is_usable)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any
 
 import msgspec
 
 from imgbake.api import BakeError, Blueprint, Layer
+from imgbake_aws import bases
 from imgbake_docker.lowering import configuration
 from imgbake_docker.naming import base_name
 from imgbake_image_builder import components, existing, systems
@@ -15,6 +17,8 @@ from imgbake_image_builder.options import Common, ContainerOptions, Options
 from imgbake_image_builder.tables import Volume
 from imgbake_image_builder.words import camel
 from imgbake_oci import sources
+
+_WILDCARD = re.compile(r"/[\dx.]*x$")
 
 
 def request(blueprint: Blueprint, options: Options) -> dict[str, Any]:
@@ -27,8 +31,7 @@ def request(blueprint: Blueprint, options: Options) -> dict[str, Any]:
         found["workingDirectory"] = options.working_directory
     if isinstance(options, ContainerOptions):
         return found | _container_recipe(blueprint, options)
-    offered: dict[str, str] = blueprint.base.facts.get("regions", {})
-    found["parentImage"] = offered.get(region(blueprint, options)) or blueprint.base.digest
+    found["parentImage"] = _parent_image(blueprint, options)
     if options.volumes:
         found["blockDeviceMappings"] = [_volume(each) for each in options.volumes]
     instance: dict[str, Any] = {}
@@ -61,6 +64,36 @@ def region(blueprint: Blueprint, options: Common) -> str:
         message = f"image '{blueprint.image}' is baked in {found}, and its base is in {elsewhere}"
         raise BakeError(message, hint=f"let the base be there too, as in `ssm:PARAMETER,region={found}`")
     return found
+
+
+def follows_base(blueprint: Blueprint, options: Common) -> bool:
+    """Is it a pipeline that runs by itself, on a base that moves and that Image Builder can follow?
+
+    It knows of updates only by a version with `x`, or a parameter, and not by the AMI that it means now.
+    """
+    if options.pipeline is None or options.pipeline.schedule is None:
+        return False
+    return bool(_moving(blueprint, options))
+
+
+def _parent_image(blueprint: Blueprint, options: Common) -> str:
+    """The AMI that the base means, or the base as it is written where the pipeline is to follow it."""
+    if follows_base(blueprint, options):
+        return _moving(blueprint, options)
+    offered: dict[str, str] = blueprint.base.facts.get("regions", {})
+    return offered.get(region(blueprint, options)) or blueprint.base.digest
+
+
+def _moving(blueprint: Blueprint, options: Common) -> str:
+    """A base that moves and can be followed, in the words of Image Builder; empty for any other."""
+    reference = blueprint.base.reference
+    if reference.startswith("arn:"):
+        return reference if _WILDCARD.search(reference) else ""
+    if not reference.startswith("ssm:"):
+        return ""
+    asked = bases.parse(reference)
+    is_here = asked.region in ("", region(blueprint, options)) and asked.profile in ("", options.profile)
+    return f"ssm:{asked.text}" if is_here else ""
 
 
 def _use(layer: Layer) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from imgbake.testing.registry import Registry
-from imgbake_image_builder.tests.projects import AMI, CONTAINER, Baked, artifact
+from imgbake_aws.tests.clouds import OTHER, TRUSTY, UBUNTU
+from imgbake_image_builder.tests.projects import AMI, CONTAINER, OPTIONS, Baked, artifact
 from imgbake_image_builder.tests.test_baking import HELLO
 from tests.services.image_builder import ComponentFails
 
@@ -56,6 +57,37 @@ def test_what_else_has_changed_moves_the_pipeline_on(project: Baked) -> None:
     project.image(HELLO.replace("hello", "world"), WEEKLY)
     project.build()
     assert _pipeline(project)["imageRecipeArn"].endswith("/imgbake-project-app-ami/1.0.1")
+
+
+def test_a_pipeline_with_a_schedule_follows_its_base(project: Baked) -> None:
+    """By the AMI that it means now, Image Builder would know of no update."""
+    ssm = project.cloud.client("ssm")
+    ssm.put_parameter(Name="/golden", Value=TRUSTY, Type="String")
+    project.image(HELLO, WEEKLY)
+    project.recipe(project.read("imgbake.toml").replace(UBUNTU, "ssm:/golden,region=us-east-1"))
+    project.build()
+    (recipe,) = project.requests("CreateImageRecipe")
+    assert recipe["parentImage"] == "ssm:/golden"
+    ssm.put_parameter(Name="/golden", Value=OTHER, Type="String", Overwrite=True)
+    project.asked()
+    assert project.build().outcomes()[AMI] == "ran"
+    assert project.asked("Create") == [] and _pipeline(project)["imageRecipeArn"].endswith("/1.0.0")
+    project.recipe(project.read("imgbake.toml").replace(WEEKLY, "pipeline = {}"))
+    project.build()
+    (recipe,) = project.requests("CreateImageRecipe")
+    assert recipe["parentImage"] == OTHER
+
+
+def test_an_image_that_a_pipeline_follows_keeps_its_wildcard(project: Baked) -> None:
+    project.image(HELLO)
+    arn = artifact(project.build())["facts"]["image"].replace("/1.0.0/1", "/1.x.x")
+    parent = f'[targets.weekly]\nuses = "image-builder"\nregion = "us-east-1"\n{OPTIONS}{WEEKLY}\n'
+    child = f'[images.child]\nbase = {{ ami = "{arn}" }}\ntargets = ["weekly", "ami"]\n'
+    project.recipe(project.read("imgbake.toml") + parent + child)
+    project.build("child")
+    parents = {each["name"]: each["parentImage"] for each in project.requests("CreateImageRecipe")}
+    assert parents["imgbake-project-child-weekly"] == arn
+    assert parents["imgbake-project-child-ami"].startswith("ami-")
 
 
 def test_all_fields_get_there(project: Baked) -> None:
