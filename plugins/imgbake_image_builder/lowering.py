@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from imgbake.api import BakeError, Blueprint, Layer, Lowered, Problem, RecipeError
-from imgbake_image_builder import components, distributions, existing, recipes, systems
+from imgbake_image_builder import components, costs, distributions, existing, recipes, systems
 from imgbake_image_builder.options import AmiOptions, Common, Options
 from imgbake_image_builder.words import camel, in_words, is_said
 from imgbake_oci.target import copy_document
@@ -44,10 +44,11 @@ def lower(blueprint: Blueprint, options: Options) -> Lowered:
     if archives:
         documents["files.yaml"] = components.yaml_text(archives)
     machines = {INFRASTRUCTURE: components.yaml_text(infrastructure(options))}
+    makes = tuple(costs.makes(blueprint, options))
     if options.pipeline is None:
-        return Lowered(documents, machines)
+        return Lowered(documents, machines, makes)
     pipeline = {PIPELINE: components.yaml_text(pipeline_request(options))}
-    return Lowered({**documents, **machines, **pipeline})
+    return Lowered({**documents, **machines, **pipeline}, makes=makes)
 
 
 def component_documents(blueprint: Blueprint, options: Options, *, limits: bool = False) -> dict[str, str]:

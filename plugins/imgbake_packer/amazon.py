@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -92,6 +93,16 @@ def instance(blueprint: Blueprint, options: Options, artifact: Artifact) -> dict
     more = {name: value for name, value in options.more.items() if not _UNKNOWN_TO_VOLUMES.fullmatch(name)}
     also: dict[str, Any] = words.literal(more)
     return found | also
+
+
+def makes(blueprint: Blueprint, options: Options) -> Iterator[str]:
+    """What is made in the account, and costs."""
+    there = region(blueprint, options)
+    machine = options.instance_type or variables(blueprint)["instance_type"]["default"]
+    yield f"an instance of {machine} in {there}" + (" at a spot price" if options.spot_price else "")
+    if any(layer.test for layer in blueprint.layers):
+        yield f"another in {there}, of the AMI, to test it"
+    yield f"an AMI with its snapshots in {', '.join((there, *options.ami_regions))}"
 
 
 def variables(blueprint: Blueprint) -> dict[str, Any]:

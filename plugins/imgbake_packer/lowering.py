@@ -52,7 +52,7 @@ def lower(blueprint: Blueprint, options: Options) -> Lowered:
     }
     if archives:
         documents["files.json"] = _json(archives)
-    return Lowered(documents)
+    return Lowered(documents, makes=() if options.builder else tuple(amazon.makes(blueprint, options)))
 
 
 def template(blueprint: Blueprint, options: Options, *, limits: bool = False) -> str:

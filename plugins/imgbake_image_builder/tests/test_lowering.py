@@ -44,6 +44,25 @@ def lower(*layers: Layer, said: AmiOptions | ContainerOptions | None = None, **m
     return {**lowered.documents, **lowered.beside}
 
 
+def test_a_plan_says_what_is_made_in_the_account() -> None:
+    regions = (
+        AmiDistribution(region="eu-west-1", target_account_ids=("111122223333",)),
+        AmiDistribution(region="us-east-1"),
+    )
+    said = options(instance_types=("m7g.large",), distribution=regions)
+    assert lowering.lower(blueprint(), said).makes == (
+        "an instance of m7g.large in eu-west-1",
+        "another in eu-west-1, of what was baked, to test it",
+        "an AMI with its snapshots in eu-west-1, us-east-1, for 2 accounts",
+        "EC2 Image Builder, which itself costs nothing",
+    )
+    containers = ContainerOptions(
+        os="Ubuntu 22.04", instance_profile="baker", repository="shop", region="eu-west-1"
+    )
+    made = lowering.lower(blueprint(base=REMOTE), containers).makes
+    assert "an image in repository 'shop' of ECR in eu-west-1" in made
+
+
 def test_components_become_documents_in_order() -> None:
     layers = (
         Layer("runtime", build=("apt-get update", "apt-get install -y \\\n  libpq5")),

@@ -72,6 +72,16 @@ def test_commands_run_where_and_as_whom_the_component_says() -> None:
     )
 
 
+def test_a_plan_says_what_is_made_in_the_account() -> None:
+    options = Options(ami_regions=("us-east-1",), spot_price="auto")
+    lowered = Packer(options).lower(blueprint(Layer("app", test=("true",))))
+    assert lowered.makes == (
+        "an instance of t4g.small in eu-west-1 at a spot price",
+        "another in eu-west-1, of the AMI, to test it",
+        "an AMI with its snapshots in eu-west-1, us-east-1",
+    )
+
+
 def test_every_option_has_its_place() -> None:
     options = Options(
         region="eu-west-1",
