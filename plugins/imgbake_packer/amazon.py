@@ -40,6 +40,7 @@ _OF_THE_IMAGE = (
     "region_kms_key_ids",
     "launch_block_device_mappings",
 )
+_GP3 = {"iops": 3000, "throughput": 125}  # AWS's defaults, which Packer before 1.8 wants to be told
 _UNKNOWN_TO_VOLUMES = re.compile(  # what amazon-ebsvolume, which makes no image, has no words for
     r"ami_.*|tags?|snapshot_.*|imds_support|boot_mode|tpm_support|uefi_data|deprecate_at|fast_launch|"
     r"deregistration_protection|force_.*|skip_create_ami|skip_save_build_region|skip_ami_run_tags|"
@@ -78,6 +79,9 @@ def source(blueprint: Blueprint, options: Options) -> dict[str, Any]:
     found |= {"ami_name": name, "tags": {"Name": name}, "run_volume_tags": found["run_tags"]}
     found["tags"] |= words.literal({**blueprint.config.labels, **options.tags}) | _ours(blueprint)
     found |= _said(options, _OF_THE_IMAGE)
+    for volume in found.get("launch_block_device_mappings", ()):
+        if volume.get("volume_type") == "gp3":
+            volume |= _GP3 | volume
     if options.imds == "v2":
         found["imds_support"] = "v2.0"
     more: dict[str, Any] = words.literal(options.more)

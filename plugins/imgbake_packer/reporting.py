@@ -25,7 +25,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _EXIT_CODE = re.compile(r"exited with non-zero exit status: (\d+)")
 _ARTIFACT_ID = re.compile(r"^\d+,id,(.*)")
 _REFUSED = "Error: "
-_PLACE = re.compile(r"on (\S.*) line (\d+)")  # of a fault in a template; without a file it says nothing
+_PLACE = re.compile(r"on (?:(\S.*) )?line (\d+)")  # of a fault in a template; without a file it says nothing
 _CLEANING_UP = "Provisioning step had errors"
 _NOISE = ("Wait completed after", "Builds finished", "Some builds didn't complete", "Build '")
 _NOISE_OF_SCRIPTS = "Provisioning with shell script: "
@@ -131,12 +131,13 @@ def _plain(data: str) -> str:
 
 
 def _refusals(text: str, folder: str) -> Iterator[str]:
-    """The faults of a template: the place of each, its headline, and the paragraph that it ends with."""
+    """The faults of a template: the place of each, its headline, and the paragraphs that say more."""
     for fault in filter(str.strip, text.split(_REFUSED)):
         headline, *rest = [" ".join(part.split()) for part in fault.strip().split("\n\n")]
-        at = next((found for part in rest if (found := _PLACE.match(part))), None)
+        at = next((found for part in rest if (found := _PLACE.match(part)) and found[1]), None)
         place = f"{posixpath.normpath(posixpath.join(folder, at[1]))}:{at[2]}: " if at else ""
-        yield place + ": ".join([headline, *rest[-1:]])
+        said = [headline.rstrip(":"), *(part for part in rest if not _PLACE.match(part))]
+        yield place + ": ".join(said)
 
 
 def _hint(said: str) -> str:

@@ -86,6 +86,27 @@ def test_a_profile_bakes(project: Baked, profiles: None) -> None:
     assert outcome(project.build()) == "cached"
 
 
+def test_a_spot_instance_bakes(project: Baked) -> None:
+    project.image(options='communicator = "none"\nspot_price = "auto"')
+    with project.cloud.asked() as asked:
+        made = artifact(project.build())
+    assert made["reference"] in project.cloud.amis() and "ec2:CreateFleet us-east-1" in asked
+    assert project.cloud.leftovers() == []
+    assert project.cloud.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
+
+
+def test_encrypted_copies_alone_stay(project: Baked) -> None:
+    volume = '[{ device_name = "/dev/sda1", volume_size = 9, volume_type = "gp3", encrypted = true }]'
+    keys = 'kms_key_id = "alias/shop"\nregion_kms_key_ids = { eu-west-1 = "alias/shop" }'
+    project.image(options=f"{COPIED}\nencrypt_boot = true\n{keys}\nlaunch_block_device_mappings = {volume}")
+    with project.cloud.asked() as asked:
+        regions = artifact(project.build())["facts"]["regions"]
+    copies = [each for each in asked if each.startswith("ec2:CopyImage")]
+    assert sorted(copies) == ["ec2:CopyImage eu-west-1", "ec2:CopyImage us-east-1"]
+    assert [list(project.cloud.amis(region)) for region in regions] == [[ami] for ami in regions.values()]
+    assert project.cloud.leftovers() == []
+
+
 def test_a_secret_option_stays_out_of_template_and_log(project: Baked) -> None:
     project.image(options='communicator = "none"\ntags = { note = "a {{ token }}" }')
     project.recipe("[args]\ntoken = { secret = true }\n" + project.read("imgbake.toml"))

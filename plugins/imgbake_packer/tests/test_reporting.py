@@ -81,5 +81,13 @@ def test_each_fault_of_a_template_has_its_place() -> None:
     assert "image.pkr.json:3: Unsupported argument: No nope.; Unknown source null.b: Known: a" in message
 
 
+def test_several_faults_under_one_headline_are_all_said() -> None:
+    faults = "* Region us-east-1 is unknown\\n* Throughput is too low"
+    where = "  on /work/image.pkr.json line 31:\\n  (source code not available)"
+    report, _ = told(f"1,,ui,error,Error: 2 error(s) occurred:\\n\\n{faults}\\n\\n{where}\\n\\n")
+    wanted = "image.pkr.json:31: 2 error(s) occurred: * Region us-east-1 is unknown * Throughput is too low"
+    assert wanted in report.failure(1).message
+
+
 def test_a_line_that_is_none_of_packers_is_logged() -> None:
     assert told("panic: runtime error")[1] == ["panic: runtime error"]
