@@ -184,10 +184,11 @@ def _amis(artifacts: Iterable[str]) -> dict[str, str]:
 
 
 def _other(build: Build | None, lowered: Lowered) -> Artifact:
-    """What another builder made, which only Packer can name."""
+    """What another builder made: files, or what only Packer can name."""
+    told = digest.of_bytes(msgspec.json.encode(lowered.documents, order="sorted"))
     if build is None:
-        made = digest.of_bytes(msgspec.json.encode(lowered.documents, order="sorted"))
-        return Artifact("ami", made)
-    files = [str(file.get("name", "")) for file in build.files or ()]
-    facts = {"builder": build.builder_type, "files": files}
-    return Artifact("ami", digest.of_bytes(build.artifact_id.encode()), build.artifact_id, facts)
+        return Artifact("ami", told)
+    files = tuple(str(file.get("name", "")) for file in build.files or ())
+    facts = {"builder": build.builder_type, "files": list(files)}
+    made = f"{told} {build.artifact_id}" if files else build.artifact_id  # all disks are called "VM"
+    return Artifact("ami", digest.of_bytes(made.encode()), build.artifact_id, facts, proof=files)

@@ -151,6 +151,8 @@ def _hint(said: str) -> str:
         "InvalidAMIID.NotFound": "AMIs belong to a region: is the base there?",
         "Timeout waiting for SSH": "can the machine be reached, and is `ssh_username` right?",
         "unable to authenticate": "is `ssh_username` right?",
+        "Output directory exists": "Packer writes into none that exists: remove it, or let each bake have "
+        "its own, such as 'out/\\{{ timestamp }}'",
         "Unknown source": "`packer init` has not installed the plugin: name it in `plugins`",
     }
     return next((hint for word, hint in known.items() if word in said), "")

@@ -53,10 +53,10 @@ class Packer:
         baking.test(artifact, blueprint, self._options, ctx)
 
     def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
-        """Are its AMIs available in all of its regions? What other builders made can't be asked for."""
+        """Are its AMIs available in all of its regions, or its files there? No more can be asked for."""
         regions = artifact.facts.get("regions")
         if not regions:
-            return True
+            return all((ctx.root / file).exists() for file in artifact.facts.get("files", ()))
         from imgbake_aws import presence
 
         return presence.are_there(regions, self._options.profile, ctx)

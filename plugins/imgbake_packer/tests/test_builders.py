@@ -88,3 +88,21 @@ def test_a_command_that_fails_is_named_and_no_container_stays(box: Project, engi
     assert "component 'app': validate: `grep nothing /etc/built` exited with code 1" in ran.stderr
     image = box.read("imgbake.toml").partition('image = "')[2].partition('"')[0]
     assert engine.containers(all=True, filters={"ancestor": image}) == []
+
+
+def test_files_count_while_they_are_there(tmp_path: Path, packer: str) -> None:
+    project = Project(tmp_path / "project")
+    project.recipe(
+        '[targets.box]\nuses = "packer"\nbuilder = { type = "file", content = "one", target = "out/disk" }\n'
+        '[images.app]\nbase = { ami = "scratch" }\ntargets = ["box"]\n'
+    )
+    (project.root / "out").mkdir()
+    first = project.build()
+    (made,) = (each["artifact"] for each in first.json["nodes"] if each["node"] == NODE)
+    assert made["facts"]["files"] == ["out/disk"] and project.read("out/disk") == "one"
+    assert outcome(project.build(), NODE) == "cached"
+    (project.root / "out/disk").unlink()
+    assert outcome(project.build(), NODE) == "ran" and project.read("out/disk") == "one"
+    project.recipe(project.read("imgbake.toml").replace("one", "two"))
+    (again,) = (each["artifact"] for each in project.build().json["nodes"] if each["node"] == NODE)
+    assert again["digest"] != made["digest"]
