@@ -188,7 +188,7 @@ def distributed(file: Path) -> frozenset[str]:
     from imgbake.engine.pointers import Pointers
     from imgbake.engine.project import STATE
 
-    references = Pointers(file.parent / STATE / "pointers").held()
+    references = frozenset(Pointers(file.parent / STATE / "pointers").held())
     images = {reference.rpartition(mark)[2] for reference in references for mark in "@:"}
     return references | images
 
