@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, urljoin, urlsplit
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from imgbake_oci.registry.failures import RegistryError, clean
 
 _PORTS = {"http": 80, "https": 443}
+_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 _AS_IT_IS = "%/:=&?~#+!$,;'@()*[]"
 
 
@@ -51,6 +53,12 @@ def follow(base: str, location: str) -> str:
         pass
     host = urlsplit(base).netloc
     raise RegistryError(f"{host}: sends us to '{clean(location.partition('?')[0])}', which is no address")
+
+
+def next_page(base: str, link: str) -> str:
+    """Where a list goes on, by the header Link of an answer; empty when it ends there."""
+    found = _NEXT.search(link)
+    return follow(base, found[1]) if found else ""
 
 
 def at(url: str, home: Origin) -> str:

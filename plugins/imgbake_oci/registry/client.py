@@ -145,6 +145,10 @@ class Client:
         """What a reference means now, None when it means nothing. With `pushes`, asked as a push would."""
         return pull.current(self._session, reference, watch, pushes=pushes)
 
+    def tags(self, reference: Reference, watch: Watch = _UNWATCHED) -> list[str]:
+        """Every tag of the reference's repository, asked as a push would; none if there is no repository."""
+        return pull.tags(self._session, reference, watch)
+
     def referrers(
         self, reference: Reference, digest: str, watch: Watch = _UNWATCHED
     ) -> list[Descriptor] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +13,7 @@ from imgbake.api import BakeError, did_you_mean, digest
 from imgbake_oci import media_types
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.reference import Reference
+from imgbake_oci.registry.addresses import next_page
 from imgbake_oci.registry.failures import RegistryError
 from imgbake_oci.registry.patience import Transient, Watch
 from imgbake_oci.registry.session import Call, Session
@@ -19,6 +21,9 @@ from imgbake_oci.registry.transport import Response
 
 MANIFEST_LIMIT = 4 << 20  # bytes; the most that registries must take
 _TAGS_LIMIT = 1 << 20
+_LIST_LIMIT = 64 << 20  # bytes of one page: some registries have but one
+_TAGS_PAGE = 10_000
+_TAGS_PAGES = 1000  # more than these are no end to be waited for
 _BUFFER = 1 << 18
 _ACCEPT = {"Accept": ", ".join(media_types.ACCEPT)}
 _DIGEST = "Docker-Content-Digest"
@@ -103,6 +108,18 @@ def blob(
     except BaseException:
         to.unlink(missing_ok=True)
         raise
+
+
+def tags(session: Session, reference: Reference, watch: Watch) -> list[str]:
+    """Every tag of the reference's repository; none where there is no repository."""
+    found: dict[str, None] = {}
+    place = f"tags/list?n={_TAGS_PAGE}"
+    for _ in range(_TAGS_PAGES):
+        page, place = session.patiently(partial(_tags_page, session, reference, place, watch), watch)
+        found.update(dict.fromkeys(page))
+        if not place:
+            break
+    return list(found)
 
 
 class _Download:
@@ -253,6 +270,24 @@ def _absent(session: Session, reference: Reference, error: RegistryError, watch:
         message = f"{reference.name} has no tag '{reference.tag}'"
         hint = did_you_mean(reference.tag, tags) or "check the tag"
     return RegistryError(message, hint=hint, status=404, codes=error.codes)
+
+
+def _tags_page(
+    session: Session, reference: Reference, place: str, watch: Watch
+) -> tuple[tuple[str, ...], str]:
+    """Some tags, and where the next ones are."""
+    call = Call(
+        reference, "GET", place, f"the tags of {reference.repository}", expected=(200, 404), pushes=True
+    )
+    with session.send(call, watch) as response:
+        data = response.read(_LIST_LIMIT)
+        if response.status == 404:
+            return (), ""
+        following = next_page(response.request.url, response.headers.get("Link", ""))
+    try:
+        return msgspec.json.decode(data, type=_Tags).tags or (), following
+    except msgspec.DecodeError:
+        raise RegistryError(f"{reference.registry}: its list of tags is not JSON") from None
 
 
 def _tags(session: Session, reference: Reference, watch: Watch) -> list[str] | None:

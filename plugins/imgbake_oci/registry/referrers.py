@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.reference import Reference
-from imgbake_oci.registry.addresses import follow
+from imgbake_oci.registry.addresses import next_page
 from imgbake_oci.registry.failures import RegistryError
 from imgbake_oci.registry.patience import Watch
 from imgbake_oci.registry.session import Call, Session
 
 _LIMIT = 4 << 20  # bytes of one page
 _PAGES = 1000  # more than these are no end to be waited for
-_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 
 
 class _Listing(msgspec.Struct):
@@ -48,8 +45,7 @@ def _page(
         data = response.read(_LIMIT)
         if response.status != 200:
             return None
-        link = _NEXT.search(response.headers.get("Link", ""))
-        following = follow(response.request.url, link[1]) if link else ""
+        following = next_page(response.request.url, response.headers.get("Link", ""))
     try:
         return msgspec.json.decode(data, type=_Listing).manifests or (), following
     except msgspec.DecodeError:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from imgbake.testing.project import Project, Ran
 from imgbake.testing.registry import Access, Registry
 from imgbake_oci.registry import Retries, Timeouts, client
 from imgbake_oci.tests.baked import Baked, baked, docker, program
+from imgbake_oci.tests.debian import docker_registry
 
 IMAGES = """
 [components.app]
@@ -211,31 +209,8 @@ def test_what_was_pushed_is_a_base(project: Project, registry: Registry, tmp_pat
 @pytest.fixture
 def debian(tmp_path: Path) -> Iterator[str]:
     """Debian's docker-registry on a free port."""
-    command = program("docker-registry")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        host = f"127.0.0.1:{server.getsockname()[1]}"
-    storage = {"filesystem": {"rootdirectory": str(tmp_path / "storage")}}
-    (tmp_path / "config.yml").write_text(
-        json.dumps({"version": "0.1", "storage": storage, "http": {"addr": host}})
-    )
-    quiet = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
-    running = subprocess.Popen(
-        [command, "serve", tmp_path / "config.yml"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=quiet,
-    )  # fmt: skip
-    try:
-        last = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(tuple(host.split(":")), 1).close()  # type: ignore[arg-type]
-                break
-            except OSError:
-                assert time.monotonic() < last, "docker-registry did not start"
-                time.sleep(0.05)
+    with docker_registry(tmp_path) as host:
         yield host
-    finally:
-        running.kill()
-        running.wait()
 
 
 def test_debians_registry_takes_it_and_skopeo_reads_it_there(project: Project, debian: str) -> None:
