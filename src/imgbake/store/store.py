@@ -202,10 +202,14 @@ class Store:
         self._index.flush()
 
     def close(self) -> None:
-        """Makes room if we made the store too large, and closes its index. A later use opens it again."""
-        if not self._index.is_open:
-            return
+        """Writes what is gathered, makes room if we made the store too large, and closes its index.
+
+        A later use opens it again.
+        """
         try:
+            self._index.flush()
+            if not self._index.is_open:
+                return
             if self._has_grown and self._index.do(lambda index: index.volume()) > self.size_limit:
                 self.gc(self.size_limit)
             self._index.note_used()

@@ -319,6 +319,15 @@ class TestRecords:
         many = [gathering.add_bytes(b"%d" % number) for number in range(1100)]
         assert all(gathering.path(digest).exists() for digest in many)
 
+    def test_closing_writes_what_was_gathered(self, gathering: Store, folder: Path) -> None:
+        gathering.add_bytes(b"content")
+        gathering.close()
+        again = Store(folder, is_gathering=True)
+        again.remember("fingerprint", Artifact("files"))
+        again.close()
+        assert again.record("fingerprint") == Artifact("files")
+        again.close()
+
     def test_others_find_what_was_gathered_when_it_is_flushed(self, gathering: Store, store: Store) -> None:
         digest = gathering.add_bytes(b"content")
         gathering.remember("fingerprint", Artifact("files", digest))
