@@ -499,12 +499,12 @@ def test_pruning_keeps_what_is_new_and_what_somebody_needs(
     _make_old(project)
     ran = good(project.run("stream", "prune", "python", "--keep", "1", "--older-than", "30d"))
     assert f"would remove python:3.12 {digests[1]}" in ran.stdout
-    assert "--confirm" in ran.stdout
+    assert "--yes" in ran.stdout
     assert images(project, "3.12") == digests
-    good(project.run("stream", "prune", "--keep", "1", "--older-than", "30d", "--confirm"))
+    good(project.run("stream", "prune", "--keep", "1", "--older-than", "30d", "--yes"))
     assert images(project, "3.12") == [digests[0], digests[3]]
     assert set(stream(project).images) == {digests[0], digests[3]}
-    assert good(project.run("stream", "prune", "--keep", "1", "--confirm")).stdout == ""
+    assert good(project.run("stream", "prune", "--keep", "1", "--yes")).stdout == ""
 
 
 def test_pruning_keeps_what_a_distribution_holds(project: Project, registry: Registry, python: str) -> None:
@@ -518,7 +518,7 @@ def test_pruning_keeps_what_a_distribution_holds(project: Project, registry: Reg
     }  # fmt: skip
     project.write(".imgbake/pointers", json.dumps(move) + "\n")
     _make_old(project)
-    good(project.run("stream", "prune", "--keep", "1", "--older-than", "30d", "--confirm"))
+    good(project.run("stream", "prune", "--keep", "1", "--older-than", "30d", "--yes"))
     assert images(project, "3.12") == [digests[0], digests[2]]
 
 
@@ -546,7 +546,8 @@ def test_a_curated_set_moves_with_its_images(
     (tmp_path / "elsewhere").mkdir()
     elsewhere = Project(tmp_path / "elsewhere")
     registry.forget()
-    good(elsewhere.run("stream", "import", "-f", str(library)))
+    ran = good(elsewhere.run("stream", "import", "-f", str(library)))
+    assert ran.stdout == f"python:3.12 points to {first}\n"
     assert registry.requests == ()
     assert images(elsewhere, "3.12") == images(elsewhere, "latest") == [first]
     push(registry, "two")
@@ -577,7 +578,7 @@ def test_what_a_library_says_no_image_of_is_imported(project: Project, registry:
 def test_only_what_is_due_is_imported(project: Project, registry: Registry, python: str) -> None:
     push(registry, "one")
     assert results(project.run("stream", "sync", "--format", "json")) == {"python:3.12": "moved"}
-    assert project.run("stream", "sync").stdout == "nothing is due\n"
+    assert project.run("stream", "sync").stdout == "nothing is to be imported\n"
     push(registry, "two")
     project.recipe(project.read("imgbake.toml").replace("15m", "1s"))
     time.sleep(1.1)

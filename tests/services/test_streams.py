@@ -134,7 +134,7 @@ def test_a_new_base_is_imported_what_stands_on_it_rebuilt_and_a_rollback_puts_th
     bases.write("version.txt", "two")
     bases.build("--push")
     assert set(shop.build().outcomes().values()) == {"cached"}
-    assert good(shop.run("stream", "sync")).stdout == "nothing is due\n"
+    assert good(shop.run("stream", "sync")).stdout == "nothing is to be imported\n"
     good(shop.run("stream", "sync", "--force"))
     ran = {node for node, outcome in shop.build().outcomes().items() if outcome == "ran"}
     assert ran == {"image:shop@oci", "image:upon@oci"}
@@ -147,7 +147,7 @@ def test_a_new_base_is_imported_what_stands_on_it_rebuilt_and_a_rollback_puts_th
     assert server.asked() == before
     good(shop.run("build", "--progress", "quiet"))
     assert _current(shop, "shop:latest")[0] == first[0]
-    assert good(shop.run("stream", "sync", "--force")).stdout == "nothing is due\n"
+    assert good(shop.run("stream", "sync", "--force")).stdout == "nothing is to be imported\n"
 
 
 def _current(project: Project, tag: str) -> tuple[str, str]:

@@ -44,13 +44,12 @@ def declared(project: Project) -> dict[str, DeclaredStream]:
 
 def apply(
     streams: Mapping[str, DeclaredStream], shelf: Shelf, owner: str, now: datetime
-) -> dict[str, Stream]:
+) -> dict[str, shelving.Changed]:
     """Writes what a file says of streams, all of it belonging to an owner; to nobody if that is empty."""
     found = {}
     for name, says in streams.items():
         changed = shelving.change(shelf, name, partial(_written, says=says, owner=owner, now=now))
-        assert changed.after is not None
-        found[name] = changed.after
+        found[name] = changed
     return found
 
 

@@ -166,19 +166,24 @@ def _commit(
         return changes.fail(changes.point(stream, good) if good else stream, bad)
 
     changed = shelving.change(project.shelf, name, as_found)
-    return [_told(wanted, result, changed) for wanted, result in found.values()]
+    return [_outcome(wanted, result, changed) for wanted, result in found.values()]
 
 
-def _told(wanted: Wanted, result: Pointed | Failure, changed: shelving.Changed) -> Imported:
-    before, after = (
-        stream.tags.get(wanted.tag) if stream else None for stream in (changed.before, changed.after)
-    )
-    old = before.current.image if before and before.current else ""
+def _outcome(wanted: Wanted, result: Pointed | Failure, changed: shelving.Changed) -> Imported:
+    found = told(str(wanted), changed)
     if isinstance(result, Failure):
-        return Imported(str(wanted), "failed", old, old, result.message, result.hint)
-    if after is None or after.current is None or after.current.image != result.revision.image:
-        return Imported(str(wanted), "dropped", old, old)
-    return Imported(str(wanted), "same" if old == after.current.image else "moved", after.current.image, old)
+        return Imported(found.tag, "failed", found.before, found.before, result.message, result.hint)
+    if found.image != result.revision.image:
+        return Imported(found.tag, "dropped", found.before, found.before)
+    return found
+
+
+def told(name: str, changed: shelving.Changed) -> Imported:
+    """What became of a tag, NAME:TAG, by a change of its stream."""
+    tag = names.parse(name).tag
+    found = (stream.tags.get(tag) if stream else None for stream in (changed.before, changed.after))
+    before, after = (each.current.image if each and each.current else "" for each in found)
+    return Imported(name, "same" if before == after else "moved", after, before)
 
 
 def asked_for(project: Project, texts: Sequence[str], *, every: bool) -> list[Wanted]:

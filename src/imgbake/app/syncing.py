@@ -15,7 +15,7 @@ import msgspec
 from imgbake import plugins
 from imgbake.app import declaring, schedule
 from imgbake.app.building import stoppable
-from imgbake.app.importing import Imported, Wanted, asked_for, import_tags, importable
+from imgbake.app.importing import Imported, Wanted, asked_for, import_tags, importable, told
 from imgbake.app.opening import Request, open_project
 from imgbake.engine.graph import Graph
 from imgbake.engine.lockfile import Lock
@@ -58,11 +58,17 @@ def import_library(file: Path, request: Request, warn: Callable[[str], None]) ->
         written = declaring.apply(found.streams, project.shelf, "", now())
         wanted = [
             each
-            for name, stream in written.items()
-            for each in importable(name, stream)
-            if each.tag in found.streams[name].tags and stream.tags[each.tag].is_pending
+            for name, changed in written.items()
+            if changed.after is not None
+            for each in importable(name, changed.after)
+            if each.tag in found.streams[name].tags and changed.after.tags[each.tag].is_pending
         ]
-        return _imported(project, wanted, 0)
+        taken = [
+            told(f"{name}:{tag}", written[name])
+            for name, says in found.streams.items()
+            for tag in says.images
+        ]
+        return taken + _imported(project, wanted, 0)
 
 
 def sync(order: Order, warn: Callable[[str], None]) -> list[Imported]:

@@ -194,7 +194,7 @@ def _show(imported: Sequence[Imported], format: Format) -> None:
             if each.result != "failed":
                 typer.echo(_line(each))
         if not imported:
-            typer.echo("nothing is due")
+            typer.echo("nothing is to be imported")
     _exit(imported, format)
 
 

@@ -196,9 +196,7 @@ def prune(
     older_than: Annotated[
         str, typer.Option("--older-than", metavar="AGE", help="Only what is older than this: 30d.")
     ] = "1h",
-    confirm: Annotated[
-        bool, typer.Option("--confirm", help="Do it; without this it is only printed.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this it is only printed.")] = False,
     format: OutputFormat = Format.TEXT,
 ) -> None:
     """Shorten histories. What a tag or a distribution needs stays."""
@@ -211,14 +209,14 @@ def prune(
 
     before = now() - timedelta(seconds=parse_age(older_than, "--older-than"))
     held = distributed(ctx.obj)
-    pruned = prune_streams(_streams(ctx).shelf, streams or (), keep, before, held, confirm=confirm)
+    pruned = prune_streams(_streams(ctx).shelf, streams or (), keep, before, held, confirm=yes)
     if format is Format.JSON:
         print_json([{"tag": tag, "image": each.image, "reference": each.reference} for tag, each in pruned])
         return
     for tag, each in pruned:
-        typer.echo(f"{'removed' if confirm else 'would remove'} {tag} {each.image}")
-    if pruned and not confirm:
-        typer.echo("Nothing was removed: --confirm does it.")
+        typer.echo(f"{'removed' if yes else 'would remove'} {tag} {each.image}")
+    if pruned and not yes:
+        typer.echo("nothing was removed: --yes does it")
 
 
 @app.command()

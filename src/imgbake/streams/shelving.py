@@ -20,7 +20,7 @@ from imgbake.streams.model import Stream
 DEFAULT = ".imgbake/streams"
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _PATIENCE = 120.0  # seconds in which others must let us have our turn
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 2.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 
 
 class Kinds(Protocol):
