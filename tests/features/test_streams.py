@@ -289,7 +289,10 @@ def test_a_tag_that_the_recipe_no_longer_names_keeps_its_image(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["python:3.12", "shop:base", "--every", "5m"], "only a registry's image can be imported again"),
+        (
+            ["stream:python:3.12", "shop:base", "--every", "5m"],
+            "only a registry's image can be imported again",
+        ),
         (["localhost:1/python", "shop:base", "--every", "5m", "--cron", "@daily"], "don't go together"),
         (["localhost:1/python", "shop:base", "--every", "often"], "--every can't be 'often'"),
         (["localhost:1/python", "shop:base", "--cron", "daily"], "it has five fields"),
@@ -641,3 +644,105 @@ def test_copying_takes_a_tag_of_a_stream(
     target = registry.name("mirror/python:1")
     ran = good(project.run("copy", "stream:python:3.12", target, "--format", "json", "--progress", "quiet"))
     assert ran.json["arrivals"][0]["reference"].endswith(first)
+
+
+def test_an_index_may_be_imported_for_one_platform(project: Project, registry: Registry) -> None:
+    ours = registry.add_image("python", [tar_of(Member("etc/version", "amd64"))])
+    theirs = registry.add_image("python", [tar_of(Member("etc/version", "arm64"))], "linux/arm64")
+    index = registry.add_index("python:3", {"linux/amd64": ours, "linux/arm64": theirs})
+    name = registry.name("python:3")
+    good(project.run("stream", "tag", name, "python:all"))
+    good(project.run("stream", "tag", name, "python:arm", "--platform", "linux/arm64"))
+    assert (images(project, "all"), images(project, "arm")) == ([index], [theirs])
+    told = project.run("stream", "image", "python:all", "--format", "json").json
+    assert told["known"]["facts"]["platforms"] == {"linux/amd64": ours, "linux/arm64": theirs}
+    ran = project.run("stream", "tag", name, "python:riscv", "--platform", "linux/riscv64")
+    refused(ran, "has no image for linux/riscv64", code=1)
+
+
+def test_a_tag_may_be_taken_from_the_repository_of_its_stream(project: Project, registry: Registry) -> None:
+    first = push(registry, "one")
+    push(registry, "one", "mirror:1")
+    project.recipe(f"""
+    [streams.python]
+    repository = "{registry.name("mirror")}"
+    [streams.python.tags."3.12"]
+    from = "{registry.name("python:3.12")}"
+    reference_policy = "local"
+    [images.app]
+    base = "stream:python:3.12"
+    """)
+    good(project.run("stream", "sync"))
+    registry.forget()
+    project.build()
+    assert registry.count("GET", f"/v2/mirror/manifests/{first}")
+    assert not registry.count("GET", "/v2/python/")
+    assert "prefer the stream's repository" in project.run("stream", "describe").stdout
+
+
+def test_tags_are_imported_by_name_or_all_at_once(project: Project, registry: Registry) -> None:
+    name = registry.name("python:3.12")
+    push(registry, "one")
+    good(project.run("stream", "import", "python:3.12", "--from", name, "--every", "1h"))
+    good(project.run("stream", "tag", name, "python:latest"))
+    assert "every 1h" in project.run("stream", "ls", "python").stdout
+    second = push(registry, "two")
+    assert good(project.run("stream", "import", "python")).stdout.startswith(
+        f"python:latest points to {second}"
+    )
+    assert results(project.run("stream", "import", "--all", "--format", "json")) == {
+        "python:3.12": "moved", "python:latest": "same",
+    }  # fmt: skip
+    refused(project.run("stream", "import"), "nothing says what to import")
+    refused(project.run("stream", "import", "python:3.12", "--all"), "--all and the tag 'python:3.12'")
+    refused(project.run("stream", "import", "python@2816"), "is an image, which never changes")
+    refused(project.run("stream", "import", "python:none"), "has no tag 'none'")
+    refused(project.run("stream", "import", "ruby:3"), "there is no stream 'ruby'")
+
+
+def test_an_argument_that_nobody_gave_is_asked_for(project: Project, registry: Registry) -> None:
+    first = push(registry, "one")
+    source = registry.name("python:{{ version }}")
+    project.recipe(f'[args]\nversion = {{}}\n[streams.python.tags.latest]\nfrom = "{source}"\n')
+    refused(project.run("stream", "sync"), "missing argument 'version', which [streams.python] needs")
+    good(project.run("stream", "sync", "--arg", "version=3.12"))
+    assert images(project, "latest") == [first]
+
+
+def test_what_another_recipe_declares_is_left_to_it(
+    project: Project, registry: Registry, tmp_path: Path
+) -> None:
+    push(registry, "one")
+    recipe = '[project]\nname = "{}"\nstreams = "../streams"\n[streams.python.tags.latest]\nfrom = "{}"\n'
+    project.recipe(recipe.format("first", registry.name("python:3.12")))
+    good(project.run("stream", "sync"))
+    (tmp_path / "other").mkdir()
+    other = Project(tmp_path / "other")
+    other.recipe(recipe.format("second", registry.name("python:3.12")))
+    refused(other.run("stream", "sync"), "is declared by the recipe of 'first', too", code=1)
+    other.recipe('[project]\nname = "second"\nstreams = "../streams"\n')
+    good(other.run("stream", "sync", "--force"))
+    assert "tagged from" in other.run("stream", "describe", "python").stdout
+
+
+def test_a_watcher_takes_a_recipe_that_is_changed_and_outlives_a_wrong_one(
+    project: Project, registry: Registry, python: str
+) -> None:
+    push(registry, "one")
+    good(project.run("stream", "sync"))
+    recipe = project.read("imgbake.toml").replace("15m", "1s")
+    project.recipe(recipe)
+    watcher = project.start("stream", "watch", "--rate", "0")
+    try:
+        assert watcher.stdout is not None and watcher.stderr is not None
+        second = push(registry, "two")
+        assert watcher.stdout.readline().startswith(f"python:3.12 points to {second}")
+        project.recipe("wrong")
+        assert watcher.stderr.readline().startswith("warning: imgbake.toml:1:1: ")
+        third = push(registry, "three")
+        project.recipe(recipe)
+        assert watcher.stdout.readline().startswith(f"python:3.12 points to {third}")
+    finally:
+        watcher.send_signal(signal.SIGINT)
+        watcher.communicate(timeout=60)
+    assert watcher.returncode == 0

@@ -12,7 +12,7 @@ from imgbake.digest import is_digest
 from imgbake.engine.context import Looking
 from imgbake.engine.graph import Base, Node
 from imgbake.engine.project import Project
-from imgbake.errors import BakeError, Interrupted, UsageError, did_you_mean
+from imgbake.errors import BakeError, Interrupted, PluginError, UsageError, did_you_mean
 from imgbake.model import At
 from imgbake.streams import changes, names, shelving
 from imgbake.streams.changes import Pointed
@@ -88,7 +88,7 @@ def _looked_up(wanted: Wanted, stream: Stream | None, project: Project) -> Point
         if wanted.intent.source.startswith(names.PREFIX):
             return _of_stream(wanted.intent, project)
         return _of_source(wanted.intent, stream, project)
-    except Interrupted:
+    except (Interrupted, PluginError):
         raise
     except BakeError as error:
         message = project.secrets.mask(error.placed)

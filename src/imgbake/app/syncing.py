@@ -22,7 +22,7 @@ from imgbake.engine.lockfile import Lock
 from imgbake.engine.process import Stop
 from imgbake.engine.project import Project
 from imgbake.engine.secrets import Secrets
-from imgbake.errors import BakeError, Interrupted, UsageError
+from imgbake.errors import BakeError, Interrupted, PluginError, UsageError
 from imgbake.model import Recipe
 from imgbake.recipe import recipe as recipes
 from imgbake.streams import names, shelving
@@ -31,7 +31,7 @@ from imgbake.streams.model import Intent, Stream
 
 _GLANCE = 15.0  # seconds after which `watch` looks at the recipe and the shelf again
 _MINUTE = 60.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 300.0  # seconds, after something went wrong
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0  # seconds, after something went wrong
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -94,9 +94,9 @@ def watch(order: Order, warn: Callable[[str], None], show: Callable[[Sequence[Im
             except Interrupted:
                 return
             except BakeError as error:
-                if not has_begun:
+                if not has_begun or isinstance(error, PluginError):
                     raise
-                warn(error.placed)
+                warn(error.render())
                 stop.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 

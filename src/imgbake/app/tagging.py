@@ -14,7 +14,7 @@ from imgbake.app.opening import Request
 from imgbake.app.syncing import opened
 from imgbake.contract import Shelf
 from imgbake.engine.project import Project
-from imgbake.errors import UsageError
+from imgbake.errors import UsageError, did_you_mean
 from imgbake.recipe.duration import seconds
 from imgbake.streams import changes, cron, names, shelving
 from imgbake.streams.changes import Pointed
@@ -53,7 +53,7 @@ def tag(wanted: Tagging, request: Request, warn: Callable[[str], None]) -> list[
         kind = wanted.kind or _kind_of(wanted.source, project)
         if kind == REGISTRY:
             return _from_registry(wanted, destinations, project)
-        named = names.parse(wanted.source)
+        named = _named(wanted, project.shelf)
         if kind == IMAGE and not named.image:
             raise UsageError(f"'{wanted.source}' names no image", hint="write NAME@DIGEST")
         if wanted.intent.is_scheduled or wanted.intent.reference or wanted.intent.platform:
@@ -63,6 +63,18 @@ def tag(wanted: Tagging, request: Request, warn: Callable[[str], None]) -> list[
             named = names.parse_tag(wanted.source)
         follow = _follow if wanted.alias else _copy
         return [follow(wanted, named, destination, project.shelf) for destination in destinations]
+
+
+def _named(wanted: Tagging, shelf: Shelf) -> names.Named:
+    """The tag or image of a stream that the source names. Raises UsageError when there is no such stream."""
+    named = names.parse(wanted.source)
+    is_guessed = not wanted.kind and not wanted.source.startswith(names.PREFIX)
+    if is_guessed and shelf.load(named.stream) is None:
+        hint = "an image of a registry has its host in front, or --source registry"
+        near = did_you_mean(named.stream, shelf.names())
+        hint = f"{near}; {hint}" if near else hint
+        raise UsageError(f"there is no stream '{named.stream}'", hint=hint)
+    return named
 
 
 def _check(intent: Intent) -> None:

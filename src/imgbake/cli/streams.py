@@ -94,7 +94,8 @@ def describe(ctx: typer.Context, streams: SomeStreams = None, format: OutputForm
         return
     from imgbake.ui.streams import describe as text
 
-    typer.echo("\n\n".join(text(name, opened.project, each, now()) for name, each in found.items()))
+    if found:
+        typer.echo("\n\n".join(text(name, opened.project, each, now()) for name, each in found.items()))
 
 
 @app.command()
