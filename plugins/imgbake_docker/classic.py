@@ -12,11 +12,9 @@ from collections import deque
 from typing import Any
 
 from imgbake.api import RunContext, Setup
-from imgbake_docker import building
+from imgbake_docker import building, posting
 from imgbake_docker.building import Order
 from imgbake_docker.engine import Client
-from imgbake_docker.following import follow
-from imgbake_docker.posting import Post
 from imgbake_docker.sending import context
 
 _TAIL = 20
@@ -40,14 +38,16 @@ class Classic:
         self._client = client
 
     def build(self, order: Order, ctx: RunContext) -> str:
-        told = _Told(order, ctx)
-        setup = order.stage.layer.setup if order.stage.layer else Setup()
         stage = order.stage
-        pieces = context(stage.text(order.base), stage.archive(), order.files, ctx.progress)
-        post = Post(self._client, _parameters(order, setup), pieces)
-        for message in follow(post.send, post.cancel, ctx, setup.timeout if stage.commands else None):
-            told.hear(message)
-        return told.image
+        setup = stage.layer.setup if stage.layer else Setup()
+        return posting.build(
+            self._client,
+            _parameters(order, setup),
+            lambda: context(stage.text(order.base), stage.archive(), order.files, ctx.progress),
+            lambda: _Told(order, ctx),
+            ctx,
+            setup.timeout if stage.commands else None,
+        )
 
 
 class _Told:

@@ -8,14 +8,12 @@ from collections import deque
 from typing import Any
 
 from imgbake.api import BakeError, Blueprint, Described, RunContext, StepError, Tree
-from imgbake_docker import buildx, choosing
+from imgbake_docker import buildx, choosing, posting
 from imgbake_docker.buildkit import BuildKit
 from imgbake_docker.classic import CHATTER, CODE, STEP
 from imgbake_docker.engine import Client
-from imgbake_docker.following import follow
 from imgbake_docker.options import Options
 from imgbake_docker.packing import packed
-from imgbake_docker.posting import Post
 from imgbake_dockerfile import parse
 from imgbake_dockerfile.request import Request, documents, request
 
@@ -95,20 +93,16 @@ def _by_buildkit(
 def _by_classic(
     client: Client, asked: Request, files: Tree, labels: dict[str, str], platform: str, ctx: RunContext
 ) -> str:
-    pack = packed(asked, files, ctx)
+    dockerfile, context = packed(asked, files, ctx)
     parameters: dict[str, Any] = {
-        "rm": "1", "forcerm": "1", "version": "1", "dockerfile": pack.dockerfile, "target": asked.target,
+        "rm": "1", "forcerm": "1", "version": "1", "dockerfile": dockerfile, "target": asked.target,
         "buildargs": json.dumps(asked.args), "labels": json.dumps(labels), "platform": platform,
         "networkmode": asked.network.removeprefix("default"), "nocache": "1" if ctx.force else "",
         "cachefrom": json.dumps(asked.cache_from),
     }  # fmt: skip
     empty = ("", "{}", "[]")
-    told = _Told(asked, ctx)
     query = {name: value for name, value in parameters.items() if value not in empty}
-    post = Post(client, query, pack.pieces)
-    for message in follow(post.send, post.cancel, ctx):
-        told.hear(message)
-    return told.image
+    return posting.build(client, query, context, lambda: _Told(asked, ctx), ctx)
 
 
 class _Told:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from queue import Empty, Queue
 from typing import TypeVar
 
@@ -30,7 +30,7 @@ def follow(
     cancel: Callable[[], None],
     ctx: RunContext,
     timeout: float | None = None,
-) -> Iterator[T]:
+) -> Generator[T]:
     """What `produce` hands to the function that it is given, as it comes.
 
     Raises what `produce` raised, what `ctx.check` raises, and TimedOut after `timeout` seconds; in the

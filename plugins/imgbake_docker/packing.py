@@ -9,7 +9,7 @@ is added to it, as docker itself does for a Dockerfile from elsewhere.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from imgbake.api import BakeError, Entry, RunContext, Tree
@@ -26,7 +26,7 @@ class Packed(NamedTuple):
     """A context that is ready to be sent."""
 
     dockerfile: str  # its name in the tar
-    pieces: Iterator[bytes]
+    pieces: Callable[[], Iterator[bytes]]
 
 
 def packed(asked: Request, files: Tree, ctx: RunContext) -> Packed:
@@ -39,7 +39,7 @@ def packed(asked: Request, files: Tree, ctx: RunContext) -> Packed:
         if not name:
             name, own = _OURS, (ctx.root / asked.folder / _IGNORE).read_text("utf-8", "surrogateescape")
             ignore = f"{own}\n{_OURS}\n"
-    return Packed(name, _gathered(_members(asked, files, name, ignore, ctx)))
+    return Packed(name, lambda: _gathered(_members(asked, files, name, ignore, ctx)))
 
 
 def _ignored_name(ignore: Ignore, taken: set[str]) -> str:

@@ -3,12 +3,53 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from contextlib import closing
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
+from imgbake.api import RunContext
 from imgbake_docker.engine import Client
+from imgbake_docker.following import follow
 from imgbake_docker.local import Local
+
+_TIMES = 5
+_PASSED_BY = re.compile(r'unable to find image "?sha256:[0-9a-f]{64}"?')
+
+
+class Told(Protocol):
+    """Takes in what the engine says of a build."""
+
+    image: str  # the id of what was built
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Raises StepError when the build has failed."""
+
+
+def build(
+    client: Client,
+    parameters: dict[str, Any],
+    context: Callable[[], Iterable[bytes]],
+    told: Callable[[], Told],
+    ctx: RunContext,
+    timeout: float | None = None,
+) -> str:
+    """Builds, and returns the id of the image.
+
+    Where somebody removes any image while the engine looks through its cache, it gives up, saying that it
+    can't find that image: then it is asked again.
+    """
+    for times in range(1, _TIMES + 1):
+        heard, post = told(), Post(client, parameters, context())
+        with closing(follow(post.send, post.cancel, ctx, timeout)) as messages:
+            for message in messages:
+                if times < _TIMES and _PASSED_BY.search(str(message.get("error", ""))):
+                    break
+                heard.hear(message)
+            else:
+                return heard.image
+    raise AssertionError("the last time raises or returns")
 
 
 class Post:

@@ -38,7 +38,7 @@ def pack(described: Described, path: Path, ctx: RunContext) -> str:
     """Writes the context to a path, and returns the name that the Dockerfile has in it. Raises BakeError."""
     pack = packed(request(described), described.files, ctx)
     with gzip.open(path, "wb", compresslevel=_LEVEL) as file:
-        for piece in pack.pieces:
+        for piece in pack.pieces():
             ctx.check()
             file.write(piece)
     return pack.dockerfile

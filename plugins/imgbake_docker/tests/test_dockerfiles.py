@@ -96,7 +96,10 @@ def theirs(project: OnEngine, builder: str, *args: str) -> str:
     else:
         command = [*choosing.buildx(), "build", f"--builder={engine.context()}", "--load"]
     env = {**os.environ, "DOCKER_BUILDKIT": "0"} if builder == "classic" else None
-    done = subprocess.run([*command, "-t", name, *args, folder], env=env, capture_output=True, text=True)
+    for _ in range(5):  # it fails where another test removes an image at the same time
+        done = subprocess.run([*command, "-t", name, *args, folder], env=env, capture_output=True, text=True)
+        if "unable to find image" not in done.stderr:
+            break
     assert done.returncode == 0, done.stderr
     return name
 
