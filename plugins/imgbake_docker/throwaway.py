@@ -20,7 +20,7 @@ from typing import Any
 from imgbake.api import RunContext
 from imgbake_docker.engine import Client
 
-_PROJECT = "imgbake.project"
+PROJECT = "imgbake.project"
 _PROCESS = "imgbake.process"
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.-]+")
 
@@ -28,9 +28,9 @@ _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.-]+")
 @contextlib.contextmanager
 def container(client: Client, image: str, ctx: RunContext, **asked: Any) -> Iterator[str]:
     """A new container, not started, by its id. `asked` is what the SDK's `create_container` takes."""
-    project = _project(ctx.root)
+    project = project_of(ctx.root)
     _remove_unwanted(client, project)
-    labels = {_PROJECT: project, _PROCESS: _process(os.getpid())}
+    labels = {PROJECT: project, _PROCESS: _process(os.getpid())}
     name = f"imgbake-{_NOT_IN_NAMES.sub('-', ctx.name)}-{secrets.token_hex(6)}"
     made = str(client.create_container(image, name=name, labels=labels, **asked)["Id"])
     try:
@@ -40,7 +40,7 @@ def container(client: Client, image: str, ctx: RunContext, **asked: Any) -> Iter
 
 
 def _remove_unwanted(client: Client, project: str) -> None:
-    for found in client.containers(all=True, filters={"label": f"{_PROJECT}={project}"}):
+    for found in client.containers(all=True, filters={"label": f"{PROJECT}={project}"}):
         process = found["Labels"].get(_PROCESS, "")
         if process != _process(int(process.partition(" ")[0] or 0)):
             _remove(client, found["Id"])
@@ -57,7 +57,8 @@ def _remove(client: Client, container: str) -> None:
                 raise
 
 
-def _project(root: Path) -> str:
+def project_of(root: Path) -> str:
+    """The label of a project."""
     return hashlib.sha256(f"{socket.gethostname()}\0{root}".encode()).hexdigest()[:32]
 
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from imgbake_docker import throwaway
 from imgbake_docker.tests.projects import OnEngine
 
 FAILING = """
@@ -158,10 +159,11 @@ def _kill_once(project: OnEngine, *words: str) -> None:
 
 
 def leftovers(project: OnEngine) -> list[str]:
-    """Containers that run what these tests run, or were made for it."""
-    wanted = ("sleep 77", "grep two")
+    """Containers that run what these tests run, or were made for it, but for those of other projects."""
+    wanted, own = ("sleep 77", "grep two"), throwaway.project_of(project.root)
     return [
         str(found["Command"])
         for found in project.client.containers(all=True, trunc=False)
         if any(text in found["Command"] for text in wanted)
+        and found["Labels"].get(throwaway.PROJECT, own) == own
     ]
