@@ -8,9 +8,8 @@ from typing import Annotated
 
 import msgspec
 
-from imgbake.api import BakeError
-from imgbake_oci import reference
-from imgbake_oci.descriptor import platform
+from imgbake.api import is_given
+from imgbake_oci import checking
 
 _ADDRESS = re.compile(r"(tcp|unix|docker-container|kube-pod)://.+")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
@@ -52,22 +51,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 def _problems(said: Options) -> Iterator[tuple[str, str]]:
     known = _ADDRESS if said.is_address else _NAME
-    if said.builder and _is_given(said.builder) and not known.fullmatch(said.builder):
+    if said.builder and is_given(said.builder) and not known.fullmatch(said.builder):
         yield "builder", f"'{said.builder}' is neither a builder's name nor tcp://HOST:PORT or unix:///PATH"
-    for tag in filter(_is_given, said.tags):
-        try:
-            reference.parse_tag(tag)
-        except BakeError as error:
-            yield "tags", f"{error.message}; {error.hint}"
-    for text in filter(_is_given, said.platforms):
-        try:
-            platform(text)
-        except ValueError as error:
-            yield "platforms", str(error)
-    if twice := [text for number, text in enumerate(said.platforms) if text in said.platforms[:number]]:
-        yield "platforms", f"{twice[0]} is there twice"
-
-
-def _is_given(text: str) -> bool:
-    """Does the text hold no argument that is still missing? Then nothing can be said of it yet."""
-    return "{{" not in text
+    yield from (("tags", problem) for problem in checking.tags(said.tags))
+    yield from (("platforms", problem) for problem in checking.platforms(said.platforms))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from imgbake.api import BakeError
+from imgbake.api import BakeError, is_given
 from imgbake_oci import descriptor, reference
 from imgbake_oci.descriptor import Platform
 
@@ -87,8 +87,3 @@ class LayoutOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def of(self, image: str) -> str:
         """The folder for an image."""
         return self.folder + image if self.folder.endswith("/") else self.folder
-
-
-def is_given(text: str) -> bool:
-    """Does the text hold no argument that is still missing? Then nothing can be said of it yet."""
-    return "{{" not in text

@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from imgbake.api import BakeError
-from imgbake_oci import reference
-from imgbake_oci.descriptor import platform
+from imgbake_oci import checking
 
 Builder = Literal["auto", "classic", "buildkit"]
 
@@ -50,20 +48,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 def _problems(said: Options) -> Iterator[tuple[str, str]]:
-    for tag in filter(_is_given, said.tags):
-        try:
-            reference.parse_tag(tag)
-        except BakeError as error:
-            yield "tags", f"{error.message}; {error.hint}"
-    for text in filter(_is_given, said.platforms):
-        try:
-            platform(text)
-        except ValueError as error:
-            yield "platforms", str(error)
+    yield from (("tags", problem) for problem in checking.tags(said.tags))
+    yield from (("platforms", problem) for problem in checking.platforms(said.platforms))
     if len(said.platforms) > 1:
         yield "platforms", 'an engine holds an image for one platform; `uses = "oci"` bakes for several'
-
-
-def _is_given(text: str) -> bool:
-    """Does the text hold no argument that is still missing? Then nothing can be said of it yet."""
-    return "{{" not in text

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from imgbake.api import BakeError
-from imgbake_oci import reference
+from imgbake.api import is_given
+from imgbake_oci import checking
 
 EXECUTOR = "ghcr.io/osscontainertools/kaniko:latest"
 UPLOADER = "ghcr.io/osscontainertools/kaniko:debug"
@@ -184,14 +184,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 def _problems(said: Options) -> Iterator[tuple[str, str]]:
-    for tag in filter(_is_given, said.tags):
-        try:
-            reference.parse_tag(tag)
-        except BakeError as error:
-            yield "tags", f"{error.message}; {error.hint}"
+    yield from (("tags", problem) for problem in checking.tags(said.tags))
     if not said.tags and not said.registry:
         yield "registry", "an image is pushed to `tags` or below `registry`: write one of them"
-    if _is_given(said.context):
+    if is_given(said.context):
         yield from (("context", problem) for problem in _context_problems(said))
     yield from _kubernetes_problems(said)
     for flag in said.flags:
@@ -221,13 +217,13 @@ _OURS = (
 
 
 def _kubernetes_problems(said: Options) -> Iterator[tuple[str, str]]:
-    if _is_given(said.namespace) and not _is_label(said.namespace):
+    if is_given(said.namespace) and not _is_label(said.namespace):
         yield "namespace", f"'{said.namespace}' is no name of a namespace: use a-z, 0-9 and dashes inside"
-    if _is_given(said.volume_size) and not _QUANTITY.fullmatch(said.volume_size):
+    if is_given(said.volume_size) and not _QUANTITY.fullmatch(said.volume_size):
         yield "volume_size", f"'{said.volume_size}' is not a size, such as 5Gi"
     for key in ("requests", "limits"):
         for name, value in getattr(said, key).items():
-            if _is_given(value) and not _QUANTITY.fullmatch(value):
+            if is_given(value) and not _QUANTITY.fullmatch(value):
                 yield key, f"{name} = '{value}' is not a quantity, such as 500m or 2Gi"
     if said.provision and said.volume:
         yield "provision", "a volume of yours is not provisioned: leave one of both out"
@@ -242,8 +238,3 @@ def _kubernetes_problems(said: Options) -> Iterator[tuple[str, str]]:
 
 def _is_label(text: str) -> bool:
     return len(text) <= _LONGEST_LABEL and _LABEL.fullmatch(text) is not None
-
-
-def _is_given(text: str) -> bool:
-    """Does the text hold no argument that is still missing? Then nothing can be said of it yet."""
-    return "{{" not in text

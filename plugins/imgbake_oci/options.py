@@ -8,10 +8,9 @@ from typing import Annotated
 
 import msgspec
 
-from imgbake.api import BakeError
-from imgbake_oci import compression, reference
+from imgbake.api import BakeError, is_given
+from imgbake_oci import checking, compression
 from imgbake_oci.compression import Compression
-from imgbake_oci.descriptor import Platform, platform
 
 _PRIVATE = frozenset({"..", ".git", ".imgbake"})  # no place for a layout of the user's
 
@@ -48,28 +47,10 @@ def _problems(said: Options) -> Iterator[tuple[str, str]]:
         compression.chosen(said.compression, said.level)
     except BakeError as error:
         yield "level", f"{error.message}; {error.hint}"
-    seen: set[Platform] = set()
-    for text in filter(_is_given, said.platforms):
-        try:
-            found = platform(text)
-        except ValueError as error:
-            yield "platforms", str(error)
-            continue
-        if found in seen:
-            yield "platforms", f"{found} is there twice"
-        seen.add(found)
-    for tag in filter(_is_given, said.tags):
-        try:
-            reference.parse_tag(tag)
-        except BakeError as error:
-            yield "tags", f"{error.message}; {error.hint}"
-    if _is_given(said.layout):
+    yield from (("platforms", problem) for problem in checking.platforms(said.platforms))
+    yield from (("tags", problem) for problem in checking.tags(said.tags))
+    if is_given(said.layout):
         yield from (("layout", problem) for problem in _layout_problems(said.layout))
-
-
-def _is_given(text: str) -> bool:
-    """Does the text hold no argument that is still missing? Then nothing can be said of it yet."""
-    return "{{" not in text
 
 
 def _layout_problems(layout: str) -> Iterator[str]:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from imgbake_copy.options import Options, is_given
+from imgbake.api import is_given
+from imgbake_copy.options import Options
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 

@@ -64,6 +64,7 @@ from imgbake.events import Event, Observer
 from imgbake.files import glob
 from imgbake.hookspecs import hookimpl
 from imgbake.model import CacheFolder, Healthcheck, ImageConfig, Setup
+from imgbake.recipe.expand import is_given
 from imgbake.store.folder import default_folder, parse_age, parse_size
 from imgbake.turns import Turns
 
@@ -134,6 +135,7 @@ __all__ = [
     "digest",
     "glob",
     "hookimpl",
+    "is_given",
     "parse_age",
     "parse_size",
 ]

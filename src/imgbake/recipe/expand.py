@@ -153,10 +153,15 @@ class Expander:
 def _is_plain(value: object) -> bool:
     """Is there nothing to expand?"""
     if isinstance(value, str):
-        return "{{" not in value
+        return is_given(value)
     if isinstance(value, list):
         return all(map(_is_plain, value))
     return not isinstance(value, dict) or all(map(_is_plain, value.values()))
+
+
+def is_given(text: str) -> bool:
+    """Does the text of an option hold no argument that is still missing? Else it can't be judged yet."""
+    return "{{" not in text
 
 
 def unevaluated(text: str) -> str | None:
