@@ -21,7 +21,7 @@ from imgbake_image_builder import (
 from imgbake_image_builder.components import PHASES
 from imgbake_image_builder.options import AmiOptions, Options
 from imgbake_image_builder.resources import Body, Component, Resources
-from imgbake_image_builder.running import Image, Running
+from imgbake_image_builder.running import Image, Running, Start
 from imgbake_image_builder.service import Service, service
 from imgbake_image_builder.staging import Bucket
 from imgbake_image_builder.words import camel
@@ -85,8 +85,9 @@ class _Plan:
         }
         moved = [self._blueprint.base.digest] if recipes.follows_base(self._blueprint, options) else []
         fingerprint = resources.digest_of([request, distribution, image, *moved])
-        start = self._starting(run)
-        return Running(self._service, fingerprint, self._ctx).bake(recipe, start, self._is_usable)
+        built = resources.digest_of([request, image, *moved])
+        running = Running(self._service, fingerprint, built, self._ctx)
+        return running.bake(recipe, self._starting(run), self._is_usable, self._distributing(run))
 
     def _infrastructure(self) -> Body:
         """The machines. With `--keep` one that fails stays, but for a pipeline, which has others to run."""
@@ -98,7 +99,7 @@ class _Plan:
             return found
         return {**found, "terminateInstanceOnFailure": False}
 
-    def _starting(self, run: Body) -> Callable[[str, dict[str, str]], str]:
+    def _starting(self, run: Body) -> Start:
         """What starts the image: by itself, or by a pipeline, which is brought up to date at once."""
         options = self._options
         if options.pipeline is None:
@@ -108,6 +109,27 @@ class _Plan:
             request |= self._logging("image_log_group_name", "pipeline_log_group_name")
             arn = self._resources.named(resources.PIPELINE, self._name, self._revealed(request))
             operation, about, body = "StartImagePipelineExecution", arn, {resources.PIPELINE.arn: arn}
+
+        return self._start(operation, about, body)
+
+    def _distributing(self, run: Body) -> Callable[[str], Start] | None:
+        """What brings an image that is there to where this one goes; a role of ours has to do it."""
+        options, kind = self._options, resources.DISTRIBUTION
+        if not isinstance(options, AmiOptions) or options.pipeline is not None or not options.execution_role:
+            return None
+
+        def distribute(source: str) -> Start:
+            request = {
+                "sourceImage": source,
+                **{name: run[name] for name in (kind.arn, "executionRole")},
+                **self._logging("log_group_name"),
+            }
+            return self._start("DistributeImage", source, request)
+
+        return distribute
+
+    def _start(self, operation: str, about: str, body: Body) -> Start:
+        """What starts an image by a request."""
 
         def start(token: str, tags: dict[str, str]) -> str:
             request = {**body, "tags": {**self._tags, **tags}, "clientToken": token}

@@ -17,6 +17,9 @@ from imgbake_image_builder.resources import Body, token
 from imgbake_image_builder.service import ABSENT, INVALID, Refused, Service, service
 
 FINGERPRINT = "imgbake:fingerprint"
+BUILT = "imgbake:built"  # the digest of what an image is built of, wherever it is brought to
+Start = Callable[[str, dict[str, str]], str]
+"""Starts an image, given a client token and tags, and returns its ARN."""
 _STATES = ("PENDING", "CREATING", "BUILDING", "TESTING", "DISTRIBUTING", "INTEGRATING", "AVAILABLE")
 _ENDED = frozenset({"AVAILABLE", "FAILED", "CANCELLED", "DEPRECATED", "DELETED", "DISABLED"})
 _SHORTEST, _LONGEST = 0.25, 15.0  # seconds between two looks
@@ -38,21 +41,30 @@ class Image(Body):
         """The state it is in."""
         return str(self.get("state", {}).get("status", ""))
 
+    def tag(self, name: str) -> str:
+        """One of its tags, empty where there is none."""
+        return str(self.get("tags", {}).get(name, ""))
+
 
 class Running:
     """The baking of one image."""
 
-    def __init__(self, found: Service, fingerprint: str, ctx: RunContext) -> None:
-        self._service, self._fingerprint, self._ctx = found, fingerprint, ctx
+    def __init__(self, found: Service, fingerprint: str, built: str, ctx: RunContext) -> None:
+        self._service, self._fingerprint, self._built, self._ctx = found, fingerprint, built, ctx
 
     def bake(
-        self, recipe: str, start: Callable[[str, dict[str, str]], str], usable: Callable[[Image], bool]
+        self,
+        recipe: str,
+        start: Start,
+        usable: Callable[[Image], bool],
+        distribute: Callable[[str], Start] | None = None,
     ) -> Image:
         """An image of this recipe that has been baked of the same: found, or else made by `start`.
 
-        `start` is given a client token and tags, and returns an ARN. Raises StepError for one that failed.
+        With `distribute`, one that was built of the same and only brought elsewhere is distributed anew.
+        Raises StepError for one that failed.
         """
-        arn = self._begin(recipe, start, usable)
+        arn = self._begin(recipe, start, usable, distribute)
         try:
             return self._wait(arn)
         except (Interrupted, StepError):
@@ -60,9 +72,14 @@ class Running:
             raise
 
     def _begin(
-        self, recipe: str, start: Callable[[str, dict[str, str]], str], usable: Callable[[Image], bool]
+        self,
+        recipe: str,
+        start: Start,
+        usable: Callable[[Image], bool],
+        distribute: Callable[[str], Start] | None,
     ) -> str:
-        earlier = self._earlier(recipe)
+        versions = self._versions(recipe)
+        earlier = [each for each in versions if each.tag(FINGERPRINT) == self._fingerprint]
         if earlier:
             last = earlier[-1]
             if last.status not in _ENDED:
@@ -75,20 +92,27 @@ class Running:
                 if self._retry(last.arn):
                     return last.arn
                 discard(self._get(last.arn), self._service.profile)
+        elif distribute and not self._ctx.force:
+            built = [
+                each for each in versions if (each.tag(BUILT), each.status) == (self._built, "AVAILABLE")
+            ]
+            if built and usable(self._get(built[-1].arn)):
+                self._ctx.log(f"{built[-1].arn} is the same but for where it goes: it is distributed")
+                start = distribute(built[-1].arn)
         return self._start(recipe, len(earlier), start)
 
-    def _start(self, recipe: str, number: int, start: Callable[[str, dict[str, str]], str]) -> str:
+    def _start(self, recipe: str, number: int, start: Start) -> str:
         """A new image. A token is remembered longer than an image that somebody deletes."""
         for attempt in range(_TOKENS):
-            tags = {FINGERPRINT: self._fingerprint}
+            tags = {FINGERPRINT: self._fingerprint, BUILT: self._built}
             arn = start(token(self._fingerprint, recipe, number, attempt), tags)
             if self._service.has("GetImage", "imageBuildVersionArn", arn):
                 self._ctx.log(f"started {arn}")
                 return arn
         raise BakeError("what Image Builder starts is deleted at once", hint="try again later")
 
-    def _earlier(self, recipe: str) -> list[Image]:
-        """The images of this recipe that were baked of the same, the oldest first."""
+    def _versions(self, recipe: str) -> list[Image]:
+        """The images of this recipe, the oldest first."""
         version = recipe.replace(":image-recipe/", ":image/").replace(":container-recipe/", ":image/")
         try:
             listed = list(
@@ -100,8 +124,7 @@ class Running:
             if refused.code != ABSENT:
                 raise
             return []
-        ours = [Image(each) for each in listed if each.get("tags", {}).get(FINGERPRINT) == self._fingerprint]
-        return sorted(ours, key=lambda image: int(image.arn.rpartition("/")[2]))
+        return sorted(map(Image, listed), key=lambda image: int(image.arn.rpartition("/")[2]))
 
     def _retry(self, arn: str) -> bool:
         failed = self._get(arn)

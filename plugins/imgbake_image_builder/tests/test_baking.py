@@ -170,6 +170,23 @@ def test_a_failed_image_goes_on_where_it_failed(project: Baked) -> None:
     assert "CreateImage" not in (asked := project.asked()) and "RetryImage" in asked
 
 
+def test_another_region_takes_no_other_build(project: Baked) -> None:
+    """A role that Image Builder may take distributes what is there."""
+    role = 'execution_role = "baker"\n'
+    project.image(HELLO, role)
+    first = artifact(project.build())
+    project.image(HELLO, role + TWO)
+    project.asked()
+    second = artifact(project.build())
+    started = [name for name in project.asked() if name in ("CreateImage", "DistributeImage")]
+    assert started == ["DistributeImage"] and list(second["facts"]["regions"]) == ["us-east-1", "eu-west-1"]
+    assert second["facts"]["regions"]["eu-west-1"] in project.cloud.amis("eu-west-1")
+    assert first["reference"] in project.cloud.amis() and project.build().outcomes()[AMI] == "cached"
+    project.image(HELLO.replace("hello", "world"), role + TWO)
+    project.build()
+    assert "CreateImage" in project.asked()
+
+
 def test_a_fingerprint_that_came_back_finds_its_image(project: Baked) -> None:
     project.image(HELLO)
     first = artifact(project.build())
