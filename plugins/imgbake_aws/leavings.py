@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ ENVIRONMENT = "IMGBAKE_BAKE"  # the variable that marks the programs which bake 
 _PATIENCE = 60.0  # seconds that they may take to clean up
 _TEMPORARY = "packer_"  # what the names of such a key pair or group begin with
 _GONE = ("shutting-down", "terminated")
+_AMI = re.compile(r"\bami-[0-9a-f]+\b")
 
 
 class Bake(msgspec.Struct, frozen=True):
@@ -123,7 +125,7 @@ class _Leavings:
     """What carries the tag of a bake in one region."""
 
     def __init__(self, ec2: sdk.Client, stamp: str, ctx: RunContext) -> None:
-        self._ec2, self._ctx = ec2, ctx
+        self._ec2, self._stamp, self._ctx = ec2, stamp, ctx
         self._filters = [{"Name": f"tag:{tags.BAKE}", "Values": [stamp]}]
 
     def remove(self) -> None:
@@ -137,7 +139,10 @@ class _Leavings:
         self._each("volume", "describe_volumes", "Volumes", "VolumeId", "delete_volume")
         for each in instances:
             self._remove_temporary(each)
-        images = self._each("AMI", "describe_images", "Images", "ImageId", "deregister_image")
+        images = self._images(instances)
+        for image in images:
+            self._say("AMI", [image["ImageId"]])
+            self._ec2.deregister_image(ImageId=image["ImageId"])
         self._each("snapshot", "describe_snapshots", "Snapshots", "SnapshotId", "delete_snapshot")
         for snapshot in {each for image in images for each in outcome.snapshots(image)}:
             with contextlib.suppress(self._ec2.exceptions.ClientError):  # it carried the tag and is gone
@@ -146,6 +151,31 @@ class _Leavings:
         self._each(
             "security group", "describe_security_groups", "SecurityGroups", "GroupId", "delete_security_group"
         )
+
+    def _images(self, instances: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """AMIs of the bake. They get tags last: before that the name tells, or who made their snapshots."""
+        filters = [self._filters, [{"Name": "name", "Values": [f"*{self._stamp}"]}]]
+        made = {
+            ami
+            for each in instances
+            for snapshot in self._snapshots(f"*CreateImage({each['InstanceId']})*")
+            for ami in _AMI.findall(snapshot["Description"])
+        }
+        if made:
+            filters.append([{"Name": "image-id", "Values": sorted(made)}])
+        found = {
+            image["ImageId"]: image
+            for wanted in filters
+            for image in self._ec2.describe_images(Owners=["self"], Filters=wanted)["Images"]
+        }
+        return list(found.values())
+
+    def _snapshots(self, description: str) -> list[dict[str, Any]]:
+        filters = [{"Name": "description", "Values": [description]}]
+        found: list[dict[str, Any]] = self._ec2.describe_snapshots(OwnerIds=["self"], Filters=filters)[
+            "Snapshots"
+        ]
+        return found
 
     def _remove_temporary(self, instance: dict[str, Any]) -> None:
         """The key pair and the groups that were made for an instance; not all who make them tag them."""

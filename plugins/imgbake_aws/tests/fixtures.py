@@ -28,6 +28,9 @@ made, created = Ami.__init__, AmiBackend.create_image
 
 @functools.wraps(made)
 def as_ec2_says(self, *args, **more):
+    if more.get("instance") is not None:
+        ami = more.get("ami_id") or args[1]
+        more["snapshot_description"] = f"Created by CreateImage({more['instance'].id}) for {ami}"
     made(self, *args, **more)
     if more.get("instance") is not None or more.get("source_ami") is not None:
         self.root_device_type = "ebs"  # moto says "standard", which Packer starts no machine from
