@@ -17,6 +17,7 @@ from typing import Any
 from . import images, registries, templates
 from .registries import EcrRegistry
 
+CONTROL = "/_amazon/faults"
 _SIGNED = re.compile(r"Credential=[^/]+/[^/]+/([^/]+)/([^/]+)/")
 _REFUSAL = "<Response><Errors><Error><Code>{}</Code><Message>{}</Message></Error></Errors></Response>"
 
@@ -36,13 +37,13 @@ class Fault:
 class Amazon:
     """The cloud. One for a process, as moto keeps all accounts in variables: see `running`."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         images.extend(self)
         templates.extend()
         self._registries: dict[tuple[str, str], EcrRegistry] = {}
         registries.extend(self._registries)
         self.reset()
-        self._serve()
+        self._serve(port)
 
     def reset(self) -> None:
         """Empties all accounts, and forgets faults and calls."""
@@ -56,7 +57,7 @@ class Amazon:
         self.failing_copies: list[str] = []  # regions in which the next copy fails
         self.tokens: dict[tuple[str, str], tuple[str, str]] = {}  # region and token: the request, the AMI
 
-    def _serve(self) -> None:
+    def _serve(self, port: int) -> None:
         from moto.moto_server.werkzeug_app import (
             DomainDispatcherApplication,
             MotoRequestHandler,
@@ -66,7 +67,7 @@ class Amazon:
 
         app = self._watched(DomainDispatcherApplication(create_backend_app))
         handler = _quiet(MotoRequestHandler)
-        server: Any = make_server("127.0.0.1", 0, app, threaded=True, request_handler=handler)
+        server: Any = make_server("127.0.0.1", port, app, threaded=True, request_handler=handler)
         server.daemon_threads = True
         self.url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -89,6 +90,8 @@ class Amazon:
 
     def _watched(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
         def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            if environ["PATH_INFO"] == CONTROL:
+                return self._controlled(environ, start)
             region, service, operation, body = _asked(environ)
             environ["wsgi.input"] = io.BytesIO(body)
             if operation:
@@ -100,6 +103,16 @@ class Amazon:
             return app(environ, start)
 
         return answer
+
+    def _controlled(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        """From outside: POST adds a fault, DELETE takes all away."""
+        if environ["REQUEST_METHOD"] == "POST":
+            body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            self.faults.append(Fault(**json.loads(body)))
+        elif environ["REQUEST_METHOD"] == "DELETE":
+            self.faults.clear()
+        start("200 OK", [("Content-Type", "application/json")])
+        return [b"{}"]
 
 
 @functools.cache
