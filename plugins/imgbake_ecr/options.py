@@ -10,14 +10,11 @@ import msgspec
 from msgspec import Meta
 
 from imgbake.api import BakeError
-from imgbake_aws import sdk
-from imgbake_aws.sites import Site
+from imgbake_aws import sdk, sites
+from imgbake_aws.sites import ACCOUNT, Site, is_given
 from imgbake_copy.options import Options as CopyOptions
 from imgbake_copy.options import RegistryOptions
 
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
-_ACCOUNT = re.compile(r"\d{12}")
-_ROLE = re.compile(r"arn:aws[^:]*:iam::\d{12}:role/.+")
 _FILTER = re.compile(r"[0-9a-zA-Z._*-]{1,128}")
 
 
@@ -47,7 +44,7 @@ class Create(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
                 raise ValueError(f"`mutable_tags`: '{tag}' is no tag, and no pattern with *")
         for key in ("lifecycle_policy", "policy"):
             text = getattr(self, key)
-            if _is_given(text):
+            if is_given(text):
                 try:
                     json.loads(text)
                 except ValueError as error:
@@ -76,17 +73,11 @@ class Options(CopyOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
     def __post_init__(self) -> None:
         """Raises ValueError for what can't be; the key that it is about stands in backticks."""
         super().__post_init__()
-        for key, pattern, problem in (
-            ("account", _ACCOUNT, "is no account: they have 12 digits"),
-            ("region", _REGION, "is no region; they look like eu-west-1"),
-            ("role_arn", _ROLE, "is no role; they look like arn:aws:iam::111122223333:role/NAME"),
-        ):
-            text = getattr(self, key)
-            if _is_given(text) and not pattern.fullmatch(text):
-                raise ValueError(f"`{key}`: '{text}' {problem}")
-        if self.external_id and not self.role_arn:
-            raise ValueError("`external_id`: it is for a role, and there is no `role_arn`")
-        if all(map(_is_given, (self.account, self.region, self.repository))):
+        for key, problem in sites.problems(self.region, self.role_arn, self.external_id):
+            raise ValueError(f"`{key}`: {problem}")
+        if is_given(self.account) and not ACCOUNT.fullmatch(self.account):
+            raise ValueError(f"`account`: '{self.account}' is no account: they have 12 digits")
+        if all(map(is_given, (self.account, self.region, self.repository))):
             try:
                 self.at(self.home)
             except (BakeError, msgspec.ValidationError, ValueError) as error:
@@ -108,8 +99,3 @@ class Options(CopyOptions, frozen=True, forbid_unknown_fields=True, kw_only=True
         return RegistryOptions(
             repository=f"{host}/{self.repository}", platforms=self.platforms, referrers=self.referrers
         )
-
-
-def _is_given(text: str) -> bool:
-    """Is there a text, without arguments that are still missing? Else nothing can be said of it yet."""
-    return bool(text) and "{{" not in text

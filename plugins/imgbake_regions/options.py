@@ -11,12 +11,9 @@ import msgspec
 from msgspec import Meta
 
 from imgbake.api import UsageError, parse_age
-from imgbake_aws import sdk
-from imgbake_aws.sites import Site
+from imgbake_aws import sdk, sites
+from imgbake_aws.sites import ACCOUNT, Site, is_given
 
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
-_ROLE = re.compile(r"arn:aws[^:]*:iam::\d{12}:role/.+")
-_ACCOUNT = re.compile(r"\d{12}")
 _ORGANIZATION = re.compile(r"arn:aws[^:]*:organizations::\d{12}:organization/o-[a-z0-9]+")
 _UNIT = re.compile(r"arn:aws[^:]*:organizations::\d{12}:ou/o-[a-z0-9]+/ou-[a-z0-9-]+")
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./'@_-]{3,128}")
@@ -51,7 +48,7 @@ class FastLaunch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     snapshots: Annotated[int, Meta(ge=1, le=10000)] = 5
     max_parallel_launches: Annotated[int, Meta(ge=6)] = 6
-    launch_template: LaunchTemplate | None = None  # prepares them; `set_default` means nothing here
+    launch_template: str = ""  # that prepares them, by its id or its name
     launch_template_version: str = "$Default"
 
 
@@ -140,11 +137,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 def _problems(said: Options) -> Iterator[tuple[str, str]]:
     """What can't be, with the key that it is about."""
+    yield from sites.problems(said.region, said.role_arn, said.external_id)
     patterns = {
-        "region": (_REGION, "is no region; they look like eu-west-1"),
-        "role_arn": (_ROLE, "is no role; they look like arn:aws:iam::111122223333:role/NAME"),
         "name": (_NAME, "can't be an AMI's name: it has 3 to 128 letters, digits, spaces and ()[]./-'@_"),
-        "accounts": (_ACCOUNT, "is no account: they have 12 digits"),
+        "accounts": (ACCOUNT, "is no account: they have 12 digits"),
         "organizations": (_ORGANIZATION, "is no organization's ARN"),
         "organizational_units": (_UNIT, "is no organizational unit's ARN"),
         "ssm_parameter": (
@@ -156,10 +152,8 @@ def _problems(said: Options) -> Iterator[tuple[str, str]]:
     for key, (pattern, problem) in patterns.items():
         value = getattr(said, key)
         for text in (value,) if isinstance(value, str) else value:
-            if _is_given(text) and not pattern.fullmatch(text):
+            if is_given(text) and not pattern.fullmatch(text):
                 yield key, f"'{text}' {problem}"
-    if said.external_id and not said.role_arn:
-        yield "external_id", "it is for a role, and there is no `role_arn`"
     if said.share_snapshots and not (said.accounts or said.public):
         yield "share_snapshots", "snapshots are shared with `accounts`, or with everybody by `public`"
     for name in said.tags:
@@ -177,12 +171,12 @@ def _problems_of_time(said: Options) -> Iterator[tuple[str, str]]:
     if said.deprecate_after and said.deprecate_at:
         yield "deprecate_at", "there is a `deprecate_after` already: remove one"
     try:
-        if _is_given(said.deprecate_after) and not 60 <= (said.lifetime or 0) <= _LONGEST_DEPRECATION:
+        if is_given(said.deprecate_after) and not 60 <= (said.lifetime or 0) <= _LONGEST_DEPRECATION:
             yield "deprecate_after", f"'{said.deprecate_after}' is not between a minute and ten years"
     except UsageError:
         yield "deprecate_after", f"'{said.deprecate_after}' is no time span; write 180d, 12h or 30m"
     try:
-        if _is_given(said.deprecate_at):
+        if is_given(said.deprecate_at):
             _moment(said.deprecate_at)
     except ValueError:
         yield "deprecate_at", f"'{said.deprecate_at}' is no date; write 2027-06-30 or 2027-06-30T12:00"
@@ -191,8 +185,3 @@ def _problems_of_time(said: Options) -> Iterator[tuple[str, str]]:
 def _moment(text: str) -> datetime.datetime:
     found = datetime.datetime.fromisoformat(text)
     return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
-
-
-def _is_given(text: str) -> bool:
-    """Is there a text, without arguments that are still missing? Else nothing can be said of it yet."""
-    return bool(text) and "{{" not in text

@@ -79,8 +79,8 @@ def _starts_fast(image: Image, wanted: FastLaunch, options: Options) -> bool:
 
 def _fast_launch(ami: str, wanted: FastLaunch) -> dict[str, Any]:
     template = wanted.launch_template
-    key = "LaunchTemplateId" if template and template.id else "LaunchTemplateName"
-    said = {key: str(template), "Version": wanted.launch_template_version} if template else {}
+    key = "LaunchTemplateId" if template.startswith("lt-") else "LaunchTemplateName"
+    said = {key: template, "Version": wanted.launch_template_version} if template else {}
     return {
         "ImageId": ami,
         "ResourceType": "snapshot",

@@ -241,7 +241,7 @@ def test_a_day_of_deprecation(project: Regions, account: Account) -> None:
 
 
 def test_windows_starts_fast_and_others_are_refused(project: Regions, account: Account) -> None:
-    said = "fast_launch = { snapshots = 7, max_parallel_launches = 8 }"
+    said = 'fast_launch = { snapshots = 7, max_parallel_launches = 8, launch_template = "windows" }'
     project.to(eu_west_1=said)
     assert "which is for Windows" in project.distribute(code=1).stderr
     assert not account.amis(EU)
@@ -249,6 +249,7 @@ def test_windows_starts_fast_and_others_are_refused(project: Regions, account: A
     project.distribute()
     (found,) = account.client("ec2", EU).describe_fast_launch_images()["FastLaunchImages"]
     assert found["SnapshotConfiguration"]["TargetResourceCount"] == 7 and found["MaxParallelLaunches"] == 8
+    assert found["LaunchTemplate"] == {"LaunchTemplateName": "windows", "Version": "$Default"}
     assert results(project.distribute()) == ["there"]
     assert account.cloud.count("ec2:EnableFastLaunch") == 1
 

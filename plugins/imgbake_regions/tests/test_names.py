@@ -176,6 +176,20 @@ def test_images_of_other_projects_keep_their_permissions(project: Regions, accou
     assert account.may_launch(HOME, project.baked) == []
 
 
+def test_what_a_rollback_needs_is_not_pruned(project: Regions, account: Account) -> None:
+    said = f"accounts = {FRIENDS}"
+    for number in range(3):
+        project.rebake(f"shop {number + 2}")
+        project.to(eu_west_1=said)
+        project.distribute()
+    oldest, before, now = sorted(account.amis(EU).values(), key=lambda ami: ami["CreationDate"])
+    words = ("ami", "prune", "--keep", "0", "--yes", "--region", EU, "--format", "json")
+    ran = project.run(*words)
+    assert ran.code == 0, ran.stderr
+    assert [ami["id"] for ami in ran.json["amis"]] == [oldest["ImageId"]]
+    assert set(account.amis(EU)) == {before["ImageId"], now["ImageId"]}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
