@@ -8,11 +8,15 @@ distribution then looks at everything, and says what is wrong.
 
 from __future__ import annotations
 
-import json
+import _socket
 import os
-import socket
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+
+TYPE_CHECKING = False  # `typing` and `collections.abc` are slow to import; so is `socket`, whose core does
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    Meanings = Mapping[str, str]  # what tags and digests of a repository should mean: digests
 
 _SECONDS = 20
 _PIECE = 1 << 16
@@ -25,24 +29,24 @@ _ACCEPT = (
     "application/vnd.docker.distribution.manifest.list.v2+json, */*"
 )
 
-Meanings = Mapping[str, str]
-"""What tags and digests of a repository should mean: digests."""
-
 
 def registry(repository: str, means: Meanings) -> str:
     """What `are_in_registries` is to be asked: do these names of a repository, HOST/PATH, mean this?"""
-    return json.dumps({"repository": repository, "means": dict(means)})
+    return "\n".join([repository, *(f"{name} {digest}" for name, digest in means.items())])
 
 
 def are_in_registries(questions: Sequence[str]) -> list[bool]:
     """Of each question: do all names mean what they should? One request for each name."""
     try:
-        asked = [json.loads(question) for question in questions]
+        asked: list[tuple[str, dict[str, str]]] = []
         wanted: dict[str, dict[str, str]] = {}
-        for each in asked:
-            wanted.setdefault(each["repository"], {}).update(each["means"])
+        for question in questions:
+            repository, *lines = question.split("\n")
+            means = dict(line.split(" ") for line in lines)
+            asked.append((repository, means))
+            wanted.setdefault(repository, {}).update(means)
         found = _found(wanted)
-        return [each["means"].items() <= found[each["repository"]].items() for each in asked]
+        return [means.items() <= found[repository].items() for repository, means in asked]
     except (OSError, ValueError, KeyError, TypeError):
         return [False] * len(questions)
 
@@ -50,15 +54,21 @@ def are_in_registries(questions: Sequence[str]) -> list[bool]:
 def layout(folder: str, sizes: Mapping[str, int], listed: Sequence[tuple[str, str]]) -> str:
     """What `are_in_layouts` is to be asked: has a folder these blobs, and does it list these digests under
     these names (without one, when it is empty)?"""
+    import json
+
     return json.dumps({"folder": folder, "sizes": dict(sizes), "listed": list(listed)})
 
 
 def are_in_layouts(questions: Sequence[str]) -> list[bool]:
     """Of each question: is all of it in the folder?"""
+    import json
+
     return [_is_in_layout(json.loads(question)) for question in questions]
 
 
 def _is_in_layout(asked: dict[str, Any]) -> bool:
+    import json
+
     blobs = f"{asked['folder']}/blobs/sha256/"
     try:
         os.stat(f"{asked['folder']}/oci-layout")  # noqa: PTH116  # pathlib is slow
@@ -87,7 +97,7 @@ def _is_here(repository: str) -> bool:
 
 def _asked_here(wanted: Mapping[str, Meanings]) -> dict[str, dict[str, str]]:
     """The same of registries on this machine, all at once, as far as these answer plainly."""
-    opened: dict[str, socket.socket] = {}
+    opened: dict[str, _socket.socket] = {}
     found: dict[str, dict[str, str]] = {}
     for name, means in wanted.items():
         host, _, path = name.partition("/")
@@ -96,18 +106,19 @@ def _asked_here(wanted: Mapping[str, Meanings]) -> dict[str, dict[str, str]]:
         except OSError:
             continue
     for name, connection in opened.items():
-        with connection:
-            answers = _answers(connection)
-            try:
-                found[name] = dict(zip(wanted[name], (next(answers) for _ in wanted[name]), strict=True))
-            except (OSError, ValueError, RuntimeError):
-                continue
+        answers = _answers(connection)
+        try:
+            found[name] = dict(zip(wanted[name], (next(answers) for _ in wanted[name]), strict=True))
+        except (OSError, ValueError, RuntimeError):
+            continue
+        finally:
+            connection.close()
     return found
 
 
-def _sent(host: str, path: str, means: Meanings) -> socket.socket:
+def _sent(host: str, path: str, means: Meanings) -> _socket.socket:
     """A connection on which a question for each name is under way."""
-    connection = socket.socket()
+    connection = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     connection.settimeout(_SECONDS)
     connection.connect(("127.0.0.1", int(host.partition(":")[2] or 80)))
     head = f"Host: {host}\r\nAccept: {_ACCEPT}\r\nUser-Agent: imgbake\r\n"
@@ -118,7 +129,7 @@ def _sent(host: str, path: str, means: Meanings) -> socket.socket:
     return connection
 
 
-def _answers(connection: socket.socket) -> Iterator[str]:
+def _answers(connection: _socket.socket) -> Iterator[str]:
     """What each name means, in their order; empty for nothing. Raises ValueError for any other answer."""
     data = b""
     while True:

@@ -65,7 +65,8 @@ from imgbake.files import glob
 from imgbake.hookspecs import hookimpl
 from imgbake.model import CacheFolder, Healthcheck, ImageConfig, Setup
 from imgbake.recipe.expand import is_given
-from imgbake.store.folder import default_folder, parse_age, parse_size
+from imgbake.store.folder import default_folder
+from imgbake.store.sizes import parse_age, parse_size
 from imgbake.turns import Turns
 
 __all__ = [

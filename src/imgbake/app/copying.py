@@ -38,7 +38,7 @@ class Copy(msgspec.Struct, frozen=True):
     force: bool = False
     verifies_all: bool = False
     key: str = ""  # under which it is remembered that all is there
-    place: Path | None = None  # where
+    place: str = ""  # where
 
 
 def plan(copy: Copy, warn: Callable[[str], None]) -> tuple[Step, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,7 +31,7 @@ class Order(msgspec.Struct, frozen=True):
     force: bool = False
     verifies_all: bool = False
     key: str = ""  # under which a settled distribution is remembered
-    place: Path | None = None  # where, if not in the project's state
+    place: str = ""  # where, if not in the project's state
 
 
 class Arrival(msgspec.Struct, frozen=True):

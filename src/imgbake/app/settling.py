@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
-from imgbake.engine import settled
+from imgbake.engine import keeping, settled
 from imgbake.engine.engine import Report
 from imgbake.engine.project import Project
 from imgbake.files.witness import signature
@@ -16,7 +15,7 @@ Shown = Callable[[], tuple[Sequence[str], str]]
 """How a run with nothing to do is shown: the lines of its result, and its JSON document."""
 
 
-def remember(project: Project, key: str, report: Report, shown: Shown, place: Path | None = None) -> int:
+def remember(project: Project, key: str, report: Report, shown: Shown, place: str = "") -> int:
     """Remembers a run under its key, in the project's state or in another folder.
 
     Returns the number that stands for all that was looked at; 0 when the run was not fit, because there
@@ -33,7 +32,7 @@ def remember(project: Project, key: str, report: Report, shown: Shown, place: Pa
     questions = [asked for asked in project.questions.values() if asked is not None]
     kept = settled.Settled(len(report.results), list(lines), document, questions)
     place = place or settled.folder(project.root)
-    return settled.keep(place, key, kept, project.files.seen, project.env_read)
+    return keeping.keep(place, key, kept, project.files.seen, project.env_read)
 
 
 def _environment(project: Project) -> Iterator[str]:

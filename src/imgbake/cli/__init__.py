@@ -9,19 +9,21 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
 
+TYPE_CHECKING = False  # `typing` and `contextlib` take longer to import than an answer to most builds
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
 
 def main() -> NoReturn:
     """The program: runs its command line and ends the process."""
     gc.set_threshold(200_000, 20, 100)  # a run is short and makes many values that stay
     code = run(sys.argv[1:])
-    with suppress(OSError):
+    try:  # noqa: SIM105  # as above
         sys.stderr.flush()
+    except OSError:
+        pass
     os._exit(code)  # all is closed and written; freeing each value would take long after a large build
 
 

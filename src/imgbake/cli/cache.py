@@ -62,7 +62,7 @@ def usage(format: OutputFormat = Format.TEXT) -> None:
 def gc(max_size: Size = None, older_than: Age = None, format: OutputFormat = Format.TEXT) -> None:
     """Remove what was not used for long, until the store is small enough."""
     from imgbake.app import caching
-    from imgbake.store.folder import parse_age, parse_size
+    from imgbake.store.sizes import parse_age, parse_size
 
     with _opened() as store:
         limit = store.size_limit if max_size is None else parse_size(max_size, "--max-size")

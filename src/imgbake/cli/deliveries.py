@@ -43,9 +43,9 @@ class Distributed(NamedTuple):
         return shortcut.distribution_key(self.names, str(self.file), self.args, self.to)
 
     @property
-    def place(self) -> Path | None:
-        """Where that is remembered: in the project's state."""
-        return None
+    def place(self) -> str:
+        """Where that is remembered, if not in the project's state."""
+        return ""
 
     @property
     def order(self) -> distributing.Order:
@@ -93,7 +93,7 @@ class Copied(NamedTuple):
         )
 
     @property
-    def place(self) -> Path | None:
+    def place(self) -> str:
         """Where that is remembered."""
         return shortcut.copies()
 

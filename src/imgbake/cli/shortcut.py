@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from imgbake import __version__
 
+TYPE_CHECKING = False  # `typing` takes longer to import than most answers
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from imgbake.engine.settled import Settled
 
@@ -87,11 +86,11 @@ def copy_key(
     return key("copy", [os.getcwd(), source], destinations, platforms, [f"{referrers} {atomic}"])  # noqa: PTH109  # pathlib is slow
 
 
-def copies() -> Path:
+def copies() -> str:
     """Where copies are remembered: in the cache, for a copy leaves nothing where it is made."""
-    from imgbake.store.folder import default_folder
+    from imgbake.store.folder import cache_folder
 
-    return default_folder() / "copies"
+    return f"{cache_folder()}/copies"
 
 
 def key(kind: str, *said: Sequence[str] | None) -> str:
@@ -101,14 +100,12 @@ def key(kind: str, *said: Sequence[str] | None) -> str:
     return settled.key([kind, *(list(words or ()) for words in said)])
 
 
-def find(key: str, file: str = RECIPE, place: Path | None = None) -> Settled | None:
+def find(key: str, file: str = RECIPE, place: str = "") -> Settled | None:
     """The settled run of this key in the project of this recipe, if nothing moved since. `place` is where
     it is remembered, if not in the project's state."""
-    from pathlib import Path
-
     from imgbake.engine import settled
 
-    return settled.find(Path(file).parent, key, os.environ, place)
+    return settled.find(os.path.dirname(file) or ".", key, os.environ, place)
 
 
 def show_version() -> None:

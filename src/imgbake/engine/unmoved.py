@@ -20,14 +20,31 @@ import zlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from imgbake.engine import settled
+from imgbake.engine import keeping, settled
 from imgbake.engine.ledger import Ledger, Record
+from imgbake.files import witness
 from imgbake.files.witness import Signature
 
 _CRC = struct.Struct("<I")
+
+
+class Since(NamedTuple):
+    """What became of all that a settled build looked at."""
+
+    paths: Sequence[str] = ()
+    signatures: Sequence[int] = ()  # four numbers for each path, as they were
+    moved: frozenset[int] = frozenset()  # places in `paths`
+    env: Sequence[str] = ()  # variables, which are what they were
+    sight: int = 0  # stands for paths and signatures
+
+    def signature(self, place: int) -> Signature:
+        """What a path looked like."""
+        modified, changed, size, inode = self.signatures[4 * place : 4 * place + 4]
+        return modified, changed, size, inode
 
 
 class Trace(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -58,7 +75,7 @@ class Unmoved(msgspec.Struct, frozen=True):
 
     nodes: frozenset[str] = frozenset()  # that nothing concerns which moved
     traces: dict[str, Trace] = {}  # of every node of the settled build
-    since: settled.Since = settled.Since()
+    since: Since = Since()
 
     def seen(self) -> dict[str, Signature]:
         """What these nodes looked at, which looks the same now."""
@@ -79,7 +96,7 @@ UNKNOWN = Unmoved()
 
 def find(root: Path, key: str, environ: Mapping[str, str], ledger: Ledger, names: Sequence[str]) -> Unmoved:
     """Those of the nodes that nothing concerns which moved since the settled build of this key."""
-    since = settled.since(root, key, environ)
+    since = _since(root, key, environ)
     traces = None if since is None else _read(root, key, since)
     if since is None or traces is None:
         return UNKNOWN
@@ -121,7 +138,18 @@ def keep(
         beside.replace(file)
 
 
-def _read(root: Path, key: str, since: settled.Since) -> dict[str, Trace] | None:
+def _since(root: Path, name: str, environ: Mapping[str, str]) -> Since | None:
+    """What moved since the settled build of this key; None when more than files may have changed."""
+    try:
+        found, paths, signatures = settled.read(settled.folder(root), name, environ)
+        moved = frozenset(witness.all_moved(str(root), paths, signatures))
+        sight = keeping.sight(found["paths"], found["signatures"])
+        return Since(paths, signatures, moved, list(found["env"]), sight)
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
+        return None
+
+
+def _read(root: Path, key: str, since: Since) -> dict[str, Trace] | None:
     try:
         data = _file(root, key).read_bytes()
         if _CRC.pack(zlib.crc32(data[_CRC.size :])) != data[: _CRC.size]:
@@ -133,4 +161,4 @@ def _read(root: Path, key: str, since: settled.Since) -> dict[str, Trace] | None
 
 
 def _file(root: Path, key: str) -> Path:
-    return settled.folder(root) / f"{key}{settled.NODES}"
+    return Path(settled.folder(root), f"{key}{keeping.NODES}")

@@ -11,9 +11,13 @@ heavy and its loop is written out.
 from __future__ import annotations
 
 import os
-from array import array
-from collections.abc import Iterable, Sequence
-from itertools import chain
+
+TYPE_CHECKING = False  # `typing` and `collections.abc` are heavy
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Iterable, Sequence
+
+    Signatures = array[int] | memoryview[int]
 
 Signature = tuple[int, int, int, int]
 """Modification and change time in nanoseconds, size in bytes, inode."""
@@ -60,10 +64,13 @@ def is_settled(signature: Signature, read_at_ns: int) -> bool:
 
 def pack(signatures: Iterable[Signature]) -> array[int]:
     """Signatures as one array of 64-bit numbers, four for each."""
+    from array import array
+    from itertools import chain
+
     return array("q", chain.from_iterable(signatures))
 
 
-def first_moved(root: str, paths: Sequence[str], signatures: array[int]) -> str | None:
+def first_moved(root: str, paths: Sequence[str], signatures: Signatures) -> str | None:
     """The first path that doesn't look as it did, or None.
 
     Relative paths are below `root`. `signatures` holds four numbers for each path, as `pack` makes
@@ -81,7 +88,7 @@ def first_moved(root: str, paths: Sequence[str], signatures: array[int]) -> str 
         os.close(folder)
 
 
-def all_moved(root: str, paths: Sequence[str], signatures: array[int]) -> set[int]:
+def all_moved(root: str, paths: Sequence[str], signatures: Signatures) -> set[int]:
     """The places of all paths that don't look as they did; arguments and errors as for `first_moved`."""
     if len(signatures) != 4 * len(paths):
         raise ValueError(f"{len(paths)} paths but {len(signatures)} numbers")
@@ -98,7 +105,7 @@ def all_moved(root: str, paths: Sequence[str], signatures: array[int]) -> set[in
         os.close(folder)
 
 
-def _sweep(folder: int, paths: Sequence[str], signatures: array[int]) -> str | None:
+def _sweep(folder: int, paths: Sequence[str], signatures: Signatures) -> str | None:
     lstat = os.lstat
     numbers = iter(signatures)
     for path, modified, changed, size, inode in zip(paths, numbers, numbers, numbers, numbers, strict=True):

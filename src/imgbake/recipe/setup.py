@@ -7,7 +7,7 @@ from imgbake.model import At, CacheFolder, Setup
 from imgbake.recipe.paths import in_image
 from imgbake.recipe.reading import Reading
 from imgbake.recipe.tables import CacheTable, ComponentTable, LimitsTable
-from imgbake.store.folder import parse_size
+from imgbake.store.sizes import parse_size
 
 _OF_THE_SYSTEM = ("/dev", "/proc", "/run/secrets", "/sys")
 _BELOW_THE_SYSTEM = tuple(f"{path}/" for path in _OF_THE_SYSTEM)

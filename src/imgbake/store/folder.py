@@ -1,66 +1,27 @@
-"""Where the store is and how large it may grow, from the environment.
-
-A copy with nothing to do needs to know the folder, and not what errors are made of.
-"""
+"""Where the store is, from the environment. A copy with nothing to do asks for no more, so this imports
+nothing heavy."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
-from pathlib import Path
 
-DEFAULT_LIMIT = 20 * 10**9
-_UNITS = {
-    "": 1,
-    "k": 10**3,
-    "m": 10**6,
-    "g": 10**9,
-    "t": 10**12,
-    "ki": 2**10,
-    "mi": 2**20,
-    "gi": 2**30,
-    "ti": 2**40,
-}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE)
+TYPE_CHECKING = False  # `typing` takes longer to import than what follows
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """IMGBAKE_CACHE_DIR, else the folder "imgbake" in the user's cache (XDG base directory spec)."""
+    from pathlib import Path
+
+    return Path(cache_folder(environ))
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> str:
+    """The same as text."""
     if chosen := environ.get("IMGBAKE_CACHE_DIR"):
-        return Path(chosen).expanduser().absolute()
+        return os.path.abspath(os.path.expanduser(chosen))
     cache = environ.get("XDG_CACHE_HOME", "")
     # The spec has relative paths ignored.
-    return (Path(cache) if cache.startswith("/") else Path.home() / ".cache") / "imgbake"
-
-
-_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-def default_limit(environ: Mapping[str, str] = os.environ) -> int:
-    """IMGBAKE_CACHE_SIZE in bytes, else 20 GB. Raises UsageError."""
-    text = environ.get("IMGBAKE_CACHE_SIZE")
-    return parse_size(text, "IMGBAKE_CACHE_SIZE") if text else DEFAULT_LIMIT
-
-
-def parse_size(text: str, what: str = "the size") -> int:
-    """The bytes in "20GB", "1.5 GiB", "500M" or "1000". Raises UsageError, naming `what` it is."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        from imgbake.errors import UsageError
-
-        raise UsageError(
-            f"{what} can't be '{text}'", hint="write a number and a unit, such as 20GB or 500MiB"
-        )
-    number, unit = match.groups()
-    return int(float(number) * _UNITS[(unit or "").lower()])
-
-
-def parse_age(text: str, what: str = "the age") -> float:
-    """The seconds in "90m", "12h", "30d" or "4w". Raises UsageError, naming `what` it is."""
-    number, unit = text[:-1], text[-1:]
-    if unit not in _SECONDS or not number.isdigit():
-        from imgbake.errors import UsageError
-
-        raise UsageError(f"{what} {text} is no time span", hint="write a number and m, h, d or w: 30d")
-    return float(int(number) * _SECONDS[unit])
+    return f"{cache if cache.startswith('/') else os.path.expanduser('~/.cache')}/imgbake"

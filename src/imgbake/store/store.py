@@ -34,8 +34,9 @@ from imgbake.errors import BakeError
 from imgbake.files.witness import ABSENT, COARSE_SETTLE_NS, UNSETTLED, Signature, signature
 from imgbake.store import copying
 from imgbake.store.faults import StoreFull
-from imgbake.store.folder import default_folder, default_limit
+from imgbake.store.folder import default_folder
 from imgbake.store.index import SharedIndex
+from imgbake.store.sizes import default_limit
 
 if TYPE_CHECKING:
     from imgbake.store.disk import Index

@@ -25,7 +25,8 @@ from imgbake import digest as digests
 from imgbake.contract import Artifact, Entry, Tree
 from imgbake.errors import BakeError, UsageError
 from imgbake.store.faults import StoreFull, StoreUnwritable
-from imgbake.store.folder import default_folder, default_limit, parse_size
+from imgbake.store.folder import default_folder
+from imgbake.store.sizes import default_limit, parse_size
 from imgbake.store.store import Store
 
 SPAWN = multiprocessing.get_context("spawn")
