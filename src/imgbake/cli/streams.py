@@ -205,7 +205,7 @@ def prune(
 
     from imgbake.app.streams import distributed
     from imgbake.app.streams import prune as prune_streams
-    from imgbake.store.folder import parse_age
+    from imgbake.store.sizes import parse_age
     from imgbake.streams.clock import now
 
     before = now() - timedelta(seconds=parse_age(older_than, "--older-than"))
