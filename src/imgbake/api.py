@@ -31,6 +31,7 @@ from imgbake.contract import (
     Layer,
     LayerFormat,
     Lowered,
+    Moved,
     NewLayer,
     Part,
     PartsContext,
@@ -47,6 +48,7 @@ from imgbake.contract import (
     Step,
     Target,
     Tree,
+    Trigger,
 )
 from imgbake.errors import (
     BakeError,
@@ -105,6 +107,7 @@ __all__ = [
     "Layer",
     "LayerFormat",
     "Lowered",
+    "Moved",
     "NewLayer",
     "Observer",
     "Part",
@@ -128,6 +131,7 @@ __all__ = [
     "Target",
     "TimedOut",
     "Tree",
+    "Trigger",
     "Turns",
     "UsageError",
     "Where",

@@ -3,7 +3,8 @@
 A plugin is a module named by entry points of the group `imgbake`, one for each kind that it adds
 (and one named `base` if it resolves bases, `command` if it adds commands, `observer` if it observes,
 `copy` if `imgbake copy` can name its destinations; `base-squashfs` if it resolves bases of this kind
-alone, so that it is imported for no other; `shelf-git` if it keeps streams at `git://…`):
+alone, so that it is imported for no other; `shelf-git` if it keeps streams at `git://…`; `trigger-chat`
+if it adds the kind of trigger `chat`):
 
     [project.entry-points.imgbake]
     squashfs = "imgbake_squashfs"
@@ -27,6 +28,7 @@ from imgbake.contract import (
     Shelf,
     Step,
     Target,
+    Trigger,
 )
 from imgbake.events import Observer
 
@@ -62,6 +64,11 @@ def imgbake_runners() -> list[type[Runner]]:  # type: ignore[empty-body]  # as a
 @hookspec
 def imgbake_shelves() -> list[type[Shelf]]:  # type: ignore[empty-body]  # as above
     """Places that image streams are kept in."""
+
+
+@hookspec
+def imgbake_triggers() -> list[type[Trigger]]:  # type: ignore[empty-body]  # as above
+    """What can be done when a tag of an image stream has moved."""
 
 
 @hookspec

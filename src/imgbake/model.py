@@ -230,6 +230,24 @@ class DeclaredStream(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()  # arguments that it reads, and nobody gave
 
 
+class Trigger(msgspec.Struct, frozen=True):
+    """What is done when a tag of an image stream has moved. `options` is the typed struct of its plugin."""
+
+    name: str
+    at: At
+    on: tuple[str, ...]  # tags, as NAME:TAG
+    build: tuple[str, ...] = ()
+    builds_standing: bool = False  # build all images that stand on the tag
+    run: tuple[str, ...] = ()
+    distribute: tuple[str, ...] = ()
+    paused: bool = False
+    config: bool = False  # is another definition of it a reason, too?
+    uses: str = ""
+    options: Any = None
+    digest: str = ""  # of its definition
+    missing: tuple[str, ...] = ()  # arguments that it reads, and nobody gave
+
+
 class Recipe(msgspec.Struct, frozen=True):
     """Everything a recipe says."""
 
@@ -246,5 +264,6 @@ class Recipe(msgspec.Struct, frozen=True):
     destinations: dict[str, Destination] = {}
     distributions: dict[str, Distribution] = {}
     streams: dict[str, DeclaredStream] = {}
+    triggers: dict[str, Trigger] = {}
     shelf: str = ""  # where streams are kept, as the recipe says it
     said: dict[str, str] = {}  # by `--arg`, or saved, for described images: [args] has no such names

@@ -26,13 +26,14 @@ from imgbake.contract import (
     Shelf,
     Step,
     Target,
+    Trigger,
 )
 from imgbake.entry_points import EntryPoint
 from imgbake.errors import BakeError, PluginError
 from imgbake.events import Observer
 
 GROUP = "imgbake"
-_ROLES = frozenset({"base", "command", "copy", "observer", "shelf"})
+_ROLES = frozenset({"base", "command", "copy", "observer", "shelf", "trigger"})
 
 
 class Plugins:
@@ -51,6 +52,7 @@ class Plugins:
         self._formats: dict[str, type[Format]] = {}
         self._destinations: dict[str, type[Destination]] = {}
         self._shelves: dict[str, type[Shelf]] = {}
+        self._triggers: dict[str, type[Trigger]] = {}
 
     def step(self, kind: str) -> type[Step] | None:
         """The class of a kind of task, or None when no plugin adds it."""
@@ -87,6 +89,18 @@ class Plugins:
         if kind not in self._shelves:
             self._load(f"shelf-{kind}")
         return self._shelves.get(kind)
+
+    def trigger(self, kind: str) -> type[Trigger] | None:
+        """The class of a kind of trigger, or None when no plugin adds it."""
+        if kind not in self._triggers:
+            self._load(f"trigger-{kind}")
+        return self._triggers.get(kind)
+
+    def trigger_kinds(self) -> Sequence[str]:
+        """Every kind of trigger that is installed. Imports their plugins."""
+        for kind in self._for("trigger"):
+            self._load(f"trigger-{kind}")
+        return sorted(self._triggers)
 
     def step_kinds(self) -> Sequence[str]:
         """Every kind of task that is installed. Imports every plugin."""
@@ -231,6 +245,7 @@ class Plugins:
         self._collect(module, getattr(plugin, "imgbake_formats", None), self._formats)
         self._collect(module, getattr(plugin, "imgbake_destinations", None), self._destinations)
         self._collect(module, getattr(plugin, "imgbake_shelves", None), self._shelves)
+        self._collect(module, getattr(plugin, "imgbake_triggers", None), self._triggers)
 
     def _collect(
         self, module: str, hook: Callable[[], Iterable[type[Any]]] | None, into: dict[str, type[Any]]

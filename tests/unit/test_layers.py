@@ -44,6 +44,7 @@ BESIDE = {
     "imgbake_s3": {"imgbake_aws", "imgbake_copy", "imgbake_oci"},
     "imgbake_sandbox": {"imgbake_oci"},
     "imgbake_tasks": set[str](),
+    "imgbake_triggers": {"imgbake_kaniko", "imgbake_tasks"},
 }
 PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
 VENDORS = re.compile(r"\b(docker|kaniko|packer|aws|amazon|ec2|ecr|s3|gcp|azure|buildkit)\b", re.IGNORECASE)

@@ -46,6 +46,7 @@ class Outcome(msgspec.Struct, frozen=True):
     report: Report
     lines: tuple[str, ...]  # the images, for people
     pushed: tuple[str, ...] = ()
+    has_triggers: bool = False  # does the recipe say what is to be done when tags move?
 
 
 def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], None]) -> Outcome:
@@ -63,7 +64,7 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
             report = Engine(project, how, [*observers, *project.plugins.observers()], stop, same).run(names)
             pushed = _push(project, names, report, stop, marker, observers) if order.push else ()
             follow(project, report, pushed, warn)
-            outcome = Outcome(report, tuple(_lines(names, report)), pushed)
+            outcome = Outcome(report, tuple(_lines(names, report)), pushed, bool(project.recipe.triggers))
             _remember(project, order, outcome)
             return outcome
         finally:

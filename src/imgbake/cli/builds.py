@@ -80,7 +80,13 @@ def build(wanted: Wanted, shown: Shown) -> int:
     _show(outcome, shown.format)
     if outcome.report.was_interrupted:
         return 130
-    return (70 if outcome.report.has_bug else 1) if outcome.report.count("failed") else 0
+    if outcome.report.count("failed"):
+        return 70 if outcome.report.has_bug else 1
+    if outcome.has_triggers:
+        from imgbake.cli import triggering
+
+        return int(not triggering.fire(order.request, shown.progress))
+    return 0
 
 
 def _built(order: building.Order, shown: Shown) -> building.Outcome:

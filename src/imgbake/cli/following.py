@@ -53,6 +53,7 @@ def register(app: typer.Typer) -> None:
     app.command("import")(import_tags)
     app.command()(sync)
     app.command()(watch)
+    app.command()(trigger)
 
 
 def tag(
@@ -90,7 +91,7 @@ def tag(
     else:
         for each in found:
             typer.echo(_tagged(each))
-    _exit([each.imported for each in found if each.imported], format)
+    _finish(ctx, None, [each.imported for each in found if each.imported], format)
 
 
 def import_tags(
@@ -117,7 +118,7 @@ def import_tags(
     if library is not None:
         if tags or every_tag or source:
             raise UsageError("-f says which tags there are", hint="leave the names and other options out")
-        _show(syncing.import_library(library, request(ctx.obj, args), warn), format)
+        _show(ctx, args, syncing.import_library(library, request(ctx.obj, args), warn), format)
         return
     if source is not None:
         if every_tag or len(tags or ()) != 1:
@@ -129,7 +130,7 @@ def import_tags(
     if not tags and not every_tag:
         raise UsageError("nothing says what to import", hint="name a tag, or write --all")
     order = syncing.Order(request(ctx.obj, args), tuple(tags or ()), every_tag)
-    _show(syncing.import_now(order, warn), format)
+    _show(ctx, args, syncing.import_now(order, warn), format)
 
 
 def sync(
@@ -148,7 +149,37 @@ def sync(
     from imgbake.app import syncing
 
     order = syncing.Order(request(ctx.obj, args), tuple(tags or ()), force=force, rate=rate)
-    _show(syncing.sync(order, warn), format)
+    _show(ctx, args, syncing.sync(order, warn), format)
+
+
+def trigger(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME…]", help="Triggers; all if none.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("-n", "--dry-run", help="Print what is due, and do nothing.")
+    ] = False,
+    args: Args = None,
+    format: OutputFormat = Format.TEXT,
+) -> None:
+    """Start the triggers whose tags have moved, and those that have failed."""
+    from imgbake.app import triggering as due
+    from imgbake.cli import triggering
+
+    wanted = request(ctx.obj, args)
+    if not dry_run:
+        if not triggering.fire(wanted, names=names or ()):
+            raise typer.Exit(1)
+        return
+    found = due.look(wanted, warn, names or ())
+    if format is Format.JSON:
+        print_json(found)
+        return
+    for each in found:
+        typer.echo(f"{each.trigger}: {each.tag} points to {each.image}: would {', '.join(each.done)}")
+    if not found:
+        typer.echo("nothing is due")
 
 
 def watch(
@@ -164,6 +195,10 @@ def watch(
 ) -> None:
     """Stay, and import tags when they are due, until interrupted."""
     from imgbake.app import syncing
+    from imgbake.cli import triggering
+
+    wanted = request(ctx.obj, args)
+    triggering.fire(wanted)
 
     def show(imported: Sequence[Imported]) -> None:
         for each in imported:
@@ -173,8 +208,9 @@ def watch(
                 typer.echo(msgspec.json.encode(each).decode())
             elif each.result != "same":
                 typer.echo(_line(each), err=each.result == "failed")
+        triggering.fire(wanted)
 
-    order = syncing.Order(request(ctx.obj, args), tuple(tags or ()), rate=rate)
+    order = syncing.Order(wanted, tuple(tags or ()), rate=rate)
     syncing.watch(order, warn, show)
 
 
@@ -186,7 +222,7 @@ def _tagged(tagged: Tagged) -> str:
     return f"Tag {tagged.tag} set to {tagged.source}."
 
 
-def _show(imported: Sequence[Imported], format: Format) -> None:
+def _show(ctx: typer.Context, args: list[str] | None, imported: Sequence[Imported], format: Format) -> None:
     if format is Format.JSON:
         print_json(imported)
     else:
@@ -195,7 +231,7 @@ def _show(imported: Sequence[Imported], format: Format) -> None:
                 typer.echo(_line(each))
         if not imported:
             typer.echo("nothing is to be imported")
-    _exit(imported, format)
+    _finish(ctx, args, imported, format)
 
 
 def _line(imported: Imported) -> str:
@@ -211,12 +247,15 @@ def _line(imported: Imported) -> str:
     return f"{imported.tag} could not be imported: {imported.error}{kept}"
 
 
-def _exit(imported: Sequence[Imported], format: Format) -> None:
-    """Says what failed, and ends the command accordingly."""
+def _finish(ctx: typer.Context, args: list[str] | None, imported: Sequence[Imported], format: Format) -> None:
+    """Starts the triggers of what has moved, says what failed, and ends the command accordingly."""
+    from imgbake.cli import triggering
+
+    went_well = triggering.fire(request(ctx.obj, args))
     failed = [each for each in imported if each.result == "failed"]
     for each in failed if format is Format.TEXT else ():
         typer.echo(_line(each), err=True)
         if each.hint:
             typer.echo(f"  hint: {each.hint}", err=True)
-    if failed:
+    if failed or not went_well:
         raise typer.Exit(1)

@@ -172,6 +172,11 @@ def release(ctx: typer.Context, tags: Annotated[list[str], typer.Argument(metava
         named = _tag(tag)
         was_held = release_tag(_streams(ctx).shelf, named)
         typer.echo(f"Tag {named} released." if was_held else f"Tag {named} was not held.")
+    from imgbake.cli import triggering
+    from imgbake.cli.words import request
+
+    if not triggering.fire(request(ctx.obj, None)):
+        raise typer.Exit(1)
 
 
 @app.command("rm")

@@ -33,6 +33,7 @@ from imgbake.contract.targets import (
     Restorer,
     Target,
 )
+from imgbake.contract.triggers import Moved, Trigger
 
 __all__ = [
     "Argument",
@@ -64,6 +65,7 @@ __all__ = [
     "Layer",
     "LayerFormat",
     "Lowered",
+    "Moved",
     "NewLayer",
     "Part",
     "PartsContext",
@@ -80,4 +82,5 @@ __all__ = [
     "Step",
     "Target",
     "Tree",
+    "Trigger",
 ]

@@ -18,7 +18,17 @@ from imgbake.recipe.faults import Fault
 from imgbake.recipe.parsed import parse
 
 _NUL = re.compile(r"\\(?:u0000|U00000000|x00)")
-SECTIONS = ("args", "tasks", "components", "images", "targets", "destinations", "distributions", "streams")
+SECTIONS = (
+    "args",
+    "tasks",
+    "components",
+    "images",
+    "targets",
+    "destinations",
+    "distributions",
+    "streams",
+    "triggers",
+)
 _OWN_KEYS = ("project", "include")  # of the recipe itself, not of what it includes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from imgbake.contract import Destination, Format, Step, Target
+from imgbake.contract import Destination, Format, Step, Target, Trigger
 from imgbake.model import At, Policy
 from imgbake.recipe import names
 from imgbake.recipe.duration import seconds
@@ -34,6 +34,12 @@ class Kinds(Protocol):
 
     def destination(self, kind: str) -> type[Destination] | None:
         """The class of this kind of destination, None when no plugin has it."""
+
+    def trigger(self, kind: str) -> type[Trigger] | None:
+        """The class of this kind of trigger, None when no plugin has it."""
+
+    def trigger_kinds(self) -> Sequence[str]:
+        """Every kind of trigger. Asked for errors only: it may import every plugin."""
 
     def base_kinds(self) -> Sequence[str]:
         """The kinds of artifact for which bases have plugins of their own. Imports nothing."""

@@ -148,7 +148,16 @@ def _sections(empty: Recipe, tables: dict[str, Section], file: str, reading: Rea
     )
     declared = (tables["images"], tables["destinations"])
     distributions = read_distributions(tables["distributions"], *declared, recipe, reading)
-    return msgspec.structs.replace(recipe, distributions=distributions)
+    recipe = msgspec.structs.replace(recipe, distributions=distributions)
+    return _with_triggers(recipe, tables["triggers"], reading)
+
+
+def _with_triggers(recipe: Recipe, section: Section, reading: Reading) -> Recipe:
+    if not section.tables:
+        return recipe
+    from imgbake.recipe.triggers import read_triggers  # few recipes have any
+
+    return msgspec.structs.replace(recipe, triggers=read_triggers(section, recipe, reading))
 
 
 def _streams(

@@ -32,7 +32,8 @@ match inside one name, `**` any number of folders.
 differ in more than case, `-` and `_`.
 
 **`include`** is an array of globs of further files, relative to the recipe. They may hold `[args]`,
-`[tasks]`, `[components]`, `[images]`, `[targets]`, `[destinations]`, `[distributions]` and `[streams]`;
+`[tasks]`, `[components]`, `[images]`, `[targets]`, `[destinations]`, `[distributions]`, `[streams]`
+and `[triggers]`;
 paths in them are still relative to the recipe.
 """
 
@@ -69,6 +70,10 @@ def reference(kinds: Kinds) -> str:
     parts += _section("## `[distributions.NAME]`", tables.DistributionTable)
     parts += _section("## `[streams.NAME]`", tables.StreamTable)
     parts += _section("### `[streams.NAME.tags.TAG]`", tables.StreamTagTable)
+    parts += _section("## `[triggers.NAME]`", tables.TriggerTable)
+    for kind in kinds.trigger_kinds():
+        if trigger := kinds.trigger(kind):
+            parts += _section(f'### `uses = "{kind}"` in a trigger', options_of(trigger), trigger.__doc__)
     return "\n".join(parts)
 
 

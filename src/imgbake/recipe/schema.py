@@ -31,6 +31,7 @@ def json_schema(kinds: Kinds) -> Schema:
     places = {
         kind: options_of(place) for kind in kinds.destination_kinds() if (place := kinds.destination(kind))
     }
+    triggers = {kind: options_of(found) for kind in kinds.trigger_kinds() if (found := kinds.trigger(kind))}
     core = (
         tables.ProjectTable,
         tables.ArgTable,
@@ -38,6 +39,7 @@ def json_schema(kinds: Kinds) -> Schema:
         tables.ImageTable,
         tables.DistributionTable,
         tables.StreamTable,
+        tables.PlainTriggerTable,
     )
     with_uses: tuple[type[msgspec.Struct], ...] = (
         tables.TaskTable,
@@ -46,6 +48,8 @@ def json_schema(kinds: Kinds) -> Schema:
         *tasks.values(),
         *targets.values(),
         *places.values(),
+        tables.TriggerTable,
+        *triggers.values(),
     )
     structs = _Structs([*core, *with_uses, tables.DescribedTable, *formats.values()])
     definitions = {
@@ -58,6 +62,8 @@ def json_schema(kinds: Kinds) -> Schema:
             f"destination.{kind}": structs.merged(tables.DestinationTable, type_)
             for kind, type_ in places.items()
         },
+        "trigger": _by_kind("trigger", tables.TriggerTable, triggers, structs),
+        **{f"trigger.{kind}": structs.merged(tables.TriggerTable, type_) for kind, type_ in triggers.items()},
         "image": _by_file(formats, structs),
         **{f"image.{kind}": structs.merged(tables.DescribedTable, type_) for kind, type_ in formats.items()},
     }
@@ -86,6 +92,7 @@ def json_schema(kinds: Kinds) -> Schema:
             "distributions": _named(
                 "Images, and their destinations.", structs.reference(tables.DistributionTable)
             ),
+            "triggers": _named("What is done when a tag has moved.", _reference("trigger")),
             "streams": _named("Tags that remember.", structs.reference(tables.StreamTable)),
         },
         "additionalProperties": False,
@@ -134,6 +141,8 @@ def _by_kind(
     without: Schema = {"if": {"not": {"required": ["uses"]}}, "then": {"required": ["uses"]}}
     if core is tables.TaskTable and SCRIPT in kinds:
         without["then"] = _reference(f"{name}.{SCRIPT}")
+    if core is tables.TriggerTable:
+        without["then"] = structs.reference(tables.PlainTriggerTable)
     uses = {"description": f"The kind of {name}.", "type": "string", "enum": sorted(kinds)}
     return {
         "type": "object",

@@ -324,6 +324,30 @@ class DistributionTable(Table, frozen=True, kw_only=True):
     ] = True
 
 
+class TriggerTable(Table, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What is done when a tag of an image stream has moved. With `uses`, the other keys are the kind's."""
+
+    on: Annotated[str | Strings, Meta(description="The tag, NAME:TAG, or several.")]
+    run: Annotated[
+        Strings, Meta(description="Tasks to run first, whether what they see has changed or not.")
+    ] = ()
+    build: Annotated[
+        bool | Strings,
+        Meta(
+            description="Images to build then; with `true` all whose base is the tag, and those that stand "
+            "on them."
+        ),
+    ] = False
+    distribute: Annotated[Strings, Meta(description="Distributions to carry out at last.")] = ()
+    uses: Annotated[str, Meta(description="A kind of trigger that a plugin adds.")] = ""
+    paused: Annotated[bool, Meta(description="Do nothing for now.")] = False
+    config: Annotated[bool, Meta(description="Start it also when what this table says has changed.")] = False
+
+
+class PlainTriggerTable(TriggerTable, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One that builds, runs and distributes, and has no kind."""
+
+
 class StreamTagTable(Table, frozen=True, kw_only=True):
     """A tag of an image stream: what it is meant to point to, and when it is imported again."""
 

@@ -74,6 +74,18 @@ class Hold(_Value, frozen=True):
     reason: str = ""
 
 
+class Fired(_Value, frozen=True):
+    """The last time that a trigger was started because of a tag."""
+
+    image: str  # that the tag pointed to
+    at: datetime
+    before: str = ""  # the image that it was started for before that one
+    config: str = ""  # the digest of what the trigger was, if that matters
+    claim: str = ""  # who starts it, as long as nobody knows what came of it
+    failures: int = 0  # in a row, for this image
+    error: str = ""  # of the last
+
+
 class Tag(_Value, frozen=True):
     """A named pointer: what is intended, and where it pointed, the newest first."""
 
@@ -82,6 +94,7 @@ class Tag(_Value, frozen=True):
     failure: Failure | None = None
     hold: Hold | None = None
     history: tuple[Revision, ...] = ()
+    fired: dict[str, Fired] = {}  # by PROJECT/TRIGGER
 
     @property
     def current(self) -> Revision | None:

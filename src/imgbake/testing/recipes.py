@@ -59,6 +59,13 @@ class Kinds:
         """Every kind of destination."""
         return sorted(self._destinations)
 
+    def trigger(self, kind: str) -> None:
+        """No kind of trigger is there."""
+
+    def trigger_kinds(self) -> list[str]:
+        """Every kind of trigger."""
+        return []
+
     def base_kinds(self) -> list[str]:
         """The kinds of artifact whose bases are resolved."""
         return ["container", "disk"]
