@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imgbake.api import RunContext, Setup, StepError
-from imgbake_docker import building
+from imgbake_docker import building, owning
 from imgbake_docker.building import Order
 from imgbake_docker.engine import Client
 from imgbake_docker.naming import SCRATCH
@@ -40,7 +40,7 @@ class BuildKit:
         folder = ctx.work / os.urandom(8).hex()
         told = folder.with_suffix(".id")
         setup = order.stage.layer.setup if order.stage.layer and order.stage.commands else Setup()
-        with self._named(order.base) as base:
+        with self._named(order.base, owning.project(ctx.root)) as base:
             _write(folder, order, base)
             try:
                 ctx.run(
@@ -54,17 +54,29 @@ class BuildKit:
         return told.read_text().strip()
 
     @contextlib.contextmanager
-    def _named(self, image: str) -> Iterator[str]:
-        """A name for an image while the block runs."""
+    def _named(self, image: str, project: str) -> Iterator[str]:
+        """A name for an image while the block runs. Those that a killed build of the project left go."""
         if image == SCRATCH:
             yield image
             return
-        name = f"{_MEANWHILE}:{os.urandom(8).hex()}"
+        self._forget_left(project)
+        process = owning.process().replace(" ", "-")
+        name = f"{_MEANWHILE}:{project}-{process}-{os.urandom(8).hex()}"
         self._client.tag(image, *name.split(":"))
         try:
             yield name
         finally:
             self._client.remove_image(name, noprune=True)
+
+    def _forget_left(self, project: str) -> None:
+        from docker.errors import NotFound
+
+        names = (name for found in self._client.images(_MEANWHILE) for name in found["RepoTags"] or ())
+        for name in names:
+            whose, _, process = name.partition(":")[2].rpartition("-")[0].partition("-")
+            if whose == project and not owning.is_wanted(process.replace("-", " ")):
+                with contextlib.suppress(NotFound):  # another thread did
+                    self._client.remove_image(name, noprune=True)
 
 
 def _write(folder: Path, order: Order, base: str) -> None:

@@ -1,23 +1,19 @@
 """Containers that are gone when their work is done: removed by us, or by the next of us if we were killed.
 
 Each bears two labels: the project, which is a folder of a machine, and the process that wants it. Whoever
-makes a container removes those of its project that nobody wants any more. A process is named by when it was
-started, too, since numbers come again.
+makes a container removes those of its project that nobody wants any more.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import re
 import secrets
-import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from imgbake.api import RunContext
+from imgbake_docker import owning
 from imgbake_docker.engine import Client
 
 PROJECT = "imgbake.project"
@@ -28,9 +24,9 @@ _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.-]+")
 @contextlib.contextmanager
 def container(client: Client, image: str, ctx: RunContext, **asked: Any) -> Iterator[str]:
     """A new container, not started, by its id. `asked` is what the SDK's `create_container` takes."""
-    project = project_of(ctx.root)
+    project = owning.project(ctx.root)
     _remove_unwanted(client, project)
-    labels = {PROJECT: project, _PROCESS: _process(os.getpid())}
+    labels = {PROJECT: project, _PROCESS: owning.process()}
     name = f"imgbake-{_NOT_IN_NAMES.sub('-', ctx.name)}-{secrets.token_hex(6)}"
     made = str(client.create_container(image, name=name, labels=labels, **asked)["Id"])
     try:
@@ -41,8 +37,7 @@ def container(client: Client, image: str, ctx: RunContext, **asked: Any) -> Iter
 
 def _remove_unwanted(client: Client, project: str) -> None:
     for found in client.containers(all=True, filters={"label": f"{PROJECT}={project}"}):
-        process = found["Labels"].get(_PROCESS, "")
-        if process != _process(int(process.partition(" ")[0] or 0)):
+        if not owning.is_wanted(found["Labels"].get(_PROCESS, "")):
             _remove(client, found["Id"])
 
 
@@ -55,17 +50,3 @@ def _remove(client: Client, container: str) -> None:
         except APIError as error:
             if "already in progress" not in str(error.explanation):
                 raise
-
-
-def project_of(root: Path) -> str:
-    """The label of a project."""
-    return hashlib.sha256(f"{socket.gethostname()}\0{root}".encode()).hexdigest()[:32]
-
-
-def _process(number: int) -> str:
-    """A process of this machine: its number, and when it was started (proc(5)). Empty if it is gone."""
-    try:
-        said = Path(f"/proc/{number}/stat").read_text("utf-8", "replace")
-    except OSError:
-        return ""
-    return f"{number} {said.rpartition(')')[2].split()[19]}"

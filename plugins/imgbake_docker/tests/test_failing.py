@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from imgbake_docker import throwaway
+from imgbake_docker import owning, throwaway
 from imgbake_docker.tests.projects import OnEngine
 
 FAILING = """
@@ -143,6 +143,30 @@ def test_a_container_of_a_killed_shell_is_removed_by_the_next_and_no_other(proje
     assert _containers(project) == 0
 
 
+def test_a_name_that_a_killed_build_gave_an_image_is_removed_by_the_next(
+    project: OnEngine, builder: str
+) -> None:
+    if builder == "classic":
+        pytest.skip("only BuildKit needs names")
+    project.bake(FAILING.replace("; exit 3", ""))
+    own, alive = owning.project(project.root), owning.process().replace(" ", "-")
+    mark = project.name.replace("-", "")
+    left, wanted, foreign = f"{own}-1-2-{mark}", f"{own}-{alive}-{mark}", f"x-1-2-{mark}"
+    for tag in (left, wanted, foreign):
+        project.client.tag(f"{project.name}:1", "imgbake-stage", tag)
+    try:
+        project.bake(FAILING.replace("; exit 3", "er"))
+        found = project.client.images("imgbake-stage")
+        names = {name for each in found for name in each["RepoTags"]}
+        assert {name for name in names if mark in name} == {
+            f"imgbake-stage:{wanted}",
+            f"imgbake-stage:{foreign}",
+        }
+    finally:
+        for tag in (wanted, foreign):
+            project.client.remove_image(f"imgbake-stage:{tag}", noprune=True)
+
+
 def _containers(project: OnEngine) -> int:
     """How many containers run a command that names this project."""
     found = project.client.containers(all=True, trunc=False)
@@ -160,7 +184,7 @@ def _kill_once(project: OnEngine, *words: str) -> None:
 
 def leftovers(project: OnEngine) -> list[str]:
     """Containers that run what these tests run, or were made for it, but for those of other projects."""
-    wanted, own = ("sleep 77", "grep two"), throwaway.project_of(project.root)
+    wanted, own = ("sleep 77", "grep two"), owning.project(project.root)
     return [
         str(found["Command"])
         for found in project.client.containers(all=True, trunc=False)
