@@ -5,6 +5,7 @@
     filter:owner=amazon,name=al2023-*[,architecture=arm64][,virtualization=hvm][,region=…]
                                            the newest that matches
     arn:aws:imagebuilder:…:image/NAME/x.x.x  the newest image of EC2 Image Builder's with this name
+    prod-…                                 a product of AWS Marketplace, which only Image Builder can look up
     scratch                                for builders that say themselves what they start from
 
 AMI names hold no comma, so one separates. Without a region it is the one of AWS's configuration, and
@@ -22,6 +23,7 @@ from imgbake.api import Artifact, BakeError, ResolveContext, Resolved, did_you_m
 from imgbake_aws import sdk
 
 SCRATCH = "scratch"
+_PRODUCT = re.compile(r"prod-[a-z0-9]+")
 _ID = re.compile(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?")
 _IMAGE = re.compile(
     r"arn:aws[^:]*:imagebuilder:([^:]+):(?:\d{12}|aws(?:-[a-z-]+)?):image/[a-z0-9-_]+/([\dx.]+)((?:/\d+)?)"
@@ -40,8 +42,8 @@ def _said(text: str) -> msgspec.Meta:
 class Asked(msgspec.Struct, frozen=True):
     """A reference, taken apart."""
 
-    form: str  # "id", "ssm", "filter", "image"
-    text: str = ""  # the id, the parameter's name, or the image's
+    form: str  # "id", "ssm", "filter", "image", "product"
+    text: str = ""  # the id, the parameter's name, the image's, or the product's
     region: str = ""
     filters: dict[str, str] = {}
     profile: str = ""
@@ -90,7 +92,7 @@ def resolve(reference: str, ctx: ResolveContext) -> Resolved:
     if reference == SCRATCH:
         return Resolved(Artifact("ami", reference=SCRATCH))
     asked = parse(reference)
-    if asked.form == "id":
+    if asked.form in ("id", "product"):
         return Resolved(Artifact("ami", asked.text, reference))
     if pinned := ctx.pinned("bases", reference):
         if not _ID.fullmatch(pinned):
@@ -113,6 +115,8 @@ def parse(reference: str) -> Asked:
     """Takes a reference apart. Raises BakeError for one that says nothing."""
     if _ID.fullmatch(reference):
         return Asked("id", reference)
+    if is_product(reference):
+        return Asked("product", reference)
     if reference.startswith("arn:"):
         return _image(reference)
     form, colon, rest = reference.partition(":")
@@ -136,6 +140,11 @@ def parse(reference: str) -> Asked:
             hint = "anybody may publish an AMI of any name" if needed == "owner" else _FORMS
             raise BakeError(f"'{reference}' says no {needed}", hint=hint)
     return Asked("filter", "", region, said, profile)
+
+
+def is_product(reference: str) -> bool:
+    """Is it a product of AWS Marketplace, of which nobody but Image Builder knows the AMI?"""
+    return _PRODUCT.fullmatch(reference) is not None
 
 
 def _image(reference: str) -> Asked:

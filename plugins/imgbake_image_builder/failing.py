@@ -4,11 +4,13 @@ a scan has found. Pure."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from imgbake.api import Blueprint, StepError
 from imgbake_image_builder.components import command_of
+
+Finding = TypeVar("Finding", bound=Mapping[str, Any])
 
 _LONGEST = 20  # lines of what a component printed, or a scan found
 _SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED")
@@ -74,8 +76,8 @@ def _of_findings(findings: Sequence[Mapping[str, Any]], image: Mapping[str, Any]
     counts = Counter(str(each.get("severity", "UNTRIAGED")) for each in findings)
     found = ", ".join(f"{counts[name]} {name}" for name in sorted(counts, key=_severity))
     allowed = condition.get("maximumSeverityLabel", "?")
-    worst = sorted(findings, key=lambda each: _severity(str(each.get("severity", ""))))
-    lines = [_finding(each) for each in worst[:_LONGEST]]
+    worst = worst_first(findings)
+    lines = [finding(each) for each in worst[:_LONGEST]]
     if len(worst) > _LONGEST:
         lines.append(f"and {len(worst) - _LONGEST} more")
     message = f"scanning has found {found}; the image may have no worse than {allowed}"
@@ -88,7 +90,13 @@ def _severity(name: str) -> int:
     return _SEVERITIES.index(name) if name in _SEVERITIES else len(_SEVERITIES)
 
 
-def _finding(said: Mapping[str, Any]) -> str:
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """What a scan has found, by how severe it is."""
+    return sorted(findings, key=lambda each: _severity(str(each.get("severity", ""))))
+
+
+def finding(said: Mapping[str, Any]) -> str:
+    """What a scan has found, in a line."""
     about = said.get("packageVulnerabilityDetails", {})
     packages = ", ".join(
         " ".join(str(each[key]) for key in ("name", "version") if key in each)

@@ -10,7 +10,7 @@ import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint
 from imgbake_aws import tags
-from imgbake_aws.bases import SCRATCH
+from imgbake_aws.bases import SCRATCH, is_product
 from imgbake_packer import words
 from imgbake_packer.options import Options
 
@@ -71,6 +71,10 @@ def source(blueprint: Blueprint, options: Options) -> dict[str, Any]:
         raise BakeError(
             message, hint='write its base as an AMI\'s id, "ssm:…" or { ami = { owner = "…", name = "…" } }'
         )
+    if is_product(base.reference):
+        message = f"image '{blueprint.image}': Packer can't look up {base.reference} of AWS Marketplace"
+        hint = 'write its base as { ami = { owner = "aws-marketplace", name = "…" } }'
+        raise BakeError(message, hint=hint)
     there = region(blueprint, options)
     source_ami = _regions(base).get(there) or base.digest
     found = _machine(blueprint, options, there, source_ami)

@@ -92,3 +92,9 @@ def test_a_wrong_table_is_shown_in_its_place(project: Project, table: str, messa
     assert ran.code == 2 and message in ran.stderr, ran.stderr
     assert "imgbake.toml:5:" in ran.stderr
     assert ran.stderr.count("imgbake.toml:5:") == 1, ran.stderr
+
+
+def test_a_product_of_the_marketplace_is_not_looked_up() -> None:
+    assert bases.parse("prod-0abcdefghijkl") == bases.Asked("product", "prod-0abcdefghijkl")
+    with pytest.raises(BakeError, match="names no AMI"):
+        bases.parse("prod-")

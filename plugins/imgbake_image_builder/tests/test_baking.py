@@ -299,6 +299,16 @@ def test_a_base_that_image_builder_has_not_is_refused(project: Baked) -> None:
     assert f"Image Builder has no image {arn}" in project.fail("child")
 
 
+def test_the_findings_of_an_image_are_listed(project: Baked) -> None:
+    project.service.faults.add(ScanFinds(severity="LOW", title="CVE-2026-2", package="curl", times=1))
+    project.service.faults.add(ScanFinds(severity="HIGH", title="CVE-2026-1", package="openssl", times=1))
+    project.image(HELLO, "scanning = {}")
+    arn = artifact(project.build())["facts"]["image"]
+    worst, other = project.run("image-builder", "findings", arn).stdout.splitlines()
+    assert worst.startswith("HIGH: CVE-2026-1 openssl") and other.startswith("LOW: CVE-2026-2 curl")
+    assert len(project.run("image-builder", "findings", arn, "--format", "json").json) == 2
+
+
 def test_the_packages_of_an_image_are_listed(project: Baked) -> None:
     project.image(HELLO)
     arn = artifact(project.build())["facts"]["image"]

@@ -259,3 +259,8 @@ def test_a_base_out_of_the_reach_of_aws_is_refused() -> None:
     said = ContainerOptions(os="Ubuntu 22.04", instance_profile="baker", repository="shop")
     with pytest.raises(BakeError, match="can't reach the base"):
         lower(said=said, base=Artifact("container", "sha256:" + "1" * 64, "oci:base"))
+
+
+def test_a_product_of_the_marketplace_is_a_base() -> None:
+    recipe = lower(base=Artifact("ami", "prod-1", "prod-1"))["image-recipe.yaml"]
+    assert yaml.safe_load(recipe)["parentImage"] == "prod-1"

@@ -82,6 +82,11 @@ def test_a_plan_says_what_is_made_in_the_account() -> None:
     )
 
 
+def test_a_product_of_the_marketplace_is_refused() -> None:
+    with pytest.raises(BakeError, match="can't look up prod-1"):
+        lower(base=Artifact("ami", "prod-1", "prod-1"), options=Options(region="eu-west-1"))
+
+
 def test_every_option_has_its_place() -> None:
     options = Options(
         region="eu-west-1",
