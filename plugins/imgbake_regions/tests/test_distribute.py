@@ -167,7 +167,7 @@ def test_a_killed_run_leaves_a_copy_that_the_next_one_goes_on_with(
     with _started(project) as process:
         _until(lambda: account.cloud.count("ec2:CopyImage") == 1 and bool(account.amis(EU)))
         process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        process.wait(60)
     account.cloud.copies_take = 0
     (pending,) = account.amis(EU)
     account.cloud.finish_copies(EU)
@@ -183,7 +183,7 @@ def test_ctrl_c_ends_the_wait_at_once_and_the_copy_is_taken_up(project: Regions,
     with _started(project) as process:
         _until(lambda: bool(account.amis(EU)))
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
         assert process.stderr is not None and "Traceback" not in process.stderr.read()
     account.cloud.finish_copies(EU)
     assert results(project.distribute()) == ["there"]
