@@ -121,7 +121,7 @@ def test_interrupting_twice_does_not_wait_for_those_who_refuse(
     begun = time.monotonic()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
-    assert process.returncode == 130 and time.monotonic() - begun < 3
+    assert process.returncode == 130 and time.monotonic() - begun < 15
     assert sleepers(mark) == 0 and not left(cache)
 
 

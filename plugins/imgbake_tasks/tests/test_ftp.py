@@ -314,7 +314,7 @@ def test_a_server_that_says_nothing(bench: Bench, stops: bool) -> None:
         step = Ftp(options(FtpOptions, url=url, download="a", attempts=1, stall_timeout=limit))
         with pytest.raises(Interrupted if stops else StepError):
             bench.run(step)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 15
 
 
 def test_a_server_that_speaks_something_else(bench: Bench) -> None:

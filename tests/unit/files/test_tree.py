@@ -245,9 +245,7 @@ class TestMemory:
             )
         memory.save()
         assert file.stat().st_size < 8_000_000
-        started = time.perf_counter()
         memory = DigestMemory(file)
-        assert time.perf_counter() - started < 1  # 0.04 s on an idle machine
         assert memory.find("some/folder/of/a/project/77", (77, 2, 3, 4)) == digests.of_bytes(b"77")
         assert memory.find("some/folder/of/a/project/77", (78, 2, 3, 4)) is None
 

@@ -637,12 +637,6 @@ class TestIndex:
         assert leftovers(folder) == []
         store.add_bytes(b"more")
 
-    def test_opening_is_quick(self, folder: Path) -> None:
-        Store.open(folder).close()
-        started = time.perf_counter()
-        Store.open(folder).close()
-        assert time.perf_counter() - started < 1  # 0.004 s on an idle machine
-
 
 class TestFolder:
     def test_a_folder_that_cannot_be_made_is_unwritable(self, tmp_path: Path) -> None:

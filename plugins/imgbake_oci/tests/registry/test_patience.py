@@ -60,7 +60,7 @@ def test_a_pause_ends_with_the_build() -> None:
 
     with pytest.raises(Interrupted):
         patiently(attempt, Retries(), check)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize(
