@@ -105,7 +105,7 @@ def _timeless(text: str) -> str:
 
 RECIPES = [
     pytest.param(block.text, id=f"{page}-{number}")
-    for page in ("tasks", "docker", "dockerfiles", "buildkit", "distribution")
+    for page in ("tasks", "docker", "dockerfiles", "buildkit", "distribution", "streams")
     for number, block in enumerate(_blocks(DOCS / f"{page}.md"))
     if block.language == "toml"
 ]

@@ -25,7 +25,7 @@ that moves is one new line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -35,7 +35,7 @@ from imgbake.streams.model import Stream
 
 FORMAT = 1
 _DECODER = msgspec.json.Decoder(Stream)
-_ENCODER = msgspec.json.Encoder(order="sorted")
+_ENCODER = msgspec.json.Encoder()
 _HINT = "restore an earlier version of it, or remove it and import its tags again"
 
 
@@ -45,9 +45,12 @@ class _Format(msgspec.Struct):
 
 def dump(stream: Stream) -> bytes:
     """The stream as its document."""
-    plain = {**msgspec.to_builtins(stream), "format": FORMAT}
-    lines = (f'  "{key}": ' + "".join(_text(plain[key], "  ")) for key in sorted(plain))
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+    plain = {**msgspec.to_builtins(stream, order="sorted"), "format": FORMAT}
+    pieces: list[bytes] = []
+    for key in sorted(plain):
+        pieces += (b',\n  "' if pieces else b'{\n  "', key.encode(), b'": ')
+        _add(plain[key], b"\n  ", pieces)
+    return b"".join((*pieces, b"\n}\n"))
 
 
 def parse(data: bytes, name: str) -> Stream:
@@ -65,21 +68,25 @@ def parse(data: bytes, name: str) -> Stream:
         raise BakeError(f"the document of the stream '{name}' is damaged: {error}", hint=_HINT) from None
 
 
-def _text(value: Any, indent: str) -> Iterator[str]:
-    if not isinstance(value, dict | list | tuple) or not _holds_nested(value):
-        yield msgspec.json.format(_ENCODER.encode(value), indent=0).decode()
-        return
-    inner = indent + "  "
-    yield "{" if isinstance(value, dict) else "["
-    for number, item in enumerate(sorted(value.items()) if isinstance(value, dict) else value):
-        yield ("," if number else "") + "\n" + inner
-        if isinstance(value, dict):
-            key, item = item
-            yield _ENCODER.encode(key).decode() + ": "
-        yield from _text(item, inner)
-    yield f"\n{indent}" + ("}" if isinstance(value, dict) else "]")
+def _add(value: Any, line: bytes, pieces: list[bytes]) -> None:
+    """Adds the text of a value, whose lines after the first begin with `line`."""
+    if isinstance(value, dict) and _holds_nested(value.values()):
+        inner, mark = line + b"  ", b"{"
+        for key, item in value.items():
+            pieces += (mark, inner, _ENCODER.encode(key), b": ")
+            _add(item, inner, pieces)
+            mark = b","
+        pieces += (line, b"}")
+    elif isinstance(value, tuple | list) and _holds_nested(value):
+        inner, mark = line + b"  ", b"["
+        for item in value:
+            pieces += (mark, inner)
+            _add(item, inner, pieces)
+            mark = b","
+        pieces += (line, b"]")
+    else:
+        pieces.append(msgspec.json.format(_ENCODER.encode(value), indent=0))
 
 
-def _holds_nested(value: dict[str, Any] | list[Any] | tuple[Any, ...]) -> bool:
-    items = value.values() if isinstance(value, dict) else value
-    return any(isinstance(item, dict | list | tuple) and item for item in items)
+def _holds_nested(items: Iterable[Any]) -> bool:
+    return any(isinstance(item, dict | list | tuple) for item in items)
