@@ -201,13 +201,18 @@ def _lock(fd: int, state: Path, warn: Callable[[str], None]) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX)
 
 
+_stops: list[process.Stop] = []  # that a signal sets: who watches may be building meanwhile
+
+
 @contextlib.contextmanager
 def stoppable() -> Iterator[process.Stop]:
-    """A stop signal that Ctrl-C and SIGTERM set."""
+    """A stop signal that Ctrl-C and SIGTERM set, as they set those of whoever called us."""
     stop = process.Stop()
+    _stops.append(stop)
 
     def ask(number: int, frame: FrameType | None) -> None:
-        stop.set()
+        for each in _stops:
+            each.set()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, ask) for number in numbers}
@@ -216,6 +221,7 @@ def stoppable() -> Iterator[process.Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _stops.remove(stop)
         stop.close()
 
 
