@@ -14,6 +14,7 @@ import pytest
 
 from imgbake.api import digest
 from imgbake.testing.project import Project
+from imgbake.testing.proxy import RoughProxy
 from imgbake.testing.registry import Access, Registry
 
 RECIPE = """
@@ -194,3 +195,14 @@ def test_what_refers_to_an_image_of_a_registry_may_be_new_every_time(project: Pr
     assert not has_nothing_to_do(project, *words)
     settle(project, *words, "--no-referrers")
     assert has_nothing_to_do(project, *words, "--no-referrers")
+
+
+def test_questions_go_through_a_proxy_in_one_go(project: Project, eu: Registry) -> None:
+    with RoughProxy(int(eu.host.rpartition(":")[2]), 0, often=0) as proxy:
+        project.recipe(RECIPE.format(host=proxy.host))
+        project.write("app", "first")
+        settle(project, "distribute")
+        eu.forget()
+        said, loaded = in_a_process(project, "distribute")
+        assert said.startswith(NOTHING) and not loaded
+        assert len(eu.requests) == 3

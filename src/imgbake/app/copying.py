@@ -21,7 +21,7 @@ from imgbake.engine.graph import Base, Graph, Node
 from imgbake.engine.lockfile import Lock
 from imgbake.engine.project import Project
 from imgbake.engine.secrets import Secrets
-from imgbake.errors import UsageError, did_you_mean
+from imgbake.errors import UsageError
 from imgbake.model import At, Destination, Distribution, Recipe
 
 _KIND = "container"  # of what has names that can be written on a command line
@@ -99,7 +99,7 @@ def _place(text: str, said: Mapping[str, Any], found: plugins.Plugins) -> tuple[
         if parsed is not None:
             options, tags = parsed
             return Destination(text, _NOWHERE, kind, options), tuple(tags)
-    hint = did_you_mean(text.partition(":")[0], ("oci",)) or "write a registry's reference, or oci:DIR:TAG"
+    hint = "write a registry's reference, or oci:DIR:TAG"
     raise UsageError(f"nothing can be copied to '{text}'", hint=hint)
 
 

@@ -68,9 +68,12 @@ class RoughProxy:
     def _serve(self, client: socket.socket) -> None:
         behind = ("127.0.0.1", self._behind)
         with contextlib.suppress(_Broken, OSError), client, socket.create_connection(behind) as server:
+            rest = b""  # of what has come: a client may send its next requests before it has the answer
             while not self._has_ended.is_set():
-                head, rest = _head(client)
-                fault = self._pass_request(head, rest, client, server)
+                head, rest = _head(client, rest)
+                body = rest[: _length(head)]
+                rest = rest[len(body) :]
+                fault = self._pass_request(head, body, client, server)
                 _pass_answer(server, client, is_head=head.startswith(b"HEAD "), is_cut=fault == "truncate")
 
     def _pass_request(self, head: bytes, rest: bytes, client: socket.socket, server: socket.socket) -> str:
@@ -113,9 +116,8 @@ class RoughProxy:
             self.passed += number
 
 
-def _head(source: socket.socket) -> tuple[bytes, bytes]:
-    """The head of a message, and what came of its body together with it."""
-    data = b""
+def _head(source: socket.socket, data: bytes = b"") -> tuple[bytes, bytes]:
+    """The head of a message that begins with this, and what came together with it."""
     while b"\r\n\r\n" not in data:
         data += _received(source, _PIECE)
     head, _, rest = data.partition(b"\r\n\r\n")
