@@ -129,8 +129,13 @@ class Upload:
     def _put(self, document: Document) -> None:
         name, media_type = document.digest, document.media_type
         is_listed = self._client.put_manifest(self._target, name, media_type, document.data, self._watch())
-        if document.subject and not is_listed:
+        if document.subject and not is_listed and not self._is_listed(document):
             self._list(document)
+
+    def _is_listed(self, document: Document) -> bool:
+        """Asks the list itself: some registries keep one, and don't say so when they accept a manifest."""
+        listed = self._client.referrers(self._target, document.subject, self._watch())
+        return any(each.digest == document.digest for each in listed or ())
 
     def _list(self, document: Document) -> None:
         """Lists a document with what it refers to, for a registry that doesn't (distribution-spec,

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn
 
 import pytest
 
-from imgbake.api import digest
 from imgbake.testing.project import Project, Ran
 from imgbake.testing.proxy import RoughProxy
 from imgbake.testing.registry import certificate
+from tests.services.registries import Real, program
 
 PATIENT = {"IMGBAKE_CACHE_SIZE": "1GB"}
 RECIPE = """
@@ -41,55 +36,6 @@ to = {names}
 tags = ["1", "stable"]
 """
 DESTINATION = '[destinations.{name}]\nuses = "registry"\nrepository = "{host}/team/shop"\n'
-
-
-class Real:
-    """Debian's docker-registry on a free port."""
-
-    def __init__(self, folder: Path, stack: ExitStack, **config: Any) -> None:
-        self.host = f"127.0.0.1:{_free_port()}"
-        self.folder = folder / self.host
-        http = {"addr": self.host, **config.pop("http", {})}
-        storage = {"filesystem": {"rootdirectory": str(self.folder)}, "delete": {"enabled": True}}
-        file = folder / f"{self.host}.json"
-        file.write_text(json.dumps({"version": "0.1", "storage": storage, "http": http, **config}))
-        log = stack.enter_context((folder / f"{self.host}.log").open("wb"))
-        environ = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
-        server = subprocess.Popen(
-            [_program("docker-registry"), "serve", str(file)], stdout=log, stderr=log, env=environ
-        )
-        stack.callback(server.wait)
-        stack.callback(server.terminate)
-        _wait_for(self.host, "tls" in http)
-
-    @property
-    def port(self) -> int:
-        return int(self.host.rpartition(":")[2])
-
-    def tags(self, repository: str = "team/shop") -> dict[str, str]:
-        """What each tag means, read from the registry's own files."""
-        place = self.folder / "docker/registry/v2/repositories" / repository / "_manifests/tags"
-        links = place.glob("*/current/link") if place.exists() else ()
-        return {link.parts[-3]: link.read_text() for link in links}
-
-    def blobs(self) -> dict[str, int]:
-        """All that it holds, manifests included, by digest: bytes."""
-        files = self.folder.glob("docker/registry/v2/blobs/sha256/*/*/data")
-        return {f"sha256:{file.parent.name}": file.stat().st_size for file in files}
-
-    def check(self, repository: str = "team/shop") -> None:
-        """Every tag names a manifest that is there, and all that it names is there, right to the byte."""
-        for named in self.tags(repository).values():
-            manifest = json.loads(self._sound(named))
-            for each in (manifest["config"], *manifest["layers"]):
-                self._sound(each["digest"])
-
-    def _sound(self, wanted: str) -> bytes:
-        name = wanted.removeprefix("sha256:")
-        path = self.folder / "docker/registry/v2/blobs/sha256" / name[:2] / name / "data"
-        data = path.read_bytes()
-        assert digest.of_bytes(data) == wanted
-        return data
 
 
 @pytest.fixture
@@ -125,7 +71,7 @@ def _results(ran: Ran) -> list[str]:
 def test_several_registries_open_with_passwords_and_by_tls(
     shop: Project, stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = subprocess.run([_program("htpasswd"), "-Bbn", "me", "pw"], check=True, capture_output=True).stdout
+    line = subprocess.run([program("htpasswd"), "-Bbn", "me", "pw"], check=True, capture_output=True).stdout
     (tmp_path / "htpasswd").write_bytes(line)
     auth = {"htpasswd": {"realm": "test", "path": str(tmp_path / "htpasswd")}}
     cert, key = certificate.make(tmp_path)
@@ -161,7 +107,7 @@ def test_skopeo_reads_what_was_copied(shop: Project, stack: ExitStack, tmp_path:
     assert ran.code == 0, ran.stderr
     for source in (f"docker://{registry.host}/other:1", f"oci:{shop.root}/out:1"):
         subprocess.run(
-            [_program("skopeo"), "copy", "--src-tls-verify=false", source, f"dir:{tmp_path / 'copied'}"],
+            [program("skopeo"), "copy", "--src-tls-verify=false", source, f"dir:{tmp_path / 'copied'}"],
             check=True, capture_output=True,
         )  # fmt: skip
         shutil.rmtree(tmp_path / "copied")
@@ -181,7 +127,7 @@ def test_skopeo_finds_the_signatures_that_cosign_would(
     assert shop.run("copy", "oci:.imgbake/images/shop/oci", tag).code == 0
     assert shop.run("copy", f"{one.host}/team/shop:1", f"{other.host}/team/shop:1").code == 0
     found = subprocess.run(
-        [_program("skopeo"), "inspect", "--tls-verify=false", f"docker://{other.host}/team/shop:{signed}.sig"],
+        [program("skopeo"), "inspect", "--tls-verify=false", f"docker://{other.host}/team/shop:{signed}.sig"],
         check=True, capture_output=True,
     )  # fmt: skip
     assert json.loads(found.stdout)["Digest"] == one.tags()[f"{signed}.sig"]
@@ -269,38 +215,3 @@ def _calm(proxy: RoughProxy) -> None:
         passed = proxy.passed
         time.sleep(0.3)
     proxy.passed = 0
-
-
-def _program(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        _missing(f"{name} is not installed")
-    return path
-
-
-def _missing(what: str) -> NoReturn:
-    if os.environ.get("IMGBAKE_REQUIRE_SERVICES"):
-        pytest.fail(what)
-    pytest.skip(what)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def _wait_for(host: str, is_secure: bool) -> None:
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        try:
-            if is_secure:
-                socket.create_connection(("127.0.0.1", int(host.rpartition(":")[2])), 1).close()
-            else:
-                urllib.request.urlopen(f"http://{host}/v2/", timeout=2).close()
-            return
-        except urllib.error.HTTPError as error:
-            error.close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    pytest.fail(f"docker-registry does not answer at {host}")

@@ -10,7 +10,7 @@ from imgbake.testing.project import Project
 from imgbake_regions.tests.conftest import account as account
 from imgbake_regions.tests.conftest import amazon as amazon
 from imgbake_regions.tests.projects import Account, results
-from tests.services.test_distribute import Real
+from tests.services.registries import Real
 
 RECIPE = """
 [components.app]
