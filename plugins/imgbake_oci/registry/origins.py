@@ -8,8 +8,7 @@ plain request at once.
 
 from __future__ import annotations
 
-import threading
-
+from imgbake.api import Turns
 from imgbake_oci.registry.addresses import Origin
 from imgbake_oci.registry.patience import Transient, Watch
 from imgbake_oci.registry.proxies import is_loopback
@@ -24,14 +23,14 @@ class Origins:
     def __init__(self, transport: Transport, insecure: frozenset[str]) -> None:
         self._transport = transport
         self._insecure = insecure
-        self._lock = threading.Lock()
+        self._turns = Turns()
         self._known: dict[str, Origin] = {}
 
     def origin(self, host: str, watch: Watch) -> Origin:
         """The origin of the API at this host[:port]. Raises Unreachable or Transient."""
         if not self.allows(Origin("http", host)):
             return Origin("https", host)
-        with self._lock:
+        with self._turns.alone(host, watch.check):  # who is slow to answer keeps nobody from other hosts
             if host not in self._known:
                 self._known[host] = self._find(host, watch)
             return self._known[host]

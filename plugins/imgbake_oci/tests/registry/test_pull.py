@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -248,6 +249,34 @@ def test_a_stopped_build_does_not_wait_for_a_stalled_registry(
     assert time.monotonic() - started < 15
     assert not (tmp_path / "layer").exists()
     timer.join()
+
+
+def test_a_registry_that_keeps_silent_holds_up_no_other(
+    make_client: Callable[..., Client], at: At, shop: str
+) -> None:
+    client = make_client(timeouts=Timeouts(stall=60), retries=Retries())
+    stop = threading.Event()
+
+    def check() -> None:
+        if stop.is_set():
+            raise Interrupted
+
+    def ask(host: str) -> None:
+        with pytest.raises(Interrupted):
+            client.resolve(reference.parse(f"{host}/shop:1"), Watch(check))
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asking = threading.Thread(target=ask, args=(f"127.0.0.1:{silent.getsockname()[1]}",))
+        asking.start()
+        connection, _ = silent.accept()
+        watchdog = threading.Timer(30, stop.set)
+        watchdog.start()
+        with connection:
+            assert client.resolve(at("shop:1"), Watch(check)).digest == shop
+            assert not stop.is_set()
+            stop.set()
+            asking.join()
+        watchdog.cancel()
 
 
 def test_a_redirect_elsewhere_brings_no_authorization(
