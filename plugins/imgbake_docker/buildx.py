@@ -17,6 +17,7 @@ _EXIT_CODE = re.compile(r"exit code: (\d+)")
 _NO_GIT = {"BUILDX_GIT_INFO": "false"}  # it would go into provenance, which isn't asked for
 _CHATTER = r"failed to (?:build|solve|create LLB definition)(?: with frontend [\w.-]+)?: "
 _FAILED = re.compile(rf"^ERROR: (?:{_CHATTER}|rpc error: code = \w+ desc = )*(.+)$")
+_TOO_OLD = "moby.buildkit.frontend.contexts"  # what a BuildKit before 0.10 says that it lacks
 _UNREAD = re.compile(r"dockerfile parse error (?:on )?line (\d+): (.+)$")
 
 
@@ -60,6 +61,7 @@ def _flags(asked: Request, labels: Mapping[str, str], epoch: int, ctx: RunContex
             yield f"--secret=id={secret.id},src={ctx.root / Path(secret.file).expanduser()}"
         else:
             yield f"--secret=id={secret.id},env={secret.env or _SECRET + secret.id}"
+    yield from (f"--build-context={name}={ctx.root / path}" for name, path in asked.folders.items())
     if asked.target:
         yield f"--target={asked.target}"
     if asked.platforms:
@@ -81,6 +83,9 @@ def _failure(asked: Request, error: StepError) -> StepError:
     if unread := _UNREAD.search(said):
         hint = "is this BuildKit too old for it? `# syntax=docker/dockerfile:1` asks for a new reader"
         return asked.failure(unread[2], int(unread[1]), lines, hint)
+    if _TOO_OLD in said:
+        hint = "take Docker 23 or BuildKit 0.10, or begin the file with `# syntax=docker/dockerfile:1`"
+        return asked.failure("this BuildKit is too old for folders in `contexts`", 0, lines, hint)
     code = _EXIT_CODE.search(said)
     if code and at:
         said = f"`{asked.dockerfile.text.splitlines()[at - 1].strip()}` exited with code {code[1]}"

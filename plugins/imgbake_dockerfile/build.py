@@ -34,13 +34,14 @@ class Image(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """Files of the context that an instruction can see."""
+    """Files of a context that an instruction can see."""
 
     path: str  # from the context's root, without a first slash; empty for the root
     line: int
     is_pattern: bool = False  # `*`, `?` and `[…]` stand for others, as in Go's filepath.Match
     include: str = ""  # of --parents: only what matches this below the path
     exclude: tuple[str, ...] = ()
+    context: str = ""  # the name of another folder that it is in; empty for the build's own context
 
 
 class Remote(msgspec.Struct, frozen=True):
@@ -66,7 +67,7 @@ class Build(msgspec.Struct, frozen=True):
     stages: tuple[Stage, ...]  # those that the target needs, in order, with the triggers put in
     images: tuple[Image, ...] = ()
     seen: tuple[Seen, ...] = ()
-    everything: str = ""  # why the whole context counts as seen; empty when it doesn't
+    everything: str = ""  # why all of every context counts as seen; empty when it doesn't
     remotes: tuple[Remote, ...] = ()
     secrets: tuple[Secret, ...] = ()
     args: dict[str, str] = {}  # the given arguments that can change the result

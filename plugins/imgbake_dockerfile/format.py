@@ -9,31 +9,25 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from msgspec.structs import replace
-
-from imgbake.api import Argument, Artifact, BakeError, Described, DescribingContext, Given, Tree, did_you_mean
-from imgbake_dockerfile import arguments
+from imgbake.api import Argument, Artifact, BakeError, Described, DescribingContext, Given, did_you_mean
+from imgbake_dockerfile import arguments, folders
 from imgbake_dockerfile.arguments import Argument as Listed
 from imgbake_dockerfile.build import Base, Build, Secret, merged
-from imgbake_dockerfile.context import Context
-from imgbake_dockerfile.ignoring import Ignore, parse_ignore
+from imgbake_dockerfile.folders import Folder
 from imgbake_dockerfile.located import DockerfileError
-from imgbake_dockerfile.options import REFERENCE, Options
+from imgbake_dockerfile.options import IMAGE, REFERENCE, Options
 from imgbake_dockerfile.parsing import parse
 from imgbake_dockerfile.planning import plan
-from imgbake_dockerfile.reach import reached
 from imgbake_dockerfile.request import Request, Source, pinned
 from imgbake_dockerfile.sent import sent
 from imgbake_dockerfile.syntax import Dockerfile
 from imgbake_dockerfile.wildcards import is_wild
 
-_STATE = ".imgbake"
-_IMAGE = "image:"
 _HELD_HERE = ("oci", "docker-daemon")  # transports of images that are on this machine or its engine
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 _DIGITS = 32  # of a digest, enough to name an image
@@ -57,8 +51,8 @@ class DockerfileFormat:
         return tuple(secret.arg for secret in self._secrets() if secret.arg)
 
     def images(self) -> tuple[str, ...]:
-        found = (text for text in self._options.contexts.values() if text.startswith(_IMAGE))
-        return tuple(dict.fromkeys(text.removeprefix(_IMAGE) for text in found))
+        found = (text for text in self._options.contexts.values() if text.startswith(IMAGE))
+        return tuple(dict.fromkeys(text.removeprefix(IMAGE) for text in found))
 
     def arguments(self, given: Given, root: Path) -> tuple[Argument, ...]:
         file = self._options.file
@@ -68,14 +62,16 @@ class DockerfileFormat:
         )
 
     def reads(self, given: Given, root: Path) -> tuple[str, ...]:
-        folder = self._options.folder
+        all_of_them = (self._options.folder or "**", *self._options.folders.values())
         try:
             build = self._plans(self._read(root), self._values(given))
         except BakeError:
-            return (*self._files(), folder or "**")
+            return (*self._files(), *all_of_them)
         if build.everything:
-            return (*self._files(), folder or "**")
-        return (*self._files(), *(posixpath.join(folder, _glob(seen.path)) or "**" for seen in build.seen))
+            return (*self._files(), *all_of_them)
+        places = {"": self._options.folder, **self._options.folders}
+        found = (posixpath.join(places[seen.context], _glob(seen.path)) or "**" for seen in build.seen)
+        return (*self._files(), *found)
 
     def describe(self, given: Given, ctx: DescribingContext) -> Described:
         options = self._options
@@ -87,7 +83,7 @@ class DockerfileFormat:
         build = self._plans(dockerfile, values, asking)
         self._refuse_undeclared(dockerfile, asking)
         bases = {image.reference: asking.base(image.reference) for image in build.images}
-        self._refuse_unused(bases)
+        self._refuse_unused({*bases, *(seen.context for seen in build.seen if seen.context)})
         ours = {name: base for name, base in bases.items() if self._is_ours(name, base)}
         contexts = {_name(name, base, ctx): name for name, base in ours.items()}
         names = {
@@ -96,12 +92,11 @@ class DockerfileFormat:
             if name not in ours and not base.facts.get(LOCAL)
         }
         names |= {name: sent for sent, name in contexts.items()}
-        ignore = self._ignore(ctx.root)
         asked = Request(
             options.file,
             options.folder,
             sent(dockerfile, build, names),
-            ignore,
+            folders.ignored(self._folders()[0], ctx.root),
             options.target,
             build.args,
             options.labels,
@@ -113,25 +108,27 @@ class DockerfileFormat:
             options.cache_to,
             options.network,
             contexts,
-            _only_buildkit(options.file, build),
+            options.folders,
+            _only_buildkit(options, build),
         )
-        return Described(self.kind, asked, self._seen(build, ignore, ctx), bases, build.args)
+        return Described(self.kind, asked, folders.seen(build, self._folders(), ctx), bases, build.args)
 
     def _is_ours(self, name: str, base: Artifact) -> bool:
         """Is this an image of the recipe that no registry has?"""
-        is_image = self._options.contexts.get(name, "").startswith(_IMAGE)
+        is_image = self._options.contexts.get(name, "").startswith(IMAGE)
         return is_image and base.reference.partition(":")[0] in _HELD_HERE
 
     def _meant(self, name: str, base: Artifact) -> str:
         """The reference that a name of the Dockerfile stands for."""
         said = self._options.contexts.get(name, name)
-        return base.reference if said.startswith(_IMAGE) else said.removeprefix(REFERENCE)
+        return base.reference if said.startswith(IMAGE) else said.removeprefix(REFERENCE)
 
-    def _refuse_unused(self, bases: Mapping[str, Artifact]) -> None:
+    def _refuse_unused(self, taken: Collection[str]) -> None:
         for name in self._options.contexts:
-            if name not in bases:
-                hint = did_you_mean(name, bases) or f"{self._options.file} takes {', '.join(bases) or 'none'}"
-                message = f"`contexts`: no FROM, --from or mount that is needed takes the image '{name}'"
+            if name not in taken:
+                known = ", ".join(sorted(taken)) or "none"
+                hint = did_you_mean(name, taken) or f"{self._options.file} takes {known}"
+                message = f"`contexts`: no FROM, --from or mount that is needed takes '{name}'"
                 raise DockerfileError(message, hint=hint)
 
     def _secrets(self) -> Iterator[Source]:
@@ -165,7 +162,14 @@ class DockerfileFormat:
     ) -> Build:
         """What the builds for all platforms take together."""
         return merged(
-            plan(dockerfile, values, target=self._options.target, platform=platform, bases=bases)
+            plan(
+                dockerfile,
+                values,
+                target=self._options.target,
+                platform=platform,
+                bases=bases,
+                folders=self._options.folders,
+            )
             for platform in self._platforms()
         )
 
@@ -191,15 +195,20 @@ class DockerfileFormat:
             raise DockerfileError(f"{self._options.file} needs {names}", hint=f"give {hint}")
 
     def _files(self) -> tuple[str, ...]:
-        """The Dockerfile, and where an ignore file may stand, the one that counts first."""
+        """The Dockerfile, and where ignore files may stand."""
+        ignoring = (file for folder in self._folders() for file in folder.ignore_files)
+        return tuple(dict.fromkeys((self._options.file, *ignoring)))
+
+    def _folders(self) -> tuple[Folder, ...]:
+        """The build's own context, and those of other names. The file that counts first stands first."""
         options = self._options
-        own = f"{options.file}.dockerignore"
-        return tuple(dict.fromkeys((options.file, own, posixpath.join(options.folder, ".dockerignore"))))
+        own = Folder("", options.folder, f"{options.file}.dockerignore")
+        return (own, *(Folder(name, path) for name, path in options.folders.items()))
 
     def _look_at_files(self, ctx: DescribingContext) -> None:
         """Notes the Dockerfile and the ignore files, and where they and the context really are."""
         ctx.exact(self._files())
-        for name in (*self._files(), self._options.folder):
+        for name in (*self._files(), *(folder.path for folder in self._folders())):
             path = ctx.root / name
             if path.is_symlink():
                 ctx.watch(str(path.resolve()))
@@ -212,32 +221,6 @@ class DockerfileFormat:
             message = f"{self._options.file} can't be read: {error.strerror}"
             raise DockerfileError(message, hint=hint) from None
         return _parsed(data, self._options.file)
-
-    def _ignore(self, root: Path) -> Ignore:
-        """What is ignored, our own state with it: no build should see that one was there before it."""
-        own = () if self._options.folder else (_STATE,)
-        for file in self._files()[1:]:
-            try:
-                found = parse_ignore((root / file).read_bytes(), file)
-                return Ignore((*found.patterns, *own), file)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                raise BakeError(f"{file} can't be read: {error.strerror}") from None
-        return Ignore(own)
-
-    def _seen(self, build: Build, ignore: Ignore, ctx: DescribingContext) -> Tree:
-        """What the build can see of the context, by its paths there."""
-        folder = self._options.folder
-        if not (ctx.root / folder).is_dir():
-            hint = "`context` is a folder, relative to the recipe's"
-            raise DockerfileError(f"the context '{folder}' is no folder", hint=hint)
-        prefix = f"{folder}/" if folder else ""
-        context = Context(ctx.root / folder, ignore, lambda path: ctx.watch(prefix + path or "."))
-        found = ctx.exact([prefix + one.path for one in reached(build, context)])
-        if not prefix:
-            return found
-        return Tree(tuple(replace(one, path=one.path[len(prefix) :]) for one in found.entries))
 
 
 class _Asking:
@@ -253,7 +236,7 @@ class _Asking:
         """What a reference means. Raises BakeError."""
         if reference not in self._bases:
             said = self._contexts.get(reference, reference)
-            is_image = reference in self._contexts and said.startswith(_IMAGE)
+            is_image = reference in self._contexts and said.startswith(IMAGE)
             self._bases[reference] = self._ctx.base(
                 said if is_image else _of_registry(said.removeprefix(REFERENCE))
             )
@@ -298,13 +281,15 @@ def _glob(path: str) -> str:
     return "/".join(names[:fixed])
 
 
-def _only_buildkit(file: str, build: Build) -> str:
+def _only_buildkit(options: Options, build: Build) -> str:
     """What needs BuildKit, if something does."""
+    if options.folders:
+        return f"`contexts`: the folder '{next(iter(options.folders.values()))}'"
     for stage in build.stages:
         for instruction in stage.instructions:
             names = {flag[2:].partition("=")[0] for flag in instruction.flags}
             if found := names & _BUILDKIT_FLAGS:
-                return f"{file}:{instruction.first}: {instruction.name} --{min(found)}"
+                return f"{options.file}:{instruction.first}: {instruction.name} --{min(found)}"
             if instruction.heredocs:
-                return f"{file}:{instruction.first}: a heredoc"
+                return f"{options.file}:{instruction.first}: a heredoc"
     return ""

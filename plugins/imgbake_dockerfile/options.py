@@ -9,11 +9,16 @@ from typing import Annotated, Literal
 import msgspec
 
 from imgbake_dockerfile import platforms
+from imgbake_dockerfile.checking import STAGE_NAME
 from imgbake_dockerfile.platforms import BadPlatform
 
 REFERENCE = "docker-image://"
 """What a context of a registry begins with, as docker has it."""
 
+IMAGE = "image:"
+"""What a context that is an image of the recipe begins with."""
+
+_IMAGES = (IMAGE, REFERENCE)
 _INSIDE = "paths are relative to the recipe's folder, and stay in it"
 
 
@@ -46,8 +51,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     contexts: Annotated[
         dict[str, str],
         _described(
-            "Other images for names in FROM, COPY --from and mounts: `image:NAME` of the recipe, or"
-            " `docker-image://REFERENCE`."
+            "What names in FROM, COPY --from and mounts stand for: `image:NAME` of the recipe,"
+            " `docker-image://REFERENCE`, or, but in FROM, a folder, relative to the recipe."
         ),
     ] = {}
     target: Annotated[str, _described("The stage to build; the last one when left out.")] = ""
@@ -93,14 +98,20 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         found = posixpath.dirname(self.file) if self.context is None else posixpath.normpath(self.context)
         return "" if found == "." else found
 
+    @property
+    def folders(self) -> dict[str, str]:
+        """The contexts that are folders: their names, and their paths in the project."""
+        found = self.contexts.items()
+        return {name: posixpath.normpath(text) for name, text in found if not text.startswith(_IMAGES)}
+
 
 def _problems(said: Options) -> Iterator[tuple[str, str]]:
     for key, path in (("dockerfile", said.dockerfile), ("context", said.context)):
         if path is not None and (problem := _outside(path)):
             yield key, problem
     for name, text in said.contexts.items():
-        if "{{" not in text and not text.startswith(("image:", REFERENCE)):
-            yield "contexts", f"'{name}' is neither image:NAME nor {REFERENCE}REFERENCE, but '{text}'"
+        if "{{" not in text and not text.startswith(_IMAGES) and (problem := _no_folder(name, text)):
+            yield "contexts", problem
     for text in said.platforms:
         try:
             if "{{" not in text:  # an argument that is still missing
@@ -110,6 +121,19 @@ def _problems(said: Options) -> Iterator[tuple[str, str]]:
     ids = [secret if isinstance(secret, str) else secret.id for secret in said.secrets]
     if twice := [one for index, one in enumerate(ids) if one in ids[:index]]:
         yield "secrets", f"'{twice[0]}' is listed twice"
+
+
+def _no_folder(name: str, text: str) -> str:
+    """Why a context can't be a folder; empty when it can."""
+    if ":" in text:
+        return f"'{name}' is neither {IMAGE}NAME nor {REFERENCE}REFERENCE nor a folder, but '{text}'"
+    if not STAGE_NAME.fullmatch(name):
+        return (
+            f"'{name}' can't name a folder: a name has a-z, 0-9, '-', '_' and '.', and starts with a letter"
+        )
+    if posixpath.normpath(text) == ".":
+        return f"'{name}' is the whole project: name a folder in it, or make it the `context`"
+    return _outside(text)
 
 
 def _outside(path: str) -> str:

@@ -8,7 +8,7 @@ that no instruction sets can't be told, and there are no triggers.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec.structs import replace
 
@@ -37,17 +37,18 @@ def plan(
     platform: str = "",
     build_platform: str = "",
     bases: Bases | None = None,
+    folders: Collection[str] = (),
     all_stages: bool = False,
 ) -> Build:
     """Finds what a build takes. Raises DockerfileError.
 
     `target` is a stage's name, the last stage when empty. The platforms are this machine's when empty.
-    With `all_stages`, those before the target count that it doesn't need: the classic builder makes
-    them all the same.
+    `folders` are the names that stand for folders, in --from and in mounts. With `all_stages`, those before
+    the target count that it doesn't need: the classic builder makes them all the same.
     """
     here = asked_platform(build_platform)
     asked = asked_platform(platform) if platform else here
-    planner = _Planner(dockerfile, dict(args or {}), target, asked, bases)
+    planner = _Planner(dockerfile, dict(args or {}), target, asked, bases, folders)
     planner.set_globals(here)
     return planner.plan(all_stages)
 
@@ -81,6 +82,7 @@ class _Planner:
         target: str,
         platform: Platform,
         bases: Bases | None,
+        folders: Collection[str],
     ) -> None:
         self._file = dockerfile
         self._args = args
@@ -88,6 +90,7 @@ class _Planner:
         self._bases = bases or (lambda reference, platform: None)
         self._stages = split(dockerfile)
         self._target = target_stage(self._stages, target)
+        self._folders = folders
         self._globals = Scope({}, dockerfile.escape)
         self._uses: dict[str, set[str]] = {}  # of each global ARG, the variables in its default
         self._names: list[str] = []  # what each stage is FROM
@@ -96,7 +99,7 @@ class _Planner:
         self._bodies: dict[int, tuple[Instruction, ...]] = {}
         self._links: dict[int, list[Link]] = {}
         self._scopes: dict[int, Scope] = {}
-        self._taking = Taking(dockerfile, args)
+        self._taking = Taking(dockerfile, args, folders)
 
     def set_globals(self, here: Platform) -> None:
         """Sets what FROM can use, and expands all of them."""
@@ -149,10 +152,22 @@ class _Planner:
     def _link(self, index: int) -> list[Link]:
         """What a stage links to. Its platform and its body with all triggers are known from then on."""
         stage = self._stages.stages[index]
+        self._refuse_folder(stage)
         self._platforms[index] = self._platform_of(stage)
         self._bodies[index] = (*self._triggered(stage), *stage.instructions)
         self._links[index] = list(links(self._file, self._stages, index, self._bodies[index]))
         return self._links[index]
+
+    def _refuse_folder(self, stage: Stage) -> None:
+        """A name for a folder can be that of neither an image nor a stage."""
+        name = self._names[stage.index]
+        if self._parents[stage.index] is None and name in self._folders:
+            where = self._file.where(stage.start, name)
+            hint = f"write FROM scratch, and below it COPY --from={name} . /"
+            raise DockerfileError(f"'{name}' is a folder, not an image", where=where, hint=hint)
+        if stage.name in self._folders:
+            where, hint = self._file.where(stage.start, stage.name), "give the folder another name"
+            raise DockerfileError(f"'{stage.name}' is both a folder and a stage", where=where, hint=hint)
 
     def _platform_of(self, stage: Stage) -> str:
         """That of the image that it comes from in the end, whatever its own --platform says."""
@@ -210,7 +225,7 @@ class _Planner:
             platform = self._platforms[stage.index]
             self._taking.image(self._names[stage.index], platform, "base", stage.start.first)
         for link in self._links[stage.index]:
-            if link.stage is None and link.name != SCRATCH:
+            if link.stage is None and link.name != SCRATCH and link.name not in self._folders:
                 self._taking.image(link.name, str(self._platform), link.role, link.instruction.first)
         for instruction in self._bodies[stage.index]:
             self._taking.take(instruction, scope, self._globals)

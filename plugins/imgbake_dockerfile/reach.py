@@ -23,18 +23,19 @@ class Found(NamedTuple):
     kind: Kind
 
 
-def reached(build: Build, context: Context) -> tuple[Found, ...]:
-    """Everything in the context that the build can see, by path.
+def reached(build: Build, context: Context, name: str = "") -> tuple[Found, ...]:
+    """Everything in the context that the build can see, by path; `name` is that of a context not its own.
 
     Files, symlinks with the links that they are found by, and folders, for their permissions, and for
     they may be empty. Raises DockerfileError for a malformed pattern, and BakeError for a folder that
     can't be read.
     """
     found: dict[str, Kind] = {}
-    if build.everything or any(_is_everything(seen) for seen in build.seen):
+    sources = [seen for seen in build.seen if seen.context == name]
+    if build.everything or any(map(_is_everything, sources)):
         found = context.below("")
     else:
-        for seen in build.seen:
+        for seen in sources:
             _add_source(seen, context, found)
     return tuple(map(Found._make, sorted(found.items())))
 

@@ -51,6 +51,7 @@ class Request(msgspec.Struct, frozen=True):
     cache_to: tuple[str, ...] = ()
     network: str = "default"
     contexts: dict[str, str] = {}  # names in the sent text of images that only we have, to those in `bases`
+    folders: dict[str, str] = {}  # the names of contexts that are folders, to their paths in the project
     only_buildkit: str = ""  # what in it older builders don't know, with its place
 
     def failure(self, message: str, line: int, tail: tuple[str, ...], hint: str = "") -> StepError:
@@ -77,6 +78,7 @@ def documents(described: Described) -> dict[str, str]:
         "args": asked.args,
         "labels": asked.labels,
         "platforms": asked.platforms,
+        "contexts": asked.folders,
         "secrets": [secret.id for secret in asked.secrets],
         "network": asked.network.removeprefix("default"),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from imgbake_dockerfile import mounts
@@ -23,7 +23,8 @@ _SET_NOTHING = ("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE")  # ARG
 class Taking:
     """Goes through instructions, and collects."""
 
-    def __init__(self, dockerfile: Dockerfile, args: Mapping[str, str]) -> None:
+    def __init__(self, dockerfile: Dockerfile, args: Mapping[str, str], folders: Collection[str]) -> None:
+        """`folders` are the names of contexts that are folders, and so neither stages nor images."""
         self.images: dict[Image, None] = {}
         self.seen: dict[Seen, None] = {}
         self.remotes: dict[Remote, None] = {}
@@ -32,6 +33,7 @@ class Taking:
         self.declared: set[str] = set()  # by ARG
         self._file = dockerfile
         self._args = args
+        self._folders = folders
 
     def image(self, reference: str, platform: str, role: Role, line: int) -> None:
         """Notes an image."""
@@ -76,7 +78,8 @@ class Taking:
                 scope.set_env(name, value)
 
     def _take_sources(self, instruction: Instruction, scope: Scope) -> None:
-        if instruction.flag("from"):
+        origin = instruction.flag("from")
+        if origin and origin not in self._folders:
             return
         for word in instruction.words[:-1]:
             if is_heredoc(word):
@@ -84,10 +87,12 @@ class Taking:
             source = expanded(self._file, scope, instruction, word)
             if is_remote(word.lstrip("\"'") if source is None else source):
                 self._take_remote(instruction, scope, source)
-            elif source is None:
-                self._see_everything(instruction, f"the value of '{word}' can't be told")
+            elif source is not None:
+                self.seen[_seen(instruction, source, origin)] = None
+            elif origin:
+                self.seen[Seen("", instruction.first, context=origin)] = None
             else:
-                self.seen[_seen(instruction, source)] = None
+                self._see_everything(instruction, f"the value of '{word}' can't be told")
 
     def _take_remote(self, instruction: Instruction, scope: Scope, source: str | None) -> None:
         if instruction.name == "COPY":
@@ -105,6 +110,9 @@ class Taking:
                 raise DockerfileError(str(error), where=where) from None
             if found.kind in ("secret", "ssh"):
                 self._take_secret(instruction, found)
+            if found.origin in self._folders:
+                path = below_root(found.source or "")  # a variable that can't be told may be anything
+                self.seen[Seen(path, instruction.first, context=found.origin)] = None
             if not found.reads_context:
                 continue
             if found.source is None or found.kind is None:
@@ -140,11 +148,11 @@ def expanded(dockerfile: Dockerfile, scope: Scope, instruction: Instruction, wor
         raise DockerfileError(f"'{word}' can't be expanded: {error}", where=where) from None
 
 
-def _seen(instruction: Instruction, source: str) -> Seen:
+def _seen(instruction: Instruction, source: str, context: str) -> Seen:
     exclude = instruction.flag_values("exclude")
     if instruction.flag("parents").lower() != "true":
-        return Seen(below_root(source), instruction.first, True, "", exclude)
+        return Seen(below_root(source), instruction.first, True, "", exclude, context)
     # COPY --parents a/./b/c makes b/c: what is behind the pivot keeps its folders.
     before, pivot, after = source.partition("/./")
     path, include = (before, after) if pivot else ("", source)
-    return Seen(below_root(path), instruction.first, True, below_root(include), exclude)
+    return Seen(below_root(path), instruction.first, True, below_root(include), exclude, context)

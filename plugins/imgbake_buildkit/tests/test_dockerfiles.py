@@ -164,3 +164,44 @@ def test_a_name_can_be_another_image_of_the_recipe_or_of_a_registry(
     assert busybox in project.read("imgbake.lock")
     project.write("golden.txt", "2")
     assert outcomes(project) == {"image:golden@bk": "ran", "image:app@bk": "ran"}
+
+
+ON_FOLDERS = """FROM BUSYBOX
+COPY src /src
+COPY --from=lib . /lib/
+RUN --mount=from=more,source=a,target=/more cat /more/one > /made
+"""
+
+
+def test_names_can_be_folders_of_which_what_is_seen_decides(project: OnBuildKit, busybox: str) -> None:
+    contexts = 'contexts = { lib = "vendor/lib", more = "more" }'
+    write(project, ON_FOLDERS.replace("BUSYBOX", busybox), contexts)
+    for name in ("app/src/own", "vendor/lib/code", "vendor/lib/kept.log", "more/a/one", "more/b"):
+        project.write(name, "1")
+    project.write("app/.dockerignore", "code\nown.*\n")  # of the build's own context alone
+    project.write("vendor/lib/.dockerignore", "*.log\n!kept.log\n")
+    project.write("vendor/lib/a.log", "1")
+    assert outcomes(project) == {"image:app@bk": "ran"}
+    found = tree(project)
+    assert {"src/own", "lib/code", "lib/kept.log", "lib/.dockerignore", "made"} <= set(found)
+    assert "lib/a.log" not in found
+    for name in ("vendor/lib/a.log", "more/b", "vendor/other"):
+        project.write(name, "2")
+    assert outcomes(project) == {"image:app@bk": "cached"}
+    for name in ("vendor/lib/code", "vendor/lib/.dockerignore", "more/a/one", "app/src/own"):
+        project.write(name, "!*\n")
+        assert outcomes(project) == {"image:app@bk": "ran"}, name
+    assert "lib/a.log" in tree(project)
+
+
+def test_what_a_folder_is_called_decides(project: OnBuildKit) -> None:
+    write(project, "FROM scratch\nCOPY --from=one a /1\nCOPY --from=two a /2\n")
+    project.write("x/a", "x")
+    project.write("y/a", "y")
+    text, found = project.read("imgbake.toml"), []
+    for keys in ('one = "x", two = "y"', 'one = "y", two = "x"'):
+        project.recipe(f"{text}contexts = {{ {keys} }}\n")
+        assert outcomes(project) == {"image:app@bk": "ran"}
+        copied = tree(project)
+        found.append([copied[path][:4] for path in ("1", "2")])
+    assert found[0] == found[1][::-1] != found[1]

@@ -124,6 +124,13 @@ def test_a_dockerfile_that_is_not_there_is_told(app: Project) -> None:
         ('platforms = ["a/b/c/d/e"]', "a/b/c/d/e"),
         ('secrets = ["token"]', "there is no secret argument 'token'"),
         ('secrets = [{ id = "x" }]', "a secret comes from one of"),
+        (
+            'contexts = { lib = "debian:12" }',
+            "'lib' is neither image:NAME nor docker-image://REFERENCE nor a",
+        ),
+        ('contexts = { lib = "../x" }', "'../x' is outside of the project"),
+        ('contexts = { lib = "app/.." }', "'lib' is the whole project"),
+        ('contexts = { "a/b" = "x" }', "'a/b' can't name a folder"),
         ('contxt = "x"', "did you mean 'context'"),
         ('entrypoint = "x"', "an image that is a dockerfile has no 'entrypoint'"),
     ],
@@ -167,3 +174,81 @@ def test_a_required_secret_must_be_given(app: Project) -> None:
 def test_the_classic_builder_refuses_what_it_has_not(app: Project) -> None:
     app.write("app/Dockerfile", "FROM scratch\nRUN --mount=type=cache,target=/c x\n")
     assert why(app) == "app/Dockerfile:2: RUN --mount: the engine's classic builder has no such thing"
+
+
+IN_FOLDERS = AUTO + 'contexts = { lib = "vendor/lib" }\n'
+
+
+@pytest.fixture
+def folder(app: Project) -> Project:
+    """The same, with a folder besides the context."""
+    app.recipe(IN_FOLDERS)
+    app.write("vendor/lib/a.c", "a")
+    app.write("vendor/lib/b/c.h", "c")
+    return app
+
+
+@pytest.mark.parametrize(
+    ("line", "sees"),
+    [
+        ("COPY --from=lib *.c /", ["lib:a.c"]),
+        ("COPY --from=lib --parents ./b/*.h a.c /", ["lib:a.c", "lib:b", "lib:b/c.h"]),
+        ("RUN --mount=from=lib,source=b,target=/b x", ["lib:b", "lib:b/c.h"]),
+        ("RUN --mount=type=cache,from=lib,target=/b x", ["lib:a.c", "lib:b", "lib:b/c.h"]),
+        ("ENV NAME=b\nCOPY --from=lib $NAME src/ /", ["lib:b", "lib:b/c.h"]),
+        ("COPY src /\nCOPY --from=lib a.c /", ["lib:a.c", "src", "src/a.txt"]),
+    ],
+)
+def test_of_a_folder_with_a_name_only_what_is_seen_decides(
+    folder: Project, line: str, sees: list[str]
+) -> None:
+    folder.write("app/Dockerfile", f"FROM scratch\n{line}\n")
+    folder.write("vendor/lib/x.c.log")
+    folder.write("vendor/lib/.dockerignore", "*.log\n.dockerignore\n")
+    found = parts(folder)
+    assert found["context.txt"].splitlines() == sees
+    assert json.loads(found["build.json"]) == {"contexts": {"lib": "vendor/lib"}}
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "said"),
+    [
+        ("FROM lib", "app/Dockerfile:1:6: 'lib' is a folder, not an image"),
+        ("FROM scratch AS lib\nFROM scratch\nCOPY --from=lib a /", "'lib' is both a folder and a stage"),
+        ("FROM scratch\nCOPY a /", "`contexts`: no FROM, --from or mount that is needed takes 'lib'"),
+    ],
+)
+def test_a_folder_is_neither_an_image_nor_a_stage_nor_left_over(
+    folder: Project, dockerfile: str, said: str
+) -> None:
+    folder.write("app/Dockerfile", f"{dockerfile}\n")
+    assert said in why(folder)
+
+
+def test_a_folder_that_is_not_there_is_told(app: Project) -> None:
+    app.recipe(IN_FOLDERS)
+    app.write("app/Dockerfile", "FROM scratch\nCOPY --from=lib a /\n")
+    assert why(app) == "the context 'vendor/lib' is no folder"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ('uses = "docker"\nbuilder = "classic"', "the engine's classic builder has no such thing"),
+        ('uses = "kaniko"\ntags = ["registry.example.com/app:1"]', "which Kaniko has not"),
+    ],
+)
+def test_builders_without_folders_refuse_them(folder: Project, target: str, said: str) -> None:
+    folder.recipe(IN_FOLDERS.replace('uses = "docker"\nbuilder = "auto"', target))
+    folder.write("app/Dockerfile", "FROM scratch\nCOPY --from=lib a.c /\n")
+    assert "`contexts`: the folder 'vendor/lib'" in why(folder) and said in why(folder)
+
+
+def test_a_task_comes_first_that_writes_what_is_seen_of_a_folder(folder: Project) -> None:
+    folder.write("app/Dockerfile", "FROM scratch\nCOPY --from=lib b /\n")
+    folder.recipe(
+        IN_FOLDERS + '[tasks.a]\nrun = "x"\noutputs = ["vendor/lib/b/d.h"]\n'
+        '[tasks.b]\nrun = "x"\noutputs = ["vendor/lib/e.c"]\n'
+    )
+    graph = {node["node"]: node for node in folder.run("graph", "--format", "json").json}
+    assert graph["image:app@docker"]["after"] == ["task:a"]
