@@ -17,7 +17,8 @@ from imgbake_oci.descriptor import platform as parsed
 from imgbake_oci.documents import descriptor_document, encoded
 from imgbake_oci.folders import Folders
 
-_FETCHED = Format("gzip", 1)
+FETCHED = Format("gzip", 1)
+"""How layers are packed that are only for us: of bases, and of what nobody keeps."""
 
 
 class Below:
@@ -54,7 +55,7 @@ class Below:
 
     def _fetched(self) -> Base:
         if self._base is None:
-            self._base = bases.fetch(self._blueprint.base, self._platform, _FETCHED, self._ctx)
+            self._base = bases.fetch(self._blueprint.base, self._platform, FETCHED, self._ctx)
         return self._base
 
 
@@ -83,4 +84,4 @@ def context(name: str, digest: str, folder: Path) -> str:
 
 def finished(artifact: Artifact, platform: Platform | None, ctx: RunContext) -> Base:
     """A baked image as what another stands on."""
-    return bases.fetch(artifact, platform, _FETCHED, ctx)
+    return bases.fetch(artifact, platform, FETCHED, ctx)

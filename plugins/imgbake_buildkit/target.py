@@ -55,6 +55,20 @@ class BuildKit:
     def restore(self, artifact: Artifact, ctx: RunContext) -> bool:
         return kept.restore(artifact, ctx)
 
+    def shell(
+        self,
+        artifact: Artifact | None,
+        blueprint: Blueprint,
+        at: str,
+        commands: tuple[str, ...],
+        ctx: RunContext,
+    ) -> int:
+        """Runs commands for the user, or a shell, on this machine: a builder keeps nothing to be entered."""
+        from imgbake_buildkit.bases import FETCHED
+        from imgbake_oci import entering
+
+        return entering.shell(artifact, blueprint, at, commands, FETCHED, ctx)
+
     def formats(self) -> tuple[str, ...]:
         return ("oci", "oci-archive", "docker-archive")
 

@@ -224,3 +224,16 @@ class TestConformance(PluginConformance):
     """
     files: ClassVar[dict[str, str]] = {"app.txt": "hello"}
     interruptions: ClassVar[int] = 3
+
+
+def test_an_image_can_be_looked_at_from_inside_finished_or_on_the_way(
+    project: OnBuildKit, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project.write("a.txt", "a")
+    project.image(APP)
+    ran = project.run("shell", "app", "--", "cat", "/srv/a.txt", "/made")
+    assert (ran.code, capfd.readouterr().out) == (0, "amade\n"), ran.stderr
+    ran = project.run(
+        "shell", "app", "--at", "app", "--", "sh", "-c", "cat /srv/a.txt; test -e /made || exit 3"
+    )
+    assert (ran.code, capfd.readouterr().out) == (3, "a"), ran.stderr

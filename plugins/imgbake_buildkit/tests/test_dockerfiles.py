@@ -205,3 +205,11 @@ def test_what_a_folder_is_called_decides(project: OnBuildKit) -> None:
         copied = tree(project)
         found.append([copied[path][:4] for path in ("1", "2")])
     assert found[0] == found[1][::-1] != found[1]
+
+
+def test_it_can_be_looked_at_from_inside(
+    project: OnBuildKit, busybox: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(project, f"FROM {busybox}\nWORKDIR /srv\nENV WHO=me\nRUN echo 1 > one\n")
+    ran = project.run("shell", "app", "--", "sh", "-c", "echo $WHO; cat one")
+    assert (ran.code, capfd.readouterr().out) == (0, "me\n1\n"), ran.stderr
