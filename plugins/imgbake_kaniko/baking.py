@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from imgbake.api import BakeError, Blueprint, RunContext, StepError, digest
+from imgbake.api import BakeError, Blueprint, Interrupted, RunContext, StepError, digest
 from imgbake_kaniko import buckets, commits, credentials, executor, manifests, packing, removing, uploading
 from imgbake_kaniko.cluster import kubeconfig
 from imgbake_kaniko.cluster.client import Client
@@ -23,9 +23,9 @@ from imgbake_kaniko.removing import Note
 from imgbake_kaniko.watching import Watched
 
 
-def connected(options: Options) -> Client:
-    """A client of the cluster that the options mean. Raises BakeError."""
-    return Client(Connection(kubeconfig.access(options.kube_context)), options.namespace)
+def connected(options: Options, check: Callable[[], None]) -> Client:
+    """A client of the cluster that the options mean; `check` raises when it must stop. Raises BakeError."""
+    return Client(Connection(kubeconfig.access(options.kube_context), check), options.namespace)
 
 
 def bake(
@@ -35,7 +35,7 @@ def bake(
 
     Raises BakeError.
     """
-    client = connected(options)
+    client = connected(options, ctx.check)
     its = plan(blueprint, options, secrets.token_hex(4))
     if its.commit is not None and blueprint.described is not None:
         its = msgspec.structs.replace(its, commit=commits.find(blueprint.described, options, ctx))
@@ -134,7 +134,9 @@ class _Run:
         """Removes everything afterwards, however it ends. A failure to do so hides no other."""
         try:
             yield
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Interrupted) and not self.made:
+                raise  # the cluster was not asked for anything yet, and may be one that keeps silent
             with contextlib.suppress(BakeError):
                 self._clean()
             raise
@@ -144,5 +146,5 @@ class _Run:
         if self._is_kept:
             self._ctx.log(f"kept in the cluster: {', '.join(self.made) or 'nothing'}")
         else:
-            removing.remove(self._client, self._plan, self._ctx)
+            removing.remove(self._client.steadfast(), self._plan, self._ctx)
             self._note.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ def test(artifact: Artifact, blueprint: Blueprint, options: Options, ctx: RunCon
     """Tests each component that says how, in a pod of its own. Raises StepError."""
     if not any(layer.test for layer in blueprint.layers):
         return
-    client = baking.connected(options)
+    client = baking.connected(options, ctx.check)
     first = parse_tag(artifact.facts["tags"][0])
     for layer in blueprint.layers:
         if layer.test:
@@ -85,7 +85,7 @@ class _Tested:
             raise StepError(message, hint=error.hint, tail=error.tail) from None
         finally:
             if not (plan.options.keep or self._ctx.keep):
-                client.delete("Pod", plan.name, grace=_NO_GRACE)
+                client.steadfast().delete("Pod", plan.name, grace=_NO_GRACE)
 
     def _hear(self, line: str) -> str:
         if line.startswith(_PROMPT):

@@ -48,7 +48,7 @@ def follow(moved: Moved, namespace: str, context: str, check: Callable[[], None]
 
     Raises BakeError for an annotation that can't be followed, once all others are done.
     """
-    connection = Connection(kubeconfig.access(context))
+    connection = Connection(kubeconfig.access(context), check)
     wrong = []
     for kind, group in _KINDS.items():
         place = f"{group}/namespaces/{quote(namespace, safe='')}/{kind}"

@@ -32,6 +32,10 @@ class Client:
     def __init__(self, connection: Connection, namespace: str) -> None:
         self._connection, self._namespace = connection, namespace
 
+    def steadfast(self) -> Client:
+        """The same for what must be done although the step stops."""
+        return Client(self._connection.steadfast(), self._namespace)
+
     @property
     def server(self) -> str:
         """The address of the cluster."""

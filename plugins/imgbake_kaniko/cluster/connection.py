@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ import msgspec
 
 from imgbake.api import BakeError
 from imgbake_kaniko.cluster.kubeconfig import Access
+from imgbake_tasks.patient import Patience, connect_patiently, secured
 
 _SECONDS = 30  # to answer, or between pieces of an answer
 
@@ -41,12 +42,20 @@ class _Status(msgspec.Struct, frozen=True):
 
 
 class Connection:
-    """Opens connections to one API server, as one user."""
+    """Opens connections to one API server, as one user.
 
-    def __init__(self, access: Access) -> None:
+    `check` raises when the step must stop, and is asked while a connection is made: before anything is sent.
+    """
+
+    def __init__(self, access: Access, check: Callable[[], None] = lambda: None) -> None:
         self._access = access
+        self._patience = Patience(_SECONDS, check, _SECONDS)
         self._parts = urlsplit(access.server)
         self._tls = _tls(access) if self._parts.scheme == "https" else None
+
+    def steadfast(self) -> Connection:
+        """The same for what must be done although the step stops."""
+        return Connection(self._access)
 
     @property
     def server(self) -> str:
@@ -66,8 +75,10 @@ class Connection:
         Raises BakeError when the server can't be reached, and Refused when it says no. The status 101 is
         none of its refusals.
         """
-        connection = self._open(seconds)
+        connection = self._made()
         try:
+            connection.connect()
+            connection.sock.settimeout(seconds)
             sent = {"User-Agent": "imgbake", **(headers or {})}
             if self._access.authorization:
                 sent["Authorization"] = self._access.authorization
@@ -95,11 +106,14 @@ class Connection:
             except (OSError, http.client.HTTPException) as error:
                 raise self._unreachable(error) from None
 
-    def _open(self, seconds: float | None) -> http.client.HTTPConnection:
+    def _made(self) -> http.client.HTTPConnection:
+        """A connection, still to be opened."""
         host, port = self._parts.hostname or "", self._parts.port
         if self._tls is None:
-            return http.client.HTTPConnection(host, port, timeout=seconds)
-        return _Secured(host, port, self._tls, self._access.server_name or host, seconds)
+            connection = http.client.HTTPConnection(host, port)
+            connect_patiently(connection, self._patience)
+            return connection
+        return _Secured(host, port, self._tls, self._access.server_name or host, self._patience)
 
     def _unreachable(self, error: BaseException) -> BakeError:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -137,14 +151,15 @@ class _Secured(http.client.HTTPSConnection):
     """HTTPS with another name in the certificate than in the address."""
 
     def __init__(
-        self, host: str, port: int | None, tls: ssl.SSLContext, name: str, seconds: float | None
+        self, host: str, port: int | None, tls: ssl.SSLContext, name: str, patience: Patience
     ) -> None:
-        super().__init__(host, port, context=tls, timeout=seconds)
-        self._name, self._context = name, tls
+        super().__init__(host, port, context=tls)
+        connect_patiently(self, patience)
+        self._name, self._context, self._patience = name, tls, patience
 
     def connect(self) -> None:
         http.client.HTTPConnection.connect(self)
-        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._name)
+        self.sock = secured(self.sock, self._context, self._name, self._patience)
 
 
 def _tls(access: Access) -> ssl.SSLContext:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imgbake.api import BakeError
+from imgbake.api import BakeError, Interrupted
 from imgbake_kaniko.cluster import kubeconfig
 from imgbake_kaniko.cluster.client import Client
 from imgbake_kaniko.cluster.connection import Connection
@@ -112,3 +113,21 @@ def test_a_cluster_that_does_not_answer_is_an_error_for_users() -> None:
     client = Client(Connection(kubeconfig.Access("http://127.0.0.1:9")), "default")
     with pytest.raises(BakeError, match=r"the cluster at http://127.0.0.1:9 does not answer: .*refused"):
         client.find("Job", "a")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_cluster_that_keeps_silent_does_not_hold_up_the_end(scheme: str) -> None:
+    def check() -> None:
+        raise Interrupted
+
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
+        host, port = silent.getsockname()
+        waiting = [socket.socket() for _ in range(3)] if scheme == "http" else []
+        for each in waiting:  # then nobody else is let in
+            each.setblocking(False)
+            each.connect_ex((host, port))
+        client = Client(Connection(kubeconfig.Access(f"{scheme}://{host}:{port}"), check), "default")
+        with pytest.raises(Interrupted):
+            client.find("Job", "a")
+        for each in waiting:
+            each.close()
