@@ -153,7 +153,8 @@ def test_the_same_image_again_changes_nothing(project: Project, registry: Regist
 
 def test_a_tag_without_an_image_is_no_base(project: Project, python: str) -> None:
     ran = project.run("build", "app")
-    refused(ran, "there is no stream 'python'", code=1)
+    refused(ran, "was never imported", code=1)
+    assert "`imgbake stream import python:" in ran.stderr
     project.run("stream", "sync")
     ran = project.run("build", "app")
     refused(ran, "stream:python:latest points to no image yet", code=1)

@@ -12,9 +12,11 @@ from imgbake.contract import Resolved
 from imgbake.digest import is_digest
 from imgbake.engine.context import Looking
 from imgbake.engine.project import Project
-from imgbake.errors import BakeError
+from imgbake.errors import BakeError, UsageError
 from imgbake.streams import names
 from imgbake.streams.model import Revision, Stream, Tag
+
+_IMPORT = "`imgbake stream import {}` looks where it points to"
 
 
 def is_remembered(reference: str) -> bool:
@@ -30,8 +32,13 @@ def resolve(kind: str, reference: str, project: Project, ctx: Looking) -> Resolv
     proof = project.shelf.proof(named.stream)
     if proof:
         project.watch(proof)
-    stream = project.stream(named.stream)
-    tag = None if named.image else _tag(named, stream)
+    try:
+        stream = project.stream(named.stream)
+        tag = None if named.image else _tag(named, stream)
+    except UsageError:
+        if not _is_declared(named, project):
+            raise
+        raise BakeError(f"stream:{named} was never imported", hint=_IMPORT.format(named)) from None
     if tag is not None and tag.intent is not None and tag.intent.reference:
         return project.plugins.resolve(kind, tag.intent.source, ctx)
     revision = _of_image(named, stream) if tag is None else _current(named, tag)
@@ -52,6 +59,12 @@ def pull_reference(revision: Revision, tag: Tag | None, stream: Stream) -> str:
     return revision.reference
 
 
+def _is_declared(named: names.Named, project: Project) -> bool:
+    """Does the recipe say where this tag comes from?"""
+    declared = project.recipe.streams.get(named.stream)
+    return declared is not None and (named.tag or names.LATEST) in declared.tags and not named.image
+
+
 def _tag(named: names.Named, stream: Stream) -> Tag:
     tag = stream.tags.get(named.tag or names.LATEST)
     if tag is None:
@@ -62,8 +75,7 @@ def _tag(named: names.Named, stream: Stream) -> Tag:
 def _current(named: names.Named, tag: Tag) -> Revision:
     if tag.current is None:
         why = f": {tag.failure.message}" if tag.failure else ""
-        hint = f"`imgbake stream import {named}` looks where it points to"
-        raise BakeError(f"stream:{named} points to no image yet{why}", hint=hint)
+        raise BakeError(f"stream:{named} points to no image yet{why}", hint=_IMPORT.format(named))
     return tag.current
 
 
