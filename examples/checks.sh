@@ -62,10 +62,10 @@ started() {
     containers+=("$container")
 }
 
-# eventually COMMAND...: tries a command until it succeeds, for ten seconds at most.
+# eventually COMMAND...: tries a command until it succeeds, for a minute at most.
 eventually() {
     local tries
-    for tries in {1..50}; do
+    for tries in {1..300}; do
         "$@" 2>/dev/null && return
         sleep 0.2
     done
