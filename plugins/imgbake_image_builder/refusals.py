@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from imgbake.api import BakeError
+from imgbake_aws.sites import is_given
 from imgbake_image_builder import systems
 from imgbake_image_builder.tables import Volume
 
@@ -33,12 +34,12 @@ _OBJECT = re.compile(r"s3://[^/]+/.+")
 
 def of_both(said: Common) -> Problems:
     """What neither target can do."""
-    if _is_given(said.os):
+    if is_given(said.os):
         try:
             systems.find(said.os)
         except BakeError as error:
             yield "os", f"{error.message}; {error.hint}"
-    if _is_given(said.region) and not _REGION.fullmatch(said.region):
+    if is_given(said.region) and not _REGION.fullmatch(said.region):
         yield "region", f"'{said.region}' is no region; they look like eu-west-1"
     yield from _of_machines(said)
     scanning = said.scanning
@@ -61,7 +62,7 @@ def of_amis(said: AmiOptions) -> Problems:
     if len(base64.b64encode(said.user_data.encode())) > _LONGEST_USER_DATA:
         yield "user_data", f"has {len(said.user_data.encode())} bytes; some 16000 may be"
     for mark in said.ami_watermarks:
-        if _is_given(mark) and not _WATERMARK.fullmatch(mark):
+        if is_given(mark) and not _WATERMARK.fullmatch(mark):
             yield "ami_watermarks", f"'{mark}': 3 to 128 letters, digits, inner spaces, and ()[]./'@_-"
     for volume in said.volumes:
         yield from _of_volume("volumes", volume)
@@ -73,7 +74,7 @@ def of_containers(said: ContainerOptions) -> Problems:
     if said.dockerfile_template and said.dockerfile_template_uri:
         yield "dockerfile_template_uri", "there is a `dockerfile_template` already: remove one"
     uri = said.dockerfile_template_uri
-    if _is_given(uri) and not _OBJECT.fullmatch(uri):
+    if is_given(uri) and not _OBJECT.fullmatch(uri):
         yield "dockerfile_template_uri", f"'{uri}' is no s3://BUCKET/KEY"
     for volume in said.instance_volumes:
         yield from _of_volume("instance_volumes", volume)
@@ -97,7 +98,7 @@ def _of_machines(said: Common) -> Problems:
         for name in tags:
             if name.lower().startswith("aws:"):
                 yield key, f"'{name}': tags that begin with aws: belong to AWS"
-    is_macos = _is_given(said.os) and _platform(said.os) == "macOS"
+    is_macos = is_given(said.os) and _platform(said.os) == "macOS"
     hosted = said.placement is not None and (said.placement.host_id or said.placement.host_resource_group_arn)
     if is_macos and not hosted:
         yield "placement", "macOS runs on dedicated hosts: name `host_id` or `host_resource_group_arn`"
@@ -147,7 +148,7 @@ def ami_name(said: str) -> str:
 
 
 def _name_problem(name: str) -> str:
-    if not _is_given(name.replace(DATE, "")):
+    if not is_given(name.replace(DATE, "")):
         return ""
     whole = ami_name(name)
     if len(whole) > _LONGEST_AMI_NAME:
@@ -155,8 +156,3 @@ def _name_problem(name: str) -> str:
     if not _AMI_NAME.fullmatch(whole):
         return f"'{whole}' can't be an AMI's name here: letters, digits, spaces, and -_:. make one"
     return ""
-
-
-def _is_given(text: str) -> bool:
-    """Is there a text, without arguments that are missing or secret? Else nothing can be said of it yet."""
-    return bool(text) and "{{" not in text

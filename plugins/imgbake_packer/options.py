@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from imgbake_aws.sites import is_given
+
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 _ACCOUNT = re.compile(r"\d{12}")
 _OTHER_WORDS = {
@@ -123,10 +125,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 def _problems(said: Options) -> Iterator[tuple[str, str]]:
     for key, regions in (("region", [said.region]), ("ami_regions", said.ami_regions)):
-        for region in filter(_is_given, regions):
+        for region in filter(is_given, regions):
             if not _REGION.fullmatch(region):
                 yield key, f"'{region}' is no region; they look like eu-west-1"
-    for account in filter(_is_given, said.ami_users):
+    for account in filter(is_given, said.ami_users):
         if not _ACCOUNT.fullmatch(account):
             yield "ami_users", f"'{account}' is no account; they have 12 digits"
     for word in said.more.keys() & _OTHER_WORDS.keys():
@@ -145,8 +147,3 @@ def _problems_of_builder(said: Options) -> Iterator[tuple[str, str]]:
     for name in said.__struct_fields__:
         if name not in beside and getattr(said, name) != getattr(default, name):
             yield name, "is for amazon-ebs; with `builder` it stands in that table, by Packer's name"
-
-
-def _is_given(text: str) -> bool:
-    """Is there a text, without arguments that are missing or secret? Else nothing can be said of it yet."""
-    return bool(text) and "{{" not in text
