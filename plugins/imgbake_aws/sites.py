@@ -10,7 +10,7 @@ import msgspec
 from imgbake_aws import sdk
 
 ACCOUNT = re.compile(r"\d{12}")
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 _ROLE = re.compile(r"arn:aws[^:]*:iam::\d{12}:role/.+")
 
 
@@ -38,7 +38,7 @@ class Site(msgspec.Struct, frozen=True):
 
 def problems(region: str, role_arn: str, external_id: str) -> Iterator[tuple[str, str]]:
     """What is wrong with options that say where and as whom, with the key that it is about."""
-    if is_given(region) and not _REGION.fullmatch(region):
+    if is_given(region) and not REGION.fullmatch(region):
         yield "region", f"'{region}' is no region; they look like eu-west-1"
     if is_given(role_arn) and not _ROLE.fullmatch(role_arn):
         yield "role_arn", f"'{role_arn}' is no role; they look like arn:aws:iam::111122223333:role/NAME"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from imgbake.api import BakeError
-from imgbake_aws.sites import is_given
+from imgbake_aws.sites import REGION, is_given
 from imgbake_image_builder import systems
 from imgbake_image_builder.tables import Volume
 
@@ -22,7 +22,6 @@ Problems = Iterator[tuple[str, str]]
 """What can't be, with the key that it is about."""
 
 DATE = "{{ imagebuilder:buildDate }}"
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 _NOT_IN_RESOURCE_TAGS = ("CreatedBy", "Ec2ImageBuilderArn", "Name", "Tags")
 _AMI_NAME = re.compile(r"[-_A-Za-z0-9{][-_A-Za-z0-9\s:{}.]+[-_A-Za-z0-9}]")
 _LONGEST_AMI_NAME = 127
@@ -39,7 +38,7 @@ def of_both(said: Common) -> Problems:
             systems.find(said.os)
         except BakeError as error:
             yield "os", f"{error.message}; {error.hint}"
-    if is_given(said.region) and not _REGION.fullmatch(said.region):
+    if is_given(said.region) and not REGION.fullmatch(said.region):
         yield "region", f"'{said.region}' is no region; they look like eu-west-1"
     yield from _of_machines(said)
     scanning = said.scanning

@@ -5,16 +5,13 @@ Where Packer has a word for something, it is the word here too.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from imgbake_aws.sites import is_given
+from imgbake_aws.sites import ACCOUNT, REGION, is_given
 
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
-_ACCOUNT = re.compile(r"\d{12}")
 _OTHER_WORDS = {
     "ami_name": "write `ami_name` of the target",
     "source_ami": "the image's `base` says it",
@@ -126,10 +123,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 def _problems(said: Options) -> Iterator[tuple[str, str]]:
     for key, regions in (("region", [said.region]), ("ami_regions", said.ami_regions)):
         for region in filter(is_given, regions):
-            if not _REGION.fullmatch(region):
+            if not REGION.fullmatch(region):
                 yield key, f"'{region}' is no region; they look like eu-west-1"
     for account in filter(is_given, said.ami_users):
-        if not _ACCOUNT.fullmatch(account):
+        if not ACCOUNT.fullmatch(account):
             yield "ami_users", f"'{account}' is no account; they have 12 digits"
     for word in said.more.keys() & _OTHER_WORDS.keys():
         yield "more", f"'{word}' has a place of its own: {_OTHER_WORDS[word]}"
