@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import io
 import json
-import os
 import re
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from . import images, registries, templates
@@ -118,7 +118,9 @@ class Amazon:
 @functools.cache
 def running(amis: str) -> Amazon:
     """The cloud of this process, with the AMIs of a file that others have published. It ends with us."""
-    os.environ["MOTO_AMIS_PATH"] = amis  # read when moto is imported
+    module: Any = import_module("moto.ec2.models.amis")
+    module.AMIS = json.loads(Path(amis).read_text())
+    module.environ = {"MOTO_AMIS_PATH": amis}  # not the process's own, which other clouds inherit
     return Amazon()
 
 
