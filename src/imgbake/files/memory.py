@@ -22,6 +22,8 @@ from imgbake.files.witness import Signature
 
 _MAGIC = b"IMGBAKE2"
 _FORGET_AFTER = 50  # saves in which nobody asked for a file: it is probably gone
+_OPENING = 10_000  # bytes that could be written in the time that it takes to open a file
+_OLDER = bytes(min(saves + 1, _FORGET_AFTER) for saves in range(256))
 
 
 class _Columns(msgspec.Struct):
@@ -46,6 +48,7 @@ class DigestMemory:
         self._signatures = array("q", columns.signatures)
         self._digests = columns.digests
         self._unused = bytearray(columns.unused)
+        self._size = len(columns.paths) + len(columns.signatures) + len(columns.digests)
 
     def find(self, path: str, signature: Signature) -> str | None:
         """The digest that the file had when it looked like this."""
@@ -71,8 +74,11 @@ class DigestMemory:
         self._new[path] = (signature, digest)
 
     def save(self) -> None:
-        """Writes what is new, whole or not at all. Where that is impossible, files are read again."""
-        if self._file is None or not self._new:
+        """Writes what is new, whole or not at all. Where that is impossible, files are read again.
+
+        So they are where that costs less than to write all that is known: one of many, if it is small.
+        """
+        if self._file is None or not self._is_worth_it():
             return
         data = msgspec.msgpack.encode(self._merged())
         temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}")
@@ -84,18 +90,27 @@ class DigestMemory:
             finally:
                 temporary.unlink(missing_ok=True)
 
+    def _is_worth_it(self) -> bool:
+        reading = sum(_OPENING + signature[2] for signature, _ in self._new.values())
+        return reading > self._size
+
     def _merged(self) -> _Columns:
+        """What is to be kept of the rows that were read, in stretches as long as can be, and what is new."""
         new = dict(self._new)
+        gone = [row for row in map(self._row.get, new) if row is not None]
+        if _FORGET_AFTER in self._unused:
+            gone += [row for row, saves in enumerate(self._unused) if saves == _FORGET_AFTER]
+        known, aged = list(self._row), self._unused.translate(_OLDER)
         paths: list[str] = []
         signatures = array("q")
-        digests = bytearray()
-        unused = bytearray()
-        for path, row in self._row.items():
-            if path not in new and self._unused[row] < _FORGET_AFTER:
-                paths.append(path)
-                signatures += self._signatures[4 * row : 4 * row + 4]
-                digests += self._digests[32 * row : 32 * row + 32]
-                unused.append(self._unused[row] + 1)
+        digests, unused = bytearray(), bytearray()
+        begin = 0
+        for end in (*sorted(set(gone)), len(known)):
+            paths += known[begin:end]
+            signatures += self._signatures[4 * begin : 4 * end]
+            digests += self._digests[32 * begin : 32 * end]
+            unused += aged[begin:end]
+            begin = end + 1
         for path, (signature, digest) in new.items():
             paths.append(path)
             signatures.extend(signature)

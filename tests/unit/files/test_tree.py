@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -235,6 +236,23 @@ class TestMemory:
         memory = DigestMemory(file)
         assert memory.find("old", sign) is None
         assert memory.find("new", (59, 0, 0, 0)) == digests.of_bytes(b"new")
+
+    @given(st.lists(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 3)), max_size=6))
+    def test_it_knows_what_was_read_last(self, runs: list[dict[str, int]]) -> None:
+        last: dict[str, int] = {}
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "memory"
+            for run in runs:
+                memory = DigestMemory(file)
+                for path, number in run.items():
+                    memory.keep(path, (number, 0, 0, 1), digests.of_bytes(b"%d" % number))
+                memory.save()
+                last |= run
+            memory = DigestMemory(file)
+            for path in "abcdefgh":
+                number = last.get(path, 0)
+                known = digests.of_bytes(b"%d" % number) if path in last else None
+                assert memory.find(path, (number, 0, 0, 1)) == known
 
     def test_sixty_thousand_files_are_kept_in_little_room(self, tmp_path: Path) -> None:
         file = tmp_path / "memory"
