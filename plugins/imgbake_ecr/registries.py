@@ -14,9 +14,13 @@ import msgspec
 
 from imgbake_aws import sdk
 from imgbake_aws.sites import Site
-from imgbake_oci.registry import Credential
+from imgbake_oci.reference import Reference
+from imgbake_oci.registry import Client, Credential
 
-_REAL = re.compile(r"\d{12}\.dkr[.-]ecr(-fips)?\..+")
+_REAL = re.compile(
+    r"(?P<account>\d{12})\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z0-9-]+)\."
+    r"(amazonaws\.com(\.cn)?|on\.aws|on\.amazonwebservices\.com\.cn)"
+)
 _USED = 0.9  # the part of its lifetime during which a password is used
 
 
@@ -54,6 +58,22 @@ class Registries:
             ):
                 self._held[site] = held = _ask(site)
             return held
+
+
+def owner(host: str) -> tuple[str, Site] | None:
+    """The account and the place of the registry that this host is; None for a host that isn't ECR's."""
+    found = _REAL.fullmatch(host)
+    return (found["account"], Site(found["region"])) if found else None
+
+
+def introduced(reference: Reference, client: Client, registries: Registries) -> Reference:
+    """A reference as a client of registries reaches it, which is given passwords if it is ECR's."""
+    place = owner(reference.registry)
+    if place is None:
+        return reference
+    there = msgspec.structs.replace(reference, registry=registries.host(place[1], reference.registry))
+    client.issue(there, issuer(registries, place[1]))
+    return there
 
 
 def issuer(registries: Registries, site: Site) -> partial[Credential]:

@@ -41,9 +41,9 @@ def bake(
         its = msgspec.structs.replace(its, commit=commits.find(blueprint.described, options, ctx))
     if options.create_repository:
         for reference in its.destinations:
-            if credentials.ensure_repository(reference):
+            if credentials.ensure_repository(reference, ctx):
                 ctx.log(f"made the repository {reference.name}")
-    auths = credentials.auths([*its.destinations, *bases(blueprint)])
+    auths = credentials.auths([*its.destinations, *bases(blueprint)], ctx)
     context: Path | None = None
     if its.commit is None:
         packed = packing.pack(blueprint, dockerfile, ctx)

@@ -73,7 +73,7 @@ class _Tested:
         client, plan = self._client, self._plan
         labels = f"{manifests.RUN}={plan.name}"
         watched = Watched(client, plan.name, labels, plan.options.start_timeout, self._ctx)
-        auths = credentials.auths(plan.destinations)
+        auths = credentials.auths(plan.destinations, self._ctx)
         try:
             made = client.create(pod)
             texts = {key: self._ctx.reveal(f"{{{{ {name} }}}}") for key, name in plan.secret_files.items()}
