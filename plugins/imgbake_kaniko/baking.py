@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from imgbake.api import BakeError, Blueprint, Interrupted, RunContext, StepError, digest
+from imgbake.api import Blueprint, RunContext, StepError, digest
 from imgbake_kaniko import buckets, commits, credentials, executor, manifests, packing, removing, uploading
 from imgbake_kaniko.cluster import kubeconfig
 from imgbake_kaniko.cluster.client import Client
@@ -81,13 +80,14 @@ class _Run:
         labels = f"{manifests.RUN}={plan.name}"
         self._watched = Watched(client, plan.name, labels, plan.options.start_timeout, ctx)
         self._job: Manifest = {}
+        self._is_begun = False  # may something of it be there?
         self.made: list[str] = []  # kind, namespace and name of all that was made
 
     def run(self, context: Path | None, commands: Commands) -> str:
         """Runs it and returns the image's digest. Raises StepError."""
         plan, ctx = self._plan, self._ctx
 
-        with self._cleaned():
+        with removing.afterwards(self._clean, ctx):
             self._make()
             if plan.has_volume and context is not None:
                 pod = self._watched.until_begun(executor.UPLOAD)
@@ -105,6 +105,7 @@ class _Run:
     def _make(self) -> None:
         """Makes the Job, asleep, then what it owns; and wakes it."""
         client, plan = self._client, self._plan
+        client.find("Job", plan.name)  # there is none: this tells a cluster that keeps silent
         removing.remove_noted(client, plan, self._note, self._ctx)
         removing.remove_released(client, plan)
         if not self._is_kept:
@@ -124,25 +125,15 @@ class _Run:
         return self._plan.options.keep or self._ctx.keep
 
     def _create(self, manifest: Manifest) -> Manifest:
+        self._is_begun = True
         made = self._client.create(manifest)
         self.made.append(manifests.title(manifest))
         self._ctx.log(f"-- {self.made[-1]}")
         return made
 
-    @contextlib.contextmanager
-    def _cleaned(self) -> Iterator[None]:
-        """Removes everything afterwards, however it ends. A failure to do so hides no other."""
-        try:
-            yield
-        except BaseException as error:
-            if isinstance(error, Interrupted) and not self.made:
-                raise  # the cluster was not asked for anything yet, and may be one that keeps silent
-            with contextlib.suppress(BakeError):
-                self._clean()
-            raise
-        self._clean()
-
     def _clean(self) -> None:
+        if not self._is_begun:
+            return  # the cluster was not asked for anything yet, and may be one that keeps silent
         if self._is_kept:
             self._ctx.log(f"kept in the cluster: {', '.join(self.made) or 'nothing'}")
         else:

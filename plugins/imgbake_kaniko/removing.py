@@ -20,7 +20,7 @@ import msgspec
 from imgbake.api import BakeError, Blueprint, RunContext
 from imgbake_kaniko import manifests
 from imgbake_kaniko.cluster.client import Client
-from imgbake_kaniko.cluster.connection import Refused
+from imgbake_kaniko.cluster.connection import Refused, Unreachable
 from imgbake_kaniko.manifests import Manifest
 from imgbake_kaniko.plan import Plan
 
@@ -71,7 +71,10 @@ def remove_released(client: Client, plan: Plan) -> None:
 
 
 def remove(client: Client, plan: Plan, ctx: RunContext) -> None:
-    """Removes everything of a bake. What can be removed is, whatever can't; then raises BakeError."""
+    """Removes everything of a bake. What can be removed is, whatever can't; then raises BakeError.
+
+    A cluster that does not answer is not asked again.
+    """
     steps: list[Callable[[], None]] = [
         lambda: _end(client, plan, ctx),
         lambda: client.delete("Job", plan.name),
@@ -82,10 +85,26 @@ def remove(client: Client, plan: Plan, ctx: RunContext) -> None:
     for step in steps:
         try:
             step()
+        except Unreachable:
+            raise
         except BakeError as error:
             failed.append(error)
     if failed:
         raise failed[0]
+
+
+@contextlib.contextmanager
+def afterwards(clean: Callable[[], None], ctx: RunContext) -> Iterator[None]:
+    """Cleans up however the block ends. A failure to do so hides no other."""
+    try:
+        yield
+    except BaseException:
+        try:
+            clean()
+        except BakeError as error:
+            ctx.log(f"-- what was made is left in the cluster: {error.message}")
+        raise
+    clean()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from imgbake.api import Artifact, Blueprint, Layer, RunContext, StepError
 from imgbake_docker import building
-from imgbake_kaniko import baking, credentials, manifests
+from imgbake_kaniko import baking, credentials, manifests, removing
 from imgbake_kaniko.cluster.client import Client
 from imgbake_kaniko.manifests import Manifest
 from imgbake_kaniko.options import Options
@@ -74,18 +74,22 @@ class _Tested:
         labels = f"{manifests.RUN}={plan.name}"
         watched = Watched(client, plan.name, labels, plan.options.start_timeout, self._ctx)
         auths = credentials.auths(plan.destinations, self._ctx)
-        try:
-            made = client.create(pod)
-            texts = {key: self._ctx.reveal(f"{{{{ {name} }}}}") for key, name in plan.secret_files.items()}
-            client.create(manifests.owned(manifests.secret(plan, auths, texts), made))
-            watched.follow(manifests.TEST, self._hear, self._ctx.log)
-        except StepError as error:
-            what = f"component '{self._layer.component}': `{building.first_line(self._command)}`"
-            message = f"{what}: {error.message}"
-            raise StepError(message, hint=error.hint, tail=error.tail) from None
-        finally:
-            if not (plan.options.keep or self._ctx.keep):
-                client.steadfast().delete("Pod", plan.name, grace=_NO_GRACE)
+        with removing.afterwards(self._remove, self._ctx):
+            try:
+                made = client.create(pod)
+                texts = {
+                    key: self._ctx.reveal(f"{{{{ {name} }}}}") for key, name in plan.secret_files.items()
+                }
+                client.create(manifests.owned(manifests.secret(plan, auths, texts), made))
+                watched.follow(manifests.TEST, self._hear, self._ctx.log)
+            except StepError as error:
+                what = f"component '{self._layer.component}': `{building.first_line(self._command)}`"
+                message = f"{what}: {error.message}"
+                raise StepError(message, hint=error.hint, tail=error.tail) from None
+
+    def _remove(self) -> None:
+        if not (self._plan.options.keep or self._ctx.keep):
+            self._client.steadfast().delete("Pod", self._plan.name, grace=_NO_GRACE)
 
     def _hear(self, line: str) -> str:
         if line.startswith(_PROMPT):

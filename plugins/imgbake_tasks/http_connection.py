@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import socket
 import ssl
@@ -24,8 +25,14 @@ class Connection(http.client.HTTPConnection):
     """
 
     def __init__(
-        self, url: SplitResult, proxy: SplitResult | None, patience: Patience, context: ssl.SSLContext | None
+        self,
+        url: SplitResult,
+        proxy: SplitResult | None,
+        patience: Patience,
+        context: ssl.SSLContext | None,
+        name: str = "",
     ) -> None:
+        """`name` is what the server's certificate calls it, if that is not what the url does."""
         self._server, port = url.hostname or "", url.port or _PORTS[url.scheme]
         first = (proxy.hostname or "", proxy.port or 80) if proxy else (self._server, port)
         super().__init__(*first, timeout=patience.connect)
@@ -34,7 +41,7 @@ class Connection(http.client.HTTPConnection):
             self.set_tunnel(self._server, port, headers=basic(proxy, "Proxy-Authorization"))
         self.proxy = None if context else proxy  # one that must be told the whole url of each request
         self._patience = patience
-        self._context = context
+        self._context, self._name = context, name or self._server
         self._owned: socket.socket | None = None
 
     def connect(self) -> None:
@@ -42,12 +49,14 @@ class Connection(http.client.HTTPConnection):
         super().connect()
         self._owned = self.sock
         if self._context:
-            self._owned = secured(self.sock, self._context, self._server, self._patience)
+            self._owned = secured(self.sock, self._context, self._name, self._patience)
         self.sock = Patient(self._owned, self._patience)
 
     def end(self) -> None:
-        """Closes the socket itself."""
+        """Closes the socket itself; a thread that waits for more of it wakes up."""
         if self._owned is not None:
+            with contextlib.suppress(OSError):  # the other side has closed it
+                self._owned.shutdown(socket.SHUT_RDWR)
             self._owned.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import os
 import select
 import socket
@@ -30,6 +31,11 @@ class Patience(msgspec.Struct, frozen=True):
     stall: float  # without a byte moving
     check: Callable[[], None]  # raises when the step must stop
     connect: float = 20.0
+
+    @property
+    def endless(self) -> Patience:
+        """The same for one who may keep silent."""
+        return msgspec.structs.replace(self, stall=math.inf)
 
 
 def connect(address: tuple[str, int], patience: Patience) -> socket.socket:
@@ -141,7 +147,7 @@ class Patient:
     def __init__(self, sock: socket.socket, patience: Patience) -> None:
         sock.settimeout(_TICK)
         self.sock = sock
-        self._patience = patience
+        self.patience = patience
 
     def recv_into(self, buffer: WriteableBuffer) -> int:
         """Reads what there is, at least a byte; 0 at the end. Raises TimeoutError after a stall."""
@@ -162,14 +168,14 @@ class Patient:
         """Does nothing: http.client calls it while the body is still to be read; the maker closes `sock`."""
 
     def _moved(self, move: Callable[[], int]) -> int:
-        end = time.monotonic() + self._patience.stall
+        end = time.monotonic() + self.patience.stall
         while True:
-            self._patience.check()
+            self.patience.check()
             try:
                 return move()
             except TimeoutError:
                 if time.monotonic() > end:
-                    raise TimeoutError(f"nothing moved for {self._patience.stall:.0f} s") from None
+                    raise TimeoutError(f"nothing moved for {self.patience.stall:.0f} s") from None
 
 
 class _Reader(io.RawIOBase):

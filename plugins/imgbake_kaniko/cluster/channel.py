@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import http.client
 import secrets
-import socket
 import struct
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,7 +17,8 @@ from typing import Any
 import msgspec
 
 from imgbake.api import BakeError
-from imgbake_kaniko.cluster.connection import Connection, hang_up
+from imgbake_kaniko.cluster.connection import Connection
+from imgbake_tasks.patient import Patience, Patient
 
 PROTOCOL = "v4.channel.k8s.io"
 STDIN, STDOUT, STDERR, OUTCOME = range(4)
@@ -26,6 +26,7 @@ STDIN, STDOUT, STDERR, OUTCOME = range(4)
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
 _PIECE = 1 << 15
 _LONGEST = 1 << 24  # of a message
+_HASTE = Patience(1, lambda: None)  # to say goodbye, whatever stops us
 
 
 class Channel:
@@ -42,20 +43,22 @@ class Channel:
         }
         self._http, response = connection.send("GET", path, headers=headers)
         if response.status != http.client.SWITCHING_PROTOCOLS:
-            self._http.close()
+            self._http.end()
             raise BakeError(f"the cluster did not open a channel: HTTP {response.status}")
-        self._socket: socket.socket = self._http.sock
+        assert isinstance(self._http.sock, Patient)
+        self._socket = self._http.sock
         self._read: Any = response.fp
-        self._socket.settimeout(None)
+        self._socket.patience = self._socket.patience.endless
 
     def close(self) -> None:
         """Ends it. What runs at the other end sees its stdin end."""
+        self._socket.patience = _HASTE
         try:
             self._send(_CLOSE, struct.pack(">H", 1000))
         except OSError:
             pass  # it was closed by the other end
         finally:
-            hang_up(self._http)
+            self._http.end()
             self._read.close()
 
     def write(self, pieces: Iterable[bytes], sent: Callable[[int], None]) -> None:

@@ -11,7 +11,8 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from imgbake_kaniko.cluster.channel import Channel
-from imgbake_kaniko.cluster.connection import Connection, Refused, hang_up
+from imgbake_kaniko.cluster.connection import Connection, Refused
+from imgbake_tasks import http_connection
 
 Object = dict[str, Any]
 
@@ -81,7 +82,7 @@ class Client:
         """What a container prints, from its beginning, while it runs."""
         query = urlencode({"container": container, "follow": "true"})
         path = f"{self._place('Pod', pod)}/log?{query}"
-        return Log(*self._connection.send("GET", path, seconds=None))
+        return Log(*self._connection.send("GET", path, may_be_silent=True))
 
     def execute(self, pod: str, container: str, command: Sequence[str]) -> Channel:
         """Runs a command in a container."""
@@ -102,7 +103,7 @@ class Client:
 class Log:
     """An open log. Read by one thread, and closed by another."""
 
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    def __init__(self, connection: http_connection.Connection, response: http.client.HTTPResponse) -> None:
         self._connection, self._response = connection, response
 
     def __iter__(self) -> Iterator[str]:
@@ -113,7 +114,7 @@ class Log:
 
     def close(self) -> None:
         """Ends it, also while another thread waits for a line."""
-        hang_up(self._connection)
+        self._connection.end()
         self._response.close()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,9 +15,15 @@ import msgspec
 
 from imgbake.api import BakeError
 from imgbake_kaniko.cluster.kubeconfig import Access
-from imgbake_tasks.patient import Patience, connect_patiently, secured
+from imgbake_tasks import http_connection
+from imgbake_tasks.patient import Patience
 
 _SECONDS = 30  # to answer, or between pieces of an answer
+_LAST_SECONDS = 5  # the same for what is done after a stop
+
+
+class Unreachable(BakeError):
+    """The API server does not answer."""
 
 
 class Refused(BakeError):
@@ -44,18 +49,21 @@ class _Status(msgspec.Struct, frozen=True):
 class Connection:
     """Opens connections to one API server, as one user.
 
-    `check` raises when the step must stop, and is asked while a connection is made: before anything is sent.
+    `check` raises when the step must stop, and is asked all the time while something is waited for.
     """
 
-    def __init__(self, access: Access, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, access: Access, check: Callable[[], None] = lambda: None, seconds: float = _SECONDS
+    ) -> None:
+        """`seconds` is how long the server may take to answer."""
         self._access = access
-        self._patience = Patience(_SECONDS, check, _SECONDS)
+        self._patience = Patience(seconds, check, seconds)
         self._parts = urlsplit(access.server)
         self._tls = _tls(access) if self._parts.scheme == "https" else None
 
     def steadfast(self) -> Connection:
-        """The same for what must be done although the step stops."""
-        return Connection(self._access)
+        """The same for what must be done although the step stops, without much patience."""
+        return Connection(self._access, seconds=_LAST_SECONDS)
 
     @property
     def server(self) -> str:
@@ -68,17 +76,19 @@ class Connection:
         path: str,
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
-        seconds: float | None = _SECONDS,
-    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        """Sends a request, and returns the connection, which the caller closes, and the answer.
+        *,
+        may_be_silent: bool = False,
+    ) -> tuple[http_connection.Connection, http.client.HTTPResponse]:
+        """Sends a request, and returns the connection, which the caller ends, and the answer.
 
-        Raises BakeError when the server can't be reached, and Refused when it says no. The status 101 is
-        none of its refusals.
+        Raises Unreachable when the server does not answer, and Refused when it says no. The status 101 is
+        none of its refusals. One that `may_be_silent` has all the time there is.
         """
-        connection = self._made()
+        patience, name = self._patience, self._access.server_name
+        patience = patience.endless if may_be_silent else patience
+        connection = http_connection.Connection(self._parts, None, patience, self._tls, name)
         try:
             connection.connect()
-            connection.sock.settimeout(seconds)
             sent = {"User-Agent": "imgbake", **(headers or {})}
             if self._access.authorization:
                 sent["Authorization"] = self._access.authorization
@@ -87,10 +97,10 @@ class Connection:
             if response.status >= 400:
                 raise self._refused(response)
         except (OSError, http.client.HTTPException) as error:
-            connection.close()
+            connection.end()
             raise self._unreachable(error) from None
         except BaseException:
-            connection.close()
+            connection.end()
             raise
         return connection, response
 
@@ -100,25 +110,17 @@ class Connection:
         if body is not None:
             headers["Content-Type"] = content or "application/json"
         connection, response = self.send(method, path, body, headers)
-        with contextlib.closing(connection):
-            try:
-                return response.read()
-            except (OSError, http.client.HTTPException) as error:
-                raise self._unreachable(error) from None
+        try:
+            return response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from None
+        finally:
+            connection.end()
 
-    def _made(self) -> http.client.HTTPConnection:
-        """A connection, still to be opened."""
-        host, port = self._parts.hostname or "", self._parts.port
-        if self._tls is None:
-            connection = http.client.HTTPConnection(host, port)
-            connect_patiently(connection, self._patience)
-            return connection
-        return _Secured(host, port, self._tls, self._access.server_name or host, self._patience)
-
-    def _unreachable(self, error: BaseException) -> BakeError:
+    def _unreachable(self, error: BaseException) -> Unreachable:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         hint = "is the cluster up, and is it the one that KUBECONFIG or `kube_context` means?"
-        return BakeError(f"the cluster at {self.server} does not answer: {reason}", hint=hint)
+        return Unreachable(f"the cluster at {self.server} does not answer: {reason}", hint=hint)
 
     def _refused(self, response: http.client.HTTPResponse) -> Refused:
         try:
@@ -137,29 +139,6 @@ def _hint(status: int, said: _Status) -> str:
     if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
         return "who we are there is what the kubeconfig says: `kubectl auth can-i --list` shows our rights"
     return ""
-
-
-def hang_up(connection: http.client.HTTPConnection) -> None:
-    """Closes a connection, so that a thread which waits for more of it wakes up."""
-    if connection.sock is not None:
-        with contextlib.suppress(OSError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
-    connection.close()
-
-
-class _Secured(http.client.HTTPSConnection):
-    """HTTPS with another name in the certificate than in the address."""
-
-    def __init__(
-        self, host: str, port: int | None, tls: ssl.SSLContext, name: str, patience: Patience
-    ) -> None:
-        super().__init__(host, port, context=tls)
-        connect_patiently(self, patience)
-        self._name, self._context, self._patience = name, tls, patience
-
-    def connect(self) -> None:
-        http.client.HTTPConnection.connect(self)
-        self.sock = secured(self.sock, self._context, self._name, self._patience)
 
 
 def _tls(access: Access) -> ssl.SSLContext:

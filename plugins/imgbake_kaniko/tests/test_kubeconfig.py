@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +133,26 @@ def test_a_cluster_that_keeps_silent_does_not_hold_up_the_end(scheme: str) -> No
             client.find("Job", "a")
         for each in waiting:
             each.close()
+
+
+@pytest.mark.parametrize("began", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"])
+def test_a_cluster_that_takes_a_request_and_gives_no_answer_does_not_hold_up_the_end(began: bytes) -> None:
+    taken = threading.Event()
+
+    def check() -> None:
+        if taken.is_set():
+            raise Interrupted
+
+    def take() -> None:
+        with silent.accept()[0] as connection, contextlib.suppress(OSError):
+            connection.recv(1 << 16)
+            connection.sendall(began)
+            taken.set()
+            connection.recv(1)  # until the other end is gone
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        threading.Thread(target=take, daemon=True).start()
+        access = kubeconfig.Access(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        client = Client(Connection(access, check), "default")
+        with pytest.raises(Interrupted):
+            client.find("Job", "a")
