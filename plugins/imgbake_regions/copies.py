@@ -209,7 +209,9 @@ def _taken(name: str, site: Site) -> BakeError:
 
 
 def _finished(wanted: Wanted, ami: str, ctx: RunContext) -> Image:
-    image = ctx.shared(Waiting).until_over(wanted.site, ami, ctx.check)
+    image = ctx.shared(Waiting).until_over(
+        wanted.site, ami, ctx.check, lambda percent: ctx.progress(percent, 100, "% copied")
+    )
     if image["State"] == AVAILABLE:
         return image
     why = image.get("StateReason", {}).get("Message", "") or f"it is {image['State']}"

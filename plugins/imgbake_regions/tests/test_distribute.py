@@ -97,7 +97,7 @@ def test_all_regions_are_copied_to_at_once(project: Regions, account: Account) -
     with _started(project) as process:
         _until(lambda: all(map(account.amis, regions)))  # none of which is there yet
         for region in regions:
-            account.cloud.finish_copies(region)
+            account.cloud.advance_copies(region)
         assert process.wait(60) == 0
 
 
@@ -117,8 +117,30 @@ def test_one_request_asks_for_all_who_wait_in_a_region(
     monkeypatch.setattr(waiting, "_described", described)
     all_of_them = waiting.Waiting()
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda ami: all_of_them.until_over(Site(EU), ami, lambda: None), amis))
+        found = list(pool.map(lambda ami: all_of_them.until_over(Site(EU), ami, _nothing, print), amis))
     assert [image["ImageId"] for image in found] == amis and sorted(amis) in asked
+
+
+@pytest.mark.parametrize("told", [[42], []])
+def test_it_is_told_how_much_of_a_copy_is_there(project: Regions, account: Account, told: list[int]) -> None:
+    """By one more request for all copies of a region; who isn't allowed to ask does without."""
+    heard: list[int] = []
+    end = time.monotonic() + 60
+    if not told:
+        account.cloud.faults.append(Fault("UnauthorizedOperation", EU, "DescribeSnapshots", 403))
+
+    def check() -> None:
+        assert time.monotonic() < end, "it did not come so far"
+        if heard == told and account.cloud.count(f"ec2:DescribeImages {EU}") > 2:
+            account.cloud.advance_copies(EU)
+
+    account.cloud.copies_take = 3600
+    ec2 = account.client("ec2", EU)
+    ami = ec2.copy_image(Name="shop", SourceImageId=project.baked, SourceRegion=HOME)["ImageId"]
+    account.cloud.advance_copies(EU, 42)
+    waiting.Waiting().until_over(Site(EU), ami, check, heard.append)
+    assert heard == told
+    assert (account.cloud.count(f"ec2:DescribeSnapshots {EU}") > 1) == bool(told)
 
 
 def test_a_region_that_is_down_harms_no_other_and_is_done_later(project: Regions, account: Account) -> None:
@@ -170,7 +192,7 @@ def test_a_killed_run_leaves_a_copy_that_the_next_one_goes_on_with(
         process.wait(60)
     account.cloud.copies_take = 0
     (pending,) = account.amis(EU)
-    account.cloud.finish_copies(EU)
+    account.cloud.advance_copies(EU)
     ran = project.distribute()
     assert results(ran) == ["published"]
     assert list(account.amis(EU)) == [pending] and account.cloud.count("ec2:CopyImage") == 1
@@ -179,13 +201,14 @@ def test_a_killed_run_leaves_a_copy_that_the_next_one_goes_on_with(
 
 def test_ctrl_c_ends_the_wait_at_once_and_the_copy_is_taken_up(project: Regions, account: Account) -> None:
     project.to(eu_west_1="")
-    account.cloud.copies_take = 3600
-    with _started(project) as process:
-        _until(lambda: bool(account.amis(EU)))
+    account.cloud.copies_take = 60
+    with _started(project, "json") as process:
+        assert process.stderr is not None
+        assert any('"unit":"% copied"' in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-        assert process.stderr is not None and "Traceback" not in process.stderr.read()
-    account.cloud.finish_copies(EU)
+        assert "Traceback" not in process.communicate(timeout=60)[1]
+        assert process.returncode == 130
+    account.cloud.advance_copies(EU)
     assert results(project.distribute()) == ["there"]
     assert account.cloud.count("ec2:CopyImage") == 1
 
@@ -292,13 +315,17 @@ def test_full_verification_asks_for_the_snapshots(project: Regions, account: Acc
 
 
 @contextmanager
-def _started(project: Regions) -> Iterator[subprocess.Popen[str]]:
+def _started(project: Regions, progress: str = "plain") -> Iterator[subprocess.Popen[str]]:
     """A run in a process of its own, which ends with the block."""
-    with project.start("distribute", "--progress", "plain") as process:
+    with project.start("distribute", "--progress", progress) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def _nothing() -> None:
+    """Goes on."""
 
 
 def _until(is_so: Callable[[], bool], seconds: float = 60) -> None:

@@ -59,7 +59,9 @@ def progress(event: NodeProgress) -> Line:
 
 
 def amount(done: int, total: int, unit: str) -> str:
-    """Some of a total, or only some when the total is 0: 1.5 MiB of 3.0 MiB (50%), 12 files."""
+    """Some of a total, or only some when the total is 0: 1.5 MiB of 3.0 MiB (50%), 12 files, 50% copied."""
+    if unit.startswith("%"):
+        return f"{_percent(done, total)}{visible(unit)}"
     if unit == "bytes":
         return f"{size(done)} of {size(total)} ({_percent(done, total)}%)" if total else size(done)
     return f"{done} of {total} {visible(unit)}" if total else f"{done} {visible(unit)}"

@@ -20,8 +20,10 @@ def main() -> None:
     parser.add_argument(
         "--registry", action="append", default=[], metavar="REGION", help="a region whose ECR has a registry"
     )
+    parser.add_argument("--copies-take", type=float, default=0, metavar="SECONDS", help="how long AMIs take")
     given = parser.parse_args()
     cloud = Amazon(given.port)
+    cloud.copies_take = given.copies_take
     with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
         for region in given.registry:
             cloud.registry(stack.enter_context(Registry()).host, region)

@@ -29,6 +29,7 @@ def extend(cloud: Amazon) -> None:
     responses.modify_image_attribute = _with_description(responses.modify_image_attribute)
     disks.modify_snapshot_attribute = modify_snapshot_attribute
     amis.AmiBackend.describe_images = _moved_on(amis.AmiBackend.describe_images)
+    import_module("moto.ec2.models.elastic_block_store").Snapshot.progress = property(_progress)
     amis.Ami.deprecation_time = None
     amis.Ami.__init__ = _dated(amis.Ami.__init__)
 
@@ -58,12 +59,17 @@ def copy_image(self: Any, cloud: Amazon) -> Any:
         description=asked.get("Description"), state="pending", root_device_type="ebs",
         region_name=f"{self.region}a",
     )  # fmt: skip
-    made.ready_at = time.monotonic() + cloud.copies_take
+    made.takes, made.ready_at = cloud.copies_take, time.monotonic() + cloud.copies_take
     made.is_failing = self.region in cloud.failing_copies
     if made.is_failing:
         cloud.failing_copies.remove(self.region)
     made.ebs_snapshot.encrypted = bool(asked.get("Encrypted")) or source.ebs_snapshot.encrypted
     made.kms_key_id = asked.get("KmsKeyId", "")
+    made.ebs_snapshot.copied_for = made
+    made.ebs_snapshot.description = (
+        f"Copied for DestinationAmi {made.id} from SourceAmi {source.id} "
+        f"for SourceSnapshot {source.ebs_snapshot.id}. Task created on 1,566,308,778,174."
+    )
     backend.amis[made.id] = made
     for each in asked.get("TagSpecifications", []):
         owner = made.id if each["ResourceType"] == "image" else made.ebs_snapshot.id
@@ -195,6 +201,13 @@ def _moved_on(describe: Any) -> Any:
         return describe(self, *args, **more)
 
     return describe_images
+
+
+def _progress(self: Any) -> str:
+    """How much of a snapshot is there."""
+    made: Any = getattr(self, "copied_for", None)
+    left = max(0.0, made.ready_at - time.monotonic()) if made and made.state == "pending" else 0.0
+    return f"{100 - 100 * left / made.takes:.0f}%" if left else "100%"
 
 
 def _with_description(modify: Any) -> Any:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -81,12 +82,13 @@ class Amazon:
         made = self._registries[account, region] = EcrRegistry(account, region, behind)
         return made
 
-    def finish_copies(self, region: str) -> None:
-        """Lets all that is being copied to a region be there."""
+    def advance_copies(self, region: str, percent: int = 100) -> None:
+        """Lets so much of all that is being copied to a region be there."""
         accounts = import_module("moto.ec2.models").ec2_backends
         for account in list(accounts):
             for image in accounts[account][region].amis.values():
-                image.ready_at = 0.0
+                if image.state == "pending":
+                    image.ready_at = time.monotonic() + image.takes * (100 - percent) / 100
 
     def _watched(self, app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
         def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:

@@ -132,6 +132,8 @@ def test_progress_is_a_line_every_ten_seconds_at_most() -> None:
     )
     files = [NodeProgress(time, "task:x", 5, 0, "files") for time in (0, 11)]
     assert said(*files) == "task:x: 5 files\n"
+    copied = [NodeProgress(time, "deliver:x", 42, 100, "% copied") for time in (0, 11)]
+    assert said(*copied) == "deliver:x: 42% copied\n"
 
 
 def test_nothing_to_do() -> None:
