@@ -20,10 +20,11 @@ class Site(msgspec.Struct, frozen=True):
     region: str
     profile: str = ""
     role: sdk.Role = sdk.NOBODY_ELSE
+    is_hasty: bool = False  # are we to give up soon?
 
     def client(self, service: str) -> sdk.Client:
         """A client of a service there. Raises BakeError."""
-        return sdk.client(service, self.region, self.profile, role=self.role)
+        return sdk.client(service, self.region, self.profile, is_hasty=self.is_hasty, role=self.role)
 
     def account(self) -> str:
         """The account that we are in. Raises BakeError."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from imgbake.api import BakeError, ResolveContext, RunContext, digest
+from imgbake.api import BakeError, RunContext, digest
 from imgbake_aws import outcome, sdk, tags
 from imgbake_aws.sites import Site
 from imgbake_regions import settings
@@ -63,9 +63,9 @@ class Survey:
             return self._found[wanted.site].get(wanted.key, [])
 
 
-def there(wanted: Wanted, ctx: ResolveContext) -> Image | None:
+def there(wanted: Wanted, survey: Survey) -> Image | None:
     """The copy, if it can be used. Reads only."""
-    return next((each for each in ctx.shared(Survey).of(wanted) if each["State"] == AVAILABLE), None)
+    return next((each for each in survey.of(wanted) if each["State"] == AVAILABLE), None)
 
 
 def brought(wanted: Wanted, named: dict[str, str], options: Options, ctx: RunContext) -> Image:

@@ -10,14 +10,14 @@ Its names, as they stand in plans and in the history of names:
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 from imgbake.api import Artifact, BakeError, Cargo, ResolveContext, RunContext, digest
 from imgbake_aws import outcome, sdk, tags
 from imgbake_aws.sites import Site
-from imgbake_regions import copies, parameters, settings, sharing, templates
-from imgbake_regions.copies import Wanted
+from imgbake_regions import asking, copies, parameters, settings, sharing, templates
+from imgbake_regions.copies import Survey, Wanted
 from imgbake_regions.options import PARAMETER, LaunchTemplate, Options
 from imgbake_regions.sharing import Sharing
 from imgbake_regions.waiting import AVAILABLE, Image
@@ -39,15 +39,11 @@ class AmiRegion:
         return tuple(f"{name},{self._options.site}" for name in self._names(image, tags))
 
     def find(self, cargo: Cargo, ctx: ResolveContext) -> Artifact | None:
-        wanted = self._wanted(cargo)
-        image = copies.there(wanted, ctx)
-        if image is None or not settings.is_set(image, self._named(cargo, wanted, ctx), self._options):
-            return None
-        return self._delivered(image)
+        return self.found(cargo, ctx.project, ctx.shared(Survey))
 
     def deliver(self, cargo: Cargo, ctx: RunContext) -> Artifact:
         wanted = self._wanted(cargo)
-        named = self._named(cargo, wanted, ctx)
+        named = self._named(cargo, wanted, ctx.project)
         image = copies.brought(wanted, named, self._options, ctx)
         settings.apply(image, named, self._options)
         return self._delivered(image)
@@ -67,12 +63,7 @@ class AmiRegion:
             self.current(pointer, ctx)
 
     def current(self, pointer: str, ctx: ResolveContext) -> str:
-        kind, name = self._parsed(pointer)
-        if kind == _SSM:
-            return parameters.current(self._site, name)
-        if kind == _TEMPLATE:
-            return templates.current(self._site, self._template(name))
-        return self._sharing(name, ctx).current()
+        return self.meaning(pointer, ctx.project)
 
     def publish(self, pointer: str, reference: str, ctx: RunContext) -> None:
         kind, name = self._parsed(pointer)
@@ -82,7 +73,7 @@ class AmiRegion:
         elif kind == _TEMPLATE:
             templates.set_to(self._site, self._template(name), reference)
         else:
-            self._sharing(name, ctx).set_to(reference)
+            self._sharing(name, ctx.project).set_to(reference)
 
     def withdraw(self, pointer: str, ctx: RunContext) -> None:
         kind, name = self._parsed(pointer)
@@ -91,7 +82,31 @@ class AmiRegion:
         elif kind == _TEMPLATE:
             templates.unset(self._site, self._template(name))
         else:
-            self._sharing(name, ctx).unset()
+            self._sharing(name, ctx.project).unset()
+
+    def question(
+        self, cargo: Cargo, delivered: Artifact, pointers: Sequence[str], ctx: ResolveContext | RunContext
+    ) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str]:
+        """The same that `find` and `current` tell, as many requests, and no recipe to read."""
+        asked = asking.question(self._options, ctx.project, cargo, delivered, pointers)
+        return asking.are_in_regions, asked
+
+    def found(self, cargo: Cargo, project: str, survey: Survey) -> Artifact | None:
+        """What `find` finds, for a project."""
+        wanted = self._wanted(cargo)
+        image = copies.there(wanted, survey)
+        if image is None or not settings.is_set(image, self._named(cargo, wanted, project), self._options):
+            return None
+        return self._delivered(image)
+
+    def meaning(self, pointer: str, project: str) -> str:
+        """What a pointer means now, for a project."""
+        kind, name = self._parsed(pointer)
+        if kind == _SSM:
+            return parameters.current(self._site, name)
+        if kind == _TEMPLATE:
+            return templates.current(self._site, self._template(name))
+        return self._sharing(name, project).current()
 
     @functools.cached_property
     def _site(self) -> Site:
@@ -116,8 +131,8 @@ class AmiRegion:
     def _template(self, name: str) -> LaunchTemplate:
         return next(each for each in self._options.launch_templates if str(each) == name)
 
-    def _sharing(self, image: str, ctx: ResolveContext | RunContext) -> Sharing:
-        return Sharing(self._options, ctx.project, image)
+    def _sharing(self, image: str, project: str) -> Sharing:
+        return Sharing(self._options, project, image)
 
     def _wanted(self, cargo: Cargo) -> Wanted:
         regions: dict[str, str] = cargo.artifact.facts.get("regions", {})
@@ -135,10 +150,10 @@ class AmiRegion:
             options.kms_key_id,
         )
 
-    def _named(self, cargo: Cargo, wanted: Wanted, ctx: ResolveContext | RunContext) -> dict[str, str]:
+    def _named(self, cargo: Cargo, wanted: Wanted, project: str) -> dict[str, str]:
         """The tags by which it is known there, and those of the recipe."""
         own = {
-            tags.PROJECT: ctx.project,
+            tags.PROJECT: project,
             tags.IMAGE: cargo.name,
             tags.COPY: wanted.key,
             tags.SOURCE: wanted.source,

@@ -135,6 +135,15 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return _moment(self.deprecate_at) if self.deprecate_at else None
 
 
+class HastyOptions(Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The same where it is only asked whether all is there: who doesn't answer soon can't tell."""
+
+    @property
+    def site(self) -> Site:
+        """Where it is."""
+        return msgspec.structs.replace(super().site, is_hasty=True)
+
+
 def _problems(said: Options) -> Iterator[tuple[str, str]]:
     """What can't be, with the key that it is about."""
     yield from sites.problems(said.region, said.role_arn, said.external_id)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import msgspec
 
 from imgbake.api import Artifact, Blueprint, Lowered, ResolveContext, RunContext, Target, hookimpl
-from imgbake_aws import outcome
+from imgbake_aws import asking, outcome
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +37,9 @@ class Premade:
 
     def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:
         """Nothing to test."""
+
+    def question(self, artifact: Artifact) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str]:
+        return asking.are_present, asking.question(artifact.facts["regions"], "")
 
     def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
         return True

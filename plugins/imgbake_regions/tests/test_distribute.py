@@ -60,6 +60,38 @@ def test_what_is_there_is_asked_for_once_and_changed_by_nothing(project: Regions
     assert account.cloud.count("ec2:DescribeImages") == 2
 
 
+def test_with_nothing_to_do_regions_are_asked_and_no_recipe_is_read(
+    project: Regions, account: Account
+) -> None:
+    said = NAMED + '\naccounts = ["111122223333"]\nlaunch_templates = [{ name = "web" }]'
+    for region in (HOME, EU):
+        account.template(region, "web")
+    project.to(us_east_1=said, eu_west_1=said)
+    project.distribute()
+    time.sleep(0.1)  # until files are old enough to prove something
+    project.distribute()
+    account.cloud.calls.clear()
+    ran = project.distribute()
+    assert ran.stderr.startswith("nothing to do: ") and results(ran) == ["there", "there"]
+    described = "ec2:DescribeImages"
+    assert account.cloud.count(f"{described} {EU}") == 2  # for its AMIs, and who may launch them
+    assert account.cloud.count(f"ssm:GetParameter {EU}") == 1
+
+    changes: list[Callable[[], object]] = [
+        lambda: account.client("ssm", EU).delete_parameter(Name="/shop/ami"),
+        lambda: account.client("ec2", EU).modify_launch_template(
+            LaunchTemplateName="web", DefaultVersion="1"
+        ),
+        lambda: account.client("ec2").delete_tags(Resources=[project.baked], Tags=[{"Key": "imgbake:copy"}]),
+        lambda: account.client("ec2", EU).deregister_image(ImageId=account.only(EU)["ImageId"]),
+    ]
+    for change in changes:
+        change()
+        assert "published" in results(project.distribute())
+        time.sleep(0.1)
+        assert set(results(project.distribute())) == {"there"}
+
+
 def test_a_plan_says_which_names_move_and_does_nothing(project: Regions, account: Account) -> None:
     project.to(eu_west_1=NAMED)
     project.build()
