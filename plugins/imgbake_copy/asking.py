@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
+    from imgbake_oci.registry import Client
+
     Meanings = Mapping[str, str]  # what tags and digests of a repository should mean: digests
 
 _SECONDS = 20
@@ -151,12 +153,18 @@ def _answers(connection: _socket.socket) -> Iterator[str]:
 
 
 def _asked_by_client(wanted: Mapping[str, Meanings]) -> dict[str, dict[str, str]]:
+    from imgbake_oci.registry import Client, Retries
+
+    with Client(retries=Retries(attempts=1)) as client:
+        return found_by(client, wanted)
+
+
+def found_by(client: Client, wanted: Mapping[str, Meanings]) -> dict[str, dict[str, str]]:
     """What names mean in repositories anywhere; nothing of one that refuses."""
     from concurrent.futures import ThreadPoolExecutor
 
     from imgbake.api import BakeError
     from imgbake_oci.reference import parse
-    from imgbake_oci.registry import Client, Retries
 
     def meaning(each: tuple[str, str]) -> str:
         reference = parse(each[0])
@@ -170,7 +178,7 @@ def _asked_by_client(wanted: Mapping[str, Meanings]) -> dict[str, dict[str, str]
 
     pairs = [(repository, name) for repository, means in wanted.items() for name in means]
     answered: dict[str, dict[str, str]] = {repository: {} for repository in wanted}
-    with Client(retries=Retries(attempts=1)) as client, ThreadPoolExecutor(min(_AT_ONCE, len(pairs))) as pool:
+    with ThreadPoolExecutor(min(_AT_ONCE, len(pairs))) as pool:
         for (repository, name), digest in zip(pairs, pool.map(meaning, pairs), strict=True):
             answered[repository][name] = digest
     return answered

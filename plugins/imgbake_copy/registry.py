@@ -112,12 +112,21 @@ class Registry:
         self, cargo: Cargo, delivered: Artifact, pointers: Sequence[str], ctx: ResolveContext | RunContext
     ) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str] | None:
         """Whether all manifests are there, and tags mean what they should: one request for each."""
+        means = self.means(cargo, pointers, ctx)
+        if means is None:
+            return None
+        return asking.are_in_registries, asking.registry(self._target(cargo).name, means)
+
+    def means(
+        self, cargo: Cargo, pointers: Sequence[str], ctx: ResolveContext | RunContext
+    ) -> dict[str, str] | None:
+        """What digests and tags of the repository mean when all is there; None when that may be more any
+        time."""
         content = ctx.shared(Copier).settled(cargo.artifact, self._options, ctx)
         if content is None:
             return None
         means = {each.digest: each.digest for each in content.documents}
-        means |= content.tags | {parse(each).tag: content.root.digest for each in pointers}
-        return asking.are_in_registries, asking.registry(self._target(cargo).name, means)
+        return means | content.tags | {parse(each).tag: content.root.digest for each in pointers}
 
     def _target(self, cargo: Cargo) -> Reference:
         found = self._options.of(cargo.name)

@@ -6,7 +6,7 @@ program plays ECR, that says where its registry is; names are always those of Am
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from imgbake.api import Artifact, BakeError, Cargo, ResolveContext, RunContext
 from imgbake_copy.copier import Copier
 from imgbake_copy.registry import Registry
-from imgbake_ecr import repositories
+from imgbake_ecr import asking, repositories
 from imgbake_ecr.options import Options
 from imgbake_ecr.repositories import Repositories, Repository
 from imgbake_oci.reference import Reference, parse
@@ -86,12 +86,24 @@ class Ecr:
         name = parse(pointer)
         repositories.untag(self._options.site, self._options.account, name.repository, name.tag)
 
+    def question(
+        self, cargo: Cargo, delivered: Artifact, pointers: Sequence[str], ctx: Context
+    ) -> tuple[Callable[[Sequence[str]], Sequence[bool]], str] | None:
+        """The same that a registry is asked, by passwords of its own."""
+        means = self._named.means(cargo, pointers, ctx)
+        if means is None:
+            return None
+        options = self._options
+        repository = options.at(options.home).of(cargo.name).repository
+        return asking.are_in_ecr, asking.question(options.site, options.home, repository, means)
+
     def _require_create(self, name: Reference) -> None:
         if self._options.create is None:
             raise BakeError(f"there is no repository {name.name}", hint="write `create = {}` to have it made")
 
     def _repository(self, name: Reference, ctx: Context) -> Repository | None:
-        return ctx.shared(Repositories).get(self._options.site, self._options.account, name.repository)
+        options = self._options
+        return ctx.shared(Repositories).get(options.site, options.account, name.repository, ctx.check)
 
     def _registry(self, name: Reference, ctx: Context) -> Registry:
         """The registry as it is reached, with a password that is good for this repository."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from imgbake.api import BakeError
+from imgbake.api import BakeError, Turns
 from imgbake_aws import sdk
 from imgbake_aws.sites import Site
 from imgbake_aws.tags import written
@@ -23,13 +22,13 @@ class Repositories:
     """What a run was told of repositories. Safe from threads; one for all nodes of a run."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._turns = Turns()
         self._found: dict[tuple[Site, str, str], Repository | None] = {}
 
-    def get(self, site: Site, account: str, name: str) -> Repository | None:
+    def get(self, site: Site, account: str, name: str, check: Callable[[], None]) -> Repository | None:
         """A repository, None when there is none. Asked once, unless it was made since. Raises BakeError."""
         key = site, account, name
-        with self._guard:
+        with self._turns.alone(key, check):  # a region that is slow to answer keeps nobody from others
             if self._found.get(key) is None:
                 self._found[key] = _described(site, account, name)
             return self._found[key]

@@ -45,7 +45,7 @@ def ensure_repository(reference: Reference, ctx: RunContext) -> bool:
     if place is None:
         return False
     account, site = place
-    if ctx.shared(Repositories).get(site, account, reference.repository) is not None:
+    if ctx.shared(Repositories).get(site, account, reference.repository, ctx.check) is not None:
         return False
     repositories.require(site, account, reference.repository, Create())
     return True

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from imgbake.testing.project import Project, Ran
+from imgbake_aws.sites import Site
+from imgbake_ecr import repositories
 from imgbake_regions.tests.projects import Account, results
 from tests.services.amazon import EcrRegistry, Fault
 
@@ -62,6 +67,41 @@ def test_an_image_goes_to_repositories_that_are_made(shop: Shop, account: Accoun
     assert made["imageTagMutability"] == "IMMUTABLE"
     assert made["encryptionConfiguration"]["encryptionType"] == "KMS"
     assert results(shop.distribute()) == ["there"] * 2
+
+
+def test_with_nothing_to_do_registries_are_asked_and_no_recipe_is_read(
+    shop: Shop, account: Account, ecr: Start
+) -> None:
+    ecr(EU), ecr(US)
+    shop.to(eu_west_1="create = {}", us_east_1="create = {}", tags='["1", "stable"]')
+    shop.distribute()
+    time.sleep(0.1)  # until files are old enough to prove something
+    shop.distribute()
+    account.cloud.calls.clear()
+    ran = shop.distribute()
+    assert ran.stderr.startswith("nothing to do: ") and results(ran) == ["there"] * 2
+    assert sorted(account.cloud.calls) == [f"ecr:GetAuthorizationToken {region}" for region in (EU, US)]
+    gone = {"repositoryName": "team/shop", "imageIds": [{"imageTag": "stable"}]}
+    account.client("ecr", EU).batch_delete_image(**gone)
+    assert results(shop.distribute()) == ["published", "there"]
+
+
+def test_a_region_that_is_slow_to_answer_keeps_nobody_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over = threading.Event()
+
+    def described(site: Site, account: str, name: str) -> repositories.Repository:
+        assert site.region != EU or is_over.wait(60)
+        return {"repositoryName": name}
+
+    monkeypatch.setattr(repositories, "_described", described)
+    asked = repositories.Repositories()
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(asked.get, Site(EU), MINE, "shop", lambda: None)
+        quick = pool.submit(asked.get, Site(US), MINE, "shop", lambda: None)
+        try:
+            assert quick.result(30) == {"repositoryName": "shop"} and not slow.done()
+        finally:
+            is_over.set()
 
 
 def test_a_missing_repository_is_said_unless_it_may_be_made(shop: Shop, account: Account, ecr: Start) -> None:
