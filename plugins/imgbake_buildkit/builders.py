@@ -33,14 +33,19 @@ class Builder(msgspec.Struct, frozen=True):
     env: dict[str, str] = {}
 
 
+def buildx() -> tuple[str, ...]:
+    """The command of buildx. Raises BakeError when there is none."""
+    found = choosing.buildx()
+    if not found:
+        hint = "install docker's buildx, which needs no engine: `docker-buildx` or `buildx` on PATH will do"
+        raise BakeError("the target 'buildkit' works through buildx, which is not installed", hint=hint)
+    return found
+
+
 @contextlib.contextmanager
 def opened(options: Options, ctx: RunContext) -> Iterator[Builder]:
     """The builder that the options mean. What it refuses inside of the block becomes a BakeError."""
-    buildx = choosing.buildx()
-    if not buildx:
-        hint = "install docker's buildx, which needs no engine: `docker-buildx` or `buildx` on PATH will do"
-        raise BakeError("the target 'buildkit' works through buildx, which is not installed", hint=hint)
-    builder = _builder(buildx, options, ctx)
+    builder = _builder(options, ctx)
     try:
         yield builder
     except StepError as error:
@@ -68,14 +73,17 @@ def into(folder: Path, *, dated: bool = False) -> str:
     return f"--output=type=oci,tar=false,dest={folder}" + (",rewrite-timestamp=true" if dated else "")
 
 
-def _builder(buildx: Sequence[str], options: Options, ctx: RunContext) -> Builder:
+def _builder(options: Options, ctx: RunContext) -> Builder:
+    program = buildx()
     if not options.is_address:
         chosen = [f"--builder={options.builder}"] if options.builder else []
         named = f"the builder '{options.builder}'" if options.builder else "the builder in use"
-        return Builder((*buildx, "build", *chosen), named)
+        return Builder((*program, "build", *chosen), named)
     env = {"BUILDX_CONFIG": str(ctx.work / "buildx")}  # no settings of the user's are touched
-    ctx.run([*buildx, "create", f"--name={_NAME}", "--driver=remote", options.builder], env=env, capture=True)
-    return Builder((*buildx, "build", f"--builder={_NAME}"), f"BuildKit at {options.builder}", env)
+    ctx.run(
+        [*program, "create", f"--name={_NAME}", "--driver=remote", options.builder], env=env, capture=True
+    )
+    return Builder((*program, "build", f"--builder={_NAME}"), f"BuildKit at {options.builder}", env)
 
 
 def _refusal(builder: Builder, error: StepError) -> StepError:

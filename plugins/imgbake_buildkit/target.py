@@ -34,6 +34,12 @@ class BuildKit:
         """A Dockerfile, and what is in the archives that it adds; or the user's own."""
         return Lowered(lowering.lower(blueprint, self._options))
 
+    def require(self, blueprint: Blueprint) -> None:
+        """All goes through buildx."""
+        from imgbake_buildkit import builders
+
+        builders.buildx()
+
     def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
         from imgbake_buildkit import baking
 

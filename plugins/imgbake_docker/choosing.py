@@ -24,15 +24,19 @@ _PLUGINS = tuple(
 
 def builder(wanted: str, client: Client) -> Builder:
     """The builder that the option `builder` means. Raises BakeError when it isn't installed."""
-    if wanted == "classic":
+    if kind(wanted) == "classic":
         return Classic(client)
-    command = buildx()
-    if command:
-        return BuildKit(command, engine.context(), client)
+    return BuildKit(buildx(), engine.context(), client)
+
+
+def kind(wanted: str) -> str:
+    """Its name, "buildkit" or "classic"; no engine is asked. Raises BakeError as `builder` does."""
+    if wanted != "classic" and buildx():
+        return "buildkit"
     if wanted == "buildkit":
         hint = 'install docker\'s buildx plugin, or write builder = "classic"'
         raise BakeError("`docker buildx` is not installed, and `builder` asks for BuildKit", hint=hint)
-    return Classic(client)
+    return "classic"
 
 
 def check(blueprint: Blueprint, builder: str, phases: tuple[str, ...] = ("build",)) -> None:

@@ -32,7 +32,7 @@ def lower(described: Described, blueprint: Blueprint, options: Options) -> dict[
             f"image '{blueprint.image}' is a Dockerfile, and its target says `platforms`", hint=hint
         )
     if options.builder == "classic":
-        _refuse_classic(asked, 'write builder = "buildkit"')
+        refuse_classic(described, 'write builder = "buildkit"')
     found = documents(described)
     if blueprint.epoch:
         found["epoch"] = f"{blueprint.epoch}\n"
@@ -47,7 +47,7 @@ def bake(client: Client, blueprint: Blueprint, options: Options, ctx: RunContext
     platform = asked.platforms[0] if asked.platforms else ""
     builder = choosing.builder(options.builder, client)
     if not isinstance(builder, BuildKit):
-        _refuse_classic(asked, "install docker's buildx plugin")
+        refuse_classic(described)
     _pull(client, described, platform, ctx)
     labels = {**options.labels, **asked.labels}
     with contextlib.ExitStack() as names:
@@ -60,8 +60,9 @@ def bake(client: Client, blueprint: Blueprint, options: Options, ctx: RunContext
         return _by_classic(client, asked, described.files, labels, platform, ctx), builder.name
 
 
-def _refuse_classic(asked: Request, hint: str) -> None:
+def refuse_classic(described: Described, hint: str = "install docker's buildx plugin") -> None:
     """Raises BakeError for what only BuildKit can do."""
+    asked = request(described)
     what = asked.only_buildkit or ("`cache_to`" if asked.cache_to else "")
     if what:
         raise BakeError(f"{what}: the engine's classic builder has no such thing", hint=hint)

@@ -53,6 +53,16 @@ class Docker:
 
         return lowering.lower(blueprint, self._options)
 
+    def require(self, blueprint: Blueprint) -> None:
+        """Without buildx the engine's classic builder builds, which can't do everything."""
+        from imgbake_docker import choosing, dockerfiles
+
+        builder = choosing.kind(self._options.builder)
+        if blueprint.described is None:
+            choosing.check(blueprint, builder)
+        elif builder == "classic":
+            dockerfiles.refuse_classic(blueprint.described)
+
     def bake(self, blueprint: Blueprint, lowered: Lowered, ctx: RunContext) -> Artifact:
         from imgbake_docker.engine import connected
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from imgbake.testing.project import Project
 from imgbake_docker import choosing
 
 
@@ -42,3 +43,25 @@ def test_docker_is_asked_for_what_stands_elsewhere(tmp_path: Path) -> None:
     buildx = _program(tmp_path / "bin/buildx", "")
     choosing._buildx.cache_clear()
     assert choosing.buildx() == (buildx,)
+
+
+@pytest.mark.parametrize(
+    ("target", "image", "said"),
+    [
+        ('uses = "docker"', 'dockerfile = "Dockerfile"', "Dockerfile:2: RUN --mount: the engine's classic"),
+        ('uses = "docker"', 'base = "scratch"\ncomponents = ["a"]', "asks for `caches`"),
+        (
+            'uses = "docker"\nbuilder = "buildkit"',
+            'dockerfile = "Dockerfile"',
+            "`docker buildx` is not installed",
+        ),
+        ('uses = "buildkit"', 'dockerfile = "Dockerfile"', "works through buildx, which is not installed"),
+    ],
+)
+def test_a_plan_says_what_is_missing_here(tmp_path: Path, target: str, image: str, said: str) -> None:
+    project = Project(tmp_path / "project")
+    project.write("Dockerfile", "FROM scratch\nRUN --mount=type=cache,target=/c x\n")
+    component = '[components.a]\nbuild = "x"\ncaches = ["/c"]\n'
+    project.recipe(f'[targets.t]\n{target}\n{component}[images.app]\n{image}\ntargets = ["t"]\n')
+    step = project.run("plan", "--format", "json").json[-1]
+    assert step["action"] == "error" and said in step["why"][0]

@@ -73,6 +73,8 @@ class Planner:
         work = work_of(node, self._project, self.artifacts)
         try:
             verdict = judge.judge(node, work, self._project, force=self._force)
+            if isinstance(work, BakeWork) and verdict.action == "run":
+                work.require()
         except (BakeError, OSError) as error:
             message = error.placed if isinstance(error, BakeError) else str(error)
             return Planned(node.id, "error", (self._project.secrets.mask(message),))

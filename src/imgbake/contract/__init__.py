@@ -26,6 +26,7 @@ from imgbake.contract.steps import Pin, Pinnable, Step
 from imgbake.contract.targets import (
     Askable,
     BaseHolder,
+    Choosy,
     Distributable,
     DocumentTaker,
     Enterable,
@@ -44,6 +45,7 @@ __all__ = [
     "Blobs",
     "Blueprint",
     "Cargo",
+    "Choosy",
     "CommandContext",
     "Commands",
     "Completed",

@@ -87,6 +87,17 @@ class Restorer(Protocol):
         """Makes an artifact present that isn't. False when it can't be: then it is baked again."""
 
 
+class Choosy(Protocol):
+    """A target that can't bake everywhere all that it has words for."""
+
+    def require(self, blueprint: Blueprint) -> None:
+        """Raises BakeError when this machine lacks what it takes to bake this, such as a program.
+
+        Asked when a build is planned, for images that it would bake; `bake` says the same. Connects to
+        nothing.
+        """
+
+
 class Enterable(Protocol):
     """A target whose images can be looked at from inside."""
 

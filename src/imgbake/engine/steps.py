@@ -201,6 +201,12 @@ class BakeWork:
             self._drawn = plan, self._target.lower(plan)
         return self._drawn
 
+    def require(self) -> None:
+        """Raises BakeError when this machine lacks what it takes to bake it."""
+        require = getattr(self._target, "require", None)
+        if require is not None:
+            require(self.draw()[0])
+
     def _blueprint(self, ctx: Looking) -> Blueprint:
         if self._format is None:
             base = self._done[self._bake.base]
