@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -143,6 +145,26 @@ def test_names_that_moved_go_back_when_another_cannot_move(shop: Project, eu: Re
     us.heal()
     assert set(results(distribute(shop)).values()) == {"published"}
     assert meaning(eu, "shop:stable") == meaning(us, "team/shop:stable") != before[0]
+
+
+def test_ctrl_c_while_names_move_puts_back_those_that_have(shop: Project, eu: Registry, us: Registry) -> None:
+    distribute(shop)
+    names = ((eu, "shop:stable"), (eu, "shop:1.0"), (us, "team/shop:1.0"), (us, "team/shop:stable"))
+    before = [meaning(*name) for name in names]
+    shop.write("app", "second")
+    us.fault(method="PUT", path="/manifests/stable", stall=600)
+    running = shop.start("distribute", "--progress", "plain")
+    deadline = time.monotonic() + 60
+    while any(meaning(*name) == old for name, old in zip(names[:3], before, strict=False)):
+        assert time.monotonic() < deadline and running.poll() is None, running.communicate()
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130 and "Traceback" not in said
+    assert [meaning(*name) for name in names] == before
+    us.heal()
+    assert set(results(distribute(shop)).values()) == {"published"}
+    assert len({meaning(*name) for name in names} - {before[0]}) == 1
 
 
 def test_without_atomic_every_destination_is_on_its_own(project: Project, eu: Registry, us: Registry) -> None:

@@ -1,4 +1,4 @@
-"""A distribution that was killed in the middle of a blob: the next one sends the rest of it."""
+"""A distribution that was killed or stopped in the middle of a blob: the next one sends the rest of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ to = ["eu"]
 """
 
 
-def _killed_in_the_middle(project: Project, registry: Registry, uploads: Path) -> None:
+def _ended_in_the_middle(project: Project, registry: Registry, uploads: Path, how: signal.Signals) -> None:
     uploads.mkdir()
     project.recipe(RECIPE.format(host=registry.host))
     project.write("data", random.Random(0).randbytes(SIZE))
@@ -41,14 +41,17 @@ def _killed_in_the_middle(project: Project, registry: Registry, uploads: Path) -
     while not any(path.stat().st_size == ARRIVED for path in uploads.rglob("*") if path.is_file()):
         assert time.monotonic() < deadline and running.poll() is None, running.communicate()
         time.sleep(0.01)
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
+    running.send_signal(how)
+    assert "Traceback" not in running.communicate(timeout=60)[1]
+    assert running.returncode == (130 if how is signal.SIGINT else -how)
     registry.heal()
+    assert not registry.manifest("shop:latest")
 
 
-def test_the_rest_is_sent_and_no_more(project: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_the_rest_is_sent_and_no_more(project: Project, tmp_path: Path, how: signal.Signals) -> None:
     with Registry(folder=tmp_path / "blobs") as registry:
-        _killed_in_the_middle(project, registry, tmp_path / "blobs")
+        _ended_in_the_middle(project, registry, tmp_path / "blobs", how)
         registry.forget()
         ran = project.run("distribute", "--format", "json")
         assert ran.code == 0, ran.stderr
@@ -63,7 +66,7 @@ def test_what_is_lost_begins_anew(
     project: Project, tmp_path: Path, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Registry(folder=tmp_path / "blobs") as registry:
-        _killed_in_the_middle(project, registry, tmp_path / "blobs")
+        _ended_in_the_middle(project, registry, tmp_path / "blobs", signal.SIGKILL)
         if lost == "here":
             monkeypatch.setenv("IMGBAKE_CACHE_DIR", str(tmp_path / "another"))
         else:
