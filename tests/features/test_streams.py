@@ -647,6 +647,14 @@ def test_copying_takes_a_tag_of_a_stream(
     assert ran.json["arrivals"][0]["reference"].endswith(first)
 
 
+def test_copying_finds_streams_where_the_recipe_keeps_them(project: Project, registry: Registry) -> None:
+    project.recipe('[project]\nstreams = "kept"\n')
+    first = push(registry, "one")
+    good(project.run("stream", "tag", registry.name("python:3.12"), "python:3.12"))
+    ran = good(project.run("copy", "stream:python:3.12", "oci:copies", "--format", "json"))
+    assert ran.json["arrivals"][0]["reference"].endswith(first)
+
+
 def test_an_index_may_be_imported_for_one_platform(project: Project, registry: Registry) -> None:
     ours = registry.add_image("python", [tar_of(Member("etc/version", "amd64"))])
     theirs = registry.add_image("python", [tar_of(Member("etc/version", "arm64"))], "linux/arm64")

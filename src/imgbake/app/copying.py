@@ -14,6 +14,7 @@ import msgspec
 from imgbake import plugins
 from imgbake.app.building import stoppable
 from imgbake.app.distributing import Order, Outcome, Showing, carry
+from imgbake.app import streams
 from imgbake.app.opening import Request, pointers_of
 from imgbake.app.ways import Step, Way, look, way
 from imgbake.engine import routes
@@ -23,6 +24,7 @@ from imgbake.engine.project import Project
 from imgbake.engine.secrets import Secrets
 from imgbake.errors import UsageError
 from imgbake.model import At, Destination, Distribution, Recipe
+from imgbake.streams import names
 
 _KIND = "container"  # of what has names that can be written on a command line
 _NOWHERE = At("", ())
@@ -39,6 +41,7 @@ class Copy(msgspec.Struct, frozen=True):
     verifies_all: bool = False
     key: str = ""  # under which it is remembered that all is there
     place: str = ""  # where
+    file: Path = Path("imgbake.toml")  # that says where streams are, if it is there
 
 
 def plan(copy: Copy, warn: Callable[[str], None]) -> tuple[Step, ...]:
@@ -70,15 +73,19 @@ def _opened(copy: Copy, warn: Callable[[str], None]) -> Iterator[Project]:
     found = plugins.installed()
     places = [_place(text, copy.said, found) for text in dict.fromkeys(copy.destinations)]
     root = Path.cwd()
+    shelf, files = "", tuple[str, ...]()
+    if copy.source.startswith(names.PREFIX):
+        shelf, files = streams.address(copy.file), (str(copy.file.absolute()),)
     source = Node(f"base:{copy.source}", "base", _NOWHERE, Base(_KIND, copy.source))
     image = _last_word(copy.source)
     named = [(table, pointers_of(table, image, tags, found)) for table, tags in places]
     nodes = {source.id: source}
     nodes.update({node.id: node for node in routes.straight(source, image, named, atomic=copy.atomic)})
     recipe = Recipe(
-        "", str(root), (), {}, {}, {}, {}, {},
+        "", str(root), files, {}, {}, {}, {}, {},
         destinations={table.name: table for table, _ in places},
         distributions={"": Distribution("", _NOWHERE, (), (), copy.atomic)},
+        shelf=shelf,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="imgbake-copy-") as state:
         project = Project(
@@ -105,4 +112,6 @@ def _place(text: str, said: Mapping[str, Any], found: plugins.Plugins) -> tuple[
 
 def _last_word(source: str) -> str:
     """What an image is called where a name is needed: `shop` of registry.example.com/team/shop:1."""
+    if source.startswith(names.PREFIX):
+        return names.parse(source).stream
     return source.partition("@")[0].rpartition("/")[2].partition(":")[0] or "image"

@@ -47,10 +47,19 @@ def of_project(file: Path, check: Callable[[], None] = lambda: None) -> Streams:
     """
     table = _project_table(file)
     root = file.parent.resolve()
-    address = table.get("streams") or shelving.DEFAULT
-    if not isinstance(address, str):
+    return Streams(str(table.get("name") or root.name), _shelf(_address(table, file), root, check))
+
+
+def address(file: Path) -> str:
+    """Where the project of a recipe, which need not be there, keeps its streams. Raises UsageError."""
+    return _address(_project_table(file), file)
+
+
+def _address(table: Mapping[str, Any], file: Path) -> str:
+    found = table.get("streams") or shelving.DEFAULT
+    if not isinstance(found, str):
         raise UsageError(f"{file}: `streams` of [project] is no text", hint="see `imgbake check`")
-    return Streams(str(table.get("name") or root.name), _shelf(address, root, check))
+    return found
 
 
 def _project_table(file: Path) -> dict[str, Any]:
