@@ -219,6 +219,29 @@ def test_a_build_that_moves_a_tag_starts_its_triggers(shop: Shop) -> None:
     assert shop.noted() == 1
 
 
+def test_a_distribution_that_moves_a_tag_starts_its_triggers(shop: Shop) -> None:
+    shop.recipe(
+        NOTE.replace("python:3.12", "shop:latest")
+        + '[images.last]\nbase = "scratch"\nstream = "shop:latest"\n'
+        + '[distributions.last]\nimages = ["last"]\nto = ["shop"]\ntags = ["last"]\n'
+    )
+    for _ in range(2):
+        assert shop.project.run("distribute", "last").code == 0
+    assert shop.noted() == 1
+    document = json.loads((shop.project.root / ".imgbake/streams/shop.json").read_text())
+    assert document["tags"]["latest"]["history"][0]["reference"].startswith(shop.registry.name("shop"))
+
+
+def test_what_a_build_has_moved_counts_though_another_image_fails(shop: Shop) -> None:
+    shop.recipe(
+        NOTE.replace("python:3.12", "shop:latest")
+        + '[images.last]\nbase = "scratch"\nstream = "shop:latest"\n'
+        + '[images.wrong]\nbase = "oci:nowhere"\n'
+    )
+    assert shop.project.run("build", "-k", "last", "wrong").code == 1
+    assert shop.noted() == 1
+
+
 def test_from_a_push_to_the_shop_and_back(shop: Shop) -> None:
     """A new base comes, what stands on it is rebuilt and distributed; the old one is back without asking."""
     shop.recipe(REBUILD + 'distribute = ["prod"]\n')

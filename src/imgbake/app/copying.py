@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from imgbake import plugins
+from imgbake.app import streams
 from imgbake.app.building import stoppable
 from imgbake.app.distributing import Order, Outcome, Showing, carry
-from imgbake.app import streams
 from imgbake.app.opening import Request, pointers_of
 from imgbake.app.ways import Step, Way, look, way
 from imgbake.engine import routes

@@ -64,6 +64,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     report: Report
     arrivals: tuple[Arrival, ...]
+    has_triggers: bool = False  # does the recipe say what is to be done when tags move?
 
     @property
     def exit_code(self) -> int:
@@ -122,7 +123,7 @@ def carry(
     arrivals = tuple(_arrival(way, report.results, backs.get(way.distribution, ())) for way in wanted)
     follow(project, report, _references(arrivals), showing.warn)
     settling.remember(project, order.key, report, lambda: showing.there(_still(arrivals)), order.place)
-    return Outcome(report, arrivals)
+    return Outcome(report, arrivals, bool(project.recipe.triggers))
 
 
 def _references(arrivals: Sequence[Arrival]) -> list[str]:

@@ -78,15 +78,15 @@ def build(wanted: Wanted, shown: Shown) -> int:
     )
     outcome = _built(order, shown)
     _show(outcome, shown.format)
-    if outcome.report.was_interrupted:
+    report = outcome.report
+    if report.was_interrupted:
         return 130
-    if outcome.report.count("failed"):
-        return 70 if outcome.report.has_bug else 1
-    if outcome.has_triggers:
+    code = 70 if report.has_bug else int(report.count("failed") > 0)
+    if outcome.has_triggers and (wanted.keep_going or not code):
         from imgbake.cli import triggering
 
-        return int(not triggering.fire(order.request, shown.progress))
-    return 0
+        return triggering.after(code, order.request, shown.progress)
+    return code
 
 
 def _built(order: building.Order, shown: Shown) -> building.Outcome:

@@ -148,6 +148,10 @@ def carry_out(wanted: Wanted, shown: Shown) -> int:
         print_json(_document(outcome.arrivals, outcome.report.seconds))
     else:
         _print(_arrivals_table(outcome.arrivals))
+    if isinstance(wanted, Distributed) and outcome.has_triggers and not outcome.report.was_interrupted:
+        from imgbake.cli import triggering
+
+        return triggering.after(outcome.exit_code, request(wanted.file, wanted.args), shown.progress)
     return outcome.exit_code
 
 

@@ -24,6 +24,12 @@ def fire(request: Request, progress: Progress = Progress.AUTO, names: Sequence[s
     return all(each.result == "fired" for each in found)
 
 
+def after(code: int, request: Request, progress: Progress = Progress.AUTO) -> int:
+    """Starts the triggers of what a command has moved, though others of it failed. Returns its exit code."""
+    went_well = fire(request, progress)
+    return code or int(not went_well)
+
+
 class _Makers:
     """Builds, runs and distributes as the commands do, and shows it as they do."""
 
