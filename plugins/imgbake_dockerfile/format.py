@@ -20,7 +20,7 @@ from imgbake_dockerfile.arguments import Argument as Listed
 from imgbake_dockerfile.build import Base, Build, Secret, merged
 from imgbake_dockerfile.folders import Folder
 from imgbake_dockerfile.located import DockerfileError
-from imgbake_dockerfile.options import IMAGE, REFERENCE, Options
+from imgbake_dockerfile.options import IMAGE, REFERENCE, STREAM, Options
 from imgbake_dockerfile.parsing import parse
 from imgbake_dockerfile.planning import plan
 from imgbake_dockerfile.request import Request, Source, pinned
@@ -30,6 +30,7 @@ from imgbake_dockerfile.wildcards import is_wild
 
 _HELD_HERE = ("oci", "docker-daemon")  # transports of images that are on this machine or its engine
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
+_TAG = re.compile(r"stream:[^:@]+:[^:@]+")  # of a stream
 _DIGITS = 32  # of a digest, enough to name an image
 _BUILDKIT_FLAGS = frozenset(
     {"mount", "network", "security", "device", "link", "parents", "exclude", "checksum", "chmod"}
@@ -53,6 +54,15 @@ class DockerfileFormat:
     def images(self) -> tuple[str, ...]:
         found = (text for text in self._options.contexts.values() if text.startswith(IMAGE))
         return tuple(dict.fromkeys(text.removeprefix(IMAGE) for text in found))
+
+    def streams(self, given: Given, root: Path) -> tuple[str, ...]:
+        contexts = self._options.contexts
+        try:
+            images = self._plans(self._read(root), self._values(given)).images
+        except BakeError:
+            images = ()
+        taken = (_of_registry(image.reference) for image in images if image.reference not in contexts)
+        return tuple(text for text in (*contexts.values(), *taken) if text.startswith(STREAM))
 
     def arguments(self, given: Given, root: Path) -> tuple[Argument, ...]:
         file = self._options.file
@@ -121,7 +131,7 @@ class DockerfileFormat:
     def _meant(self, name: str, base: Artifact) -> str:
         """The reference that a name of the Dockerfile stands for."""
         said = self._options.contexts.get(name, name)
-        return base.reference if said.startswith(IMAGE) else said.removeprefix(REFERENCE)
+        return base.reference if said.startswith((IMAGE, STREAM)) else said.removeprefix(REFERENCE)
 
     def _refuse_unused(self, taken: Collection[str]) -> None:
         for name in self._options.contexts:
@@ -236,9 +246,9 @@ class _Asking:
         """What a reference means. Raises BakeError."""
         if reference not in self._bases:
             said = self._contexts.get(reference, reference)
-            is_image = reference in self._contexts and said.startswith(IMAGE)
+            is_ours = reference in self._contexts and said.startswith((IMAGE, STREAM))
             self._bases[reference] = self._ctx.base(
-                said if is_image else _of_registry(said.removeprefix(REFERENCE))
+                said if is_ours else _of_registry(said.removeprefix(REFERENCE))
             )
         return self._bases[reference]
 
@@ -253,8 +263,12 @@ class _Asking:
 
 
 def _of_registry(reference: str) -> str:
-    """A reference that no base of a recipe looks like: in a Dockerfile, `oci:1` is an image of Docker Hub."""
+    """A reference that no base of a recipe looks like: in a Dockerfile, `oci:1` is an image of Docker Hub.
+
+    `stream:NAME:TAG`, which an argument may give to FROM, can be none, and is a tag of a stream.
+    """
     is_other = reference.partition(":")[0] in ("oci", "oci-archive", "docker-archive")
+    is_other = is_other or (reference.startswith(STREAM) and not _TAG.fullmatch(reference))
     return f"docker.io/library/{reference}" if is_other else reference
 
 

@@ -18,7 +18,10 @@ REFERENCE = "docker-image://"
 IMAGE = "image:"
 """What a context that is an image of the recipe begins with."""
 
-_IMAGES = (IMAGE, REFERENCE)
+STREAM = "stream:"
+"""What a context that is a tag or an image of an image stream begins with."""
+
+_IMAGES = (IMAGE, REFERENCE, STREAM)
 _INSIDE = "paths are relative to the recipe's folder, and stay in it"
 
 
@@ -52,7 +55,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         dict[str, str],
         _described(
             "What names in FROM, COPY --from and mounts stand for: `image:NAME` of the recipe,"
-            " `docker-image://REFERENCE`, or, but in FROM, a folder, relative to the recipe."
+            " `docker-image://REFERENCE`, `stream:NAME:TAG`, or, but in FROM, a folder, relative to the"
+            " recipe."
         ),
     ] = {}
     target: Annotated[str, _described("The stage to build; the last one when left out.")] = ""
@@ -126,7 +130,8 @@ def _problems(said: Options) -> Iterator[tuple[str, str]]:
 def _no_folder(name: str, text: str) -> str:
     """Why a context can't be a folder; empty when it can."""
     if ":" in text:
-        return f"'{name}' is neither {IMAGE}NAME nor {REFERENCE}REFERENCE nor a folder, but '{text}'"
+        known = f"neither {IMAGE}NAME nor {REFERENCE}REFERENCE nor {STREAM}NAME:TAG nor a folder"
+        return f"'{name}' is {known}, but '{text}'"
     if not STAGE_NAME.fullmatch(name):
         return (
             f"'{name}' can't name a folder: a name has a-z, 0-9, '-', '_' and '.', and starts with a letter"

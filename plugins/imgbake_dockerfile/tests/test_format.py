@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from imgbake.testing.project import Project
+from imgbake.testing.registry import Registry
 
 RECIPE = """
 [targets.docker]
@@ -126,7 +127,7 @@ def test_a_dockerfile_that_is_not_there_is_told(app: Project) -> None:
         ('secrets = [{ id = "x" }]', "a secret comes from one of"),
         (
             'contexts = { lib = "debian:12" }',
-            "'lib' is neither image:NAME nor docker-image://REFERENCE nor a",
+            "'lib' is neither image:NAME nor docker-image://REFERENCE nor stream:",
         ),
         ('contexts = { lib = "../x" }', "'../x' is outside of the project"),
         ('contexts = { lib = "app/.." }', "'lib' is the whole project"),
@@ -174,6 +175,27 @@ def test_a_required_secret_must_be_given(app: Project) -> None:
 def test_the_classic_builder_refuses_what_it_has_not(app: Project) -> None:
     app.write("app/Dockerfile", "FROM scratch\nRUN --mount=type=cache,target=/c x\n")
     assert why(app) == "app/Dockerfile:2: RUN --mount: the engine's classic builder has no such thing"
+
+
+@pytest.mark.parametrize(
+    ("line", "keys"),
+    [
+        ("FROM base", 'contexts = { base = "stream:python:3.12" }'),
+        ("FROM scratch\nCOPY --from=base /a /", 'contexts = { base = "stream:python:3.12" }'),
+        ("ARG BASE\nFROM ${BASE}", 'build_args = { BASE = "stream:python:3.12" }'),
+    ],
+)
+def test_a_name_may_stand_for_a_tag_of_a_stream(app: Project, line: str, keys: str) -> None:
+    app.recipe(RECIPE + keys + "\n")
+    app.write("app/Dockerfile", line + "\n")
+    with Registry() as registry:
+        name = registry.name("python:3.12")
+        old = registry.add_image("python:3.12")
+        assert app.run("stream", "import", "python:3.12", "--from", name).code == 0
+        registry.add_image("python:3.12", platform="linux/arm64")
+        assert f"{name}@{old}" in parts(app)["Dockerfile"]
+    app.recipe(RECIPE + keys + '\n[triggers.rebuild]\non = "python:3.12"\nbuild = true\n')
+    assert app.run("stream", "trigger", "-n").stdout.endswith("would build app@docker\n")
 
 
 IN_FOLDERS = AUTO + 'contexts = { lib = "vendor/lib" }\n'

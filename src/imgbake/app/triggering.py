@@ -113,13 +113,22 @@ def standing_on(project: Project, named: names.Named) -> list[str]:
     bases = {
         node.id
         for node in graph.nodes.values()
-        if isinstance(node.work, Base) and _is_tag(node.work.reference, named)
+        if any(_is_tag(reference, named) for reference in _taken(node, project))
     }
     return [
         f"{node.work.image.name}@{node.work.target.name}"
         for node in graph.nodes.values()
         if isinstance(node.work, Bake) and not bases.isdisjoint(graph.closure((node.id,)))
     ]
+
+
+def _taken(node: Node, project: Project) -> Sequence[str]:
+    """What a node takes from outside: a base is that, and a file of another tool's may name some."""
+    if isinstance(node.work, Base):
+        return (node.work.reference,)
+    if isinstance(node.work, Bake) and node.work.image.description is not None:
+        return project.descriptions.streams(node.work.image)
+    return ()
 
 
 def _started(due: _Due, request: Request, makers: Makers, warn: Callable[[str], None], who: Who) -> Firing:

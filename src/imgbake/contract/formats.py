@@ -37,7 +37,8 @@ class Format(Protocol):
     An image whose table has the key `kind` is of this format: the keys of the options stand in that table,
     `kind` is one of them. Nothing here has effects. Before tasks have run, the file may not be there yet.
     A class may have `images() -> Sequence[str]`, the images of the recipe that it stands on, by name: they
-    are baked before.
+    are baked before; and `streams(given: Given, root: Path) -> Sequence[str]`, the tags and images of streams
+    that it stands on, as `stream:NAME:TAG`.
     """
 
     kind: ClassVar[str]

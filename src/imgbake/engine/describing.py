@@ -48,7 +48,7 @@ class Describing(Looking):
     def base(self, reference: str) -> Artifact:
         if reference.startswith(IMAGE):
             return self._images[reference.removeprefix(IMAGE)]
-        own = self._own(reference)
+        own = None if bases.is_remembered(reference) else self._own(reference)
         resolved = own or self._resolved(reference)
         if resolved.volatile:
             self.volatile()

@@ -58,6 +58,11 @@ class Descriptions:
         images = getattr(self.format(image), "images", None)
         return Told(tuple(reads), missing, tuple(images()) if images else ())
 
+    def streams(self, image: Image) -> Sequence[str]:
+        """The tags and images of streams that a described image stands on, as `stream:NAME:TAG`."""
+        ask = getattr(self.format(image), "streams", None)
+        return ask(self.given, self._root) if ask else ()
+
     def argument(self, name: str) -> Arg:
         """An argument of a file, as if the recipe had it."""
         listed = (one for found in self._arguments.values() for one in found if one.name == name)
