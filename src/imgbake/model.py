@@ -194,11 +194,15 @@ class Destination(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One way of a distribution: an image, baked by a target, to a destination."""
+    """One way of a distribution: an image, baked by a target, to a destination.
+
+    Or the image of a stream, as `stream:NAME:TAG`, which is of a kind of artifact and of no target.
+    """
 
     image: str
     target: str
     destination: str
+    kind: str = ""
 
 
 class Distribution(msgspec.Struct, frozen=True):

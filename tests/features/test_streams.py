@@ -647,6 +647,50 @@ def test_copying_takes_a_tag_of_a_stream(
     assert ran.json["arrivals"][0]["reference"].endswith(first)
 
 
+def test_a_distribution_takes_tags_and_images_of_streams(
+    project: Project, registry: Registry, python: str
+) -> None:
+    project.recipe(f"""
+    [streams.python.tags."3.12"]
+    from = "{python}"
+    [destinations.mirror]
+    uses = "registry"
+    repository = "{registry.name("mirror")}/"
+    [destinations.other]
+    uses = "registry"
+    repository = "{registry.name("other")}"
+    [distributions.now]
+    images = ["stream:python:3.12"]
+    to = ["mirror"]
+    tags = ["now"]
+    [distributions.then]
+    images = ["stream:python@sha256:"]
+    to = ["other"]
+    [triggers.mirror]
+    on = "python:3.12"
+    distribute = ["now"]
+    """)
+    first = push(registry, "one")
+    good(project.run("stream", "sync"))  # which triggers it
+    mirrored = registry.contents.repository("mirror/python").tags
+    assert mirrored == {"now": first}
+    second = push(registry, "two")
+    assert good(project.run("distribute", "now")).stdout.startswith("RESULT  IMAGE")
+    assert mirrored == {"now": first}
+    good(project.run("stream", "sync", "--force"))
+    assert mirrored == {"now": second}
+    recipe = project.read("imgbake.toml").replace("@sha256:", f"@{first[:12]}")
+    project.recipe(recipe)
+    good(project.run("distribute", "then"))
+    assert registry.contents.repository("other").tags == {"latest": first}
+    project.recipe(recipe.replace("stream:python:3.12", "stream:pyton:3.12"))
+    refused(project.run("distribute", "now"), "there is no stream 'pyton'", code=1)
+    project.recipe(recipe.replace('"stream:python:3.12"', '"stream:python"'))
+    refused(project.run("check"), "'stream:python' names no tag")
+    project.recipe(recipe.replace("from =", "from.ami ="))
+    refused(project.run("check"), "no destination takes 'stream:python:3.12', which is of the kind 'ami'")
+
+
 def test_copying_finds_streams_where_the_recipe_keeps_them(project: Project, registry: Registry) -> None:
     project.recipe('[project]\nstreams = "kept"\n')
     first = push(registry, "one")

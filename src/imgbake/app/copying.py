@@ -18,7 +18,7 @@ from imgbake.app.distributing import Order, Outcome, Showing, carry
 from imgbake.app.opening import Request, pointers_of
 from imgbake.app.ways import Step, Way, look, way
 from imgbake.engine import routes
-from imgbake.engine.graph import Base, Graph, Node
+from imgbake.engine.graph import Graph, base_node
 from imgbake.engine.lockfile import Lock
 from imgbake.engine.project import Project
 from imgbake.engine.secrets import Secrets
@@ -76,7 +76,7 @@ def _opened(copy: Copy, warn: Callable[[str], None]) -> Iterator[Project]:
     shelf, files = "", tuple[str, ...]()
     if copy.source.startswith(names.PREFIX):
         shelf, files = streams.address(copy.file), (str(copy.file.absolute()),)
-    source = Node(f"base:{copy.source}", "base", _NOWHERE, Base(_KIND, copy.source))
+    source = base_node(_KIND, copy.source, _NOWHERE)
     image = _last_word(copy.source)
     named = [(table, pointers_of(table, image, tags, found)) for table, tags in places]
     nodes = {source.id: source}

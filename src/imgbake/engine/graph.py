@@ -124,6 +124,12 @@ class Graph(msgspec.Struct, frozen=True):
         return tuple(name for name, node in self.nodes.items() if node.kind == kind)
 
 
+def base_node(kind: str, reference: str, at: At, after: tuple[str, ...] = ()) -> Node:
+    """The node that finds out what a reference to an artifact of a kind means."""
+    name = f"base:{reference}" if kind == "container" else f"base:{kind}:{reference}"
+    return Node(name, "base", at, Base(kind, reference), after=after)
+
+
 def folder_of(task: str) -> str:
     """The folder that belongs to one task alone, relative to the project."""
     return f".imgbake/tasks/{task}"
@@ -193,9 +199,9 @@ def _add_image(
         if base is None:
             return
     else:
-        base = f"base:{reference}" if kind == "container" else f"base:{kind}:{reference}"
         after = tuple(f"task:{name}" for name in dict.fromkeys(writers.of(_paths(reference))))
-        nodes.setdefault(base, Node(base, "base", image.at / "base", Base(kind, reference), after=after))
+        node = base_node(kind, reference, image.at / "base", after)
+        base = nodes.setdefault(node.id, node).id
     bake = Bake(image, target, base)
     name = f"image:{image.name}@{target.name}"
     missing = tuple(dict.fromkeys(image.missing + target.missing))

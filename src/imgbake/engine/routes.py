@@ -1,7 +1,8 @@
 """The nodes that take images to destinations: content first, names after. Pure.
 
     pack:IMAGE@TARGET                                 brings an image here that its target keeps elsewhere
-    deliver:IMAGE@TARGET->DESTINATION                 brings an image's content there
+    deliver:IMAGE@TARGET->DESTINATION                 brings an image's content there; or a stream's, where
+                                                      IMAGE@TARGET is stream:NAME:TAG
     publish:DISTRIBUTION:IMAGE@TARGET->DESTINATION    moves the names that mean it
 
 A delivery comes after the image's test. A publish of an atomic distribution comes after all of its
@@ -10,14 +11,15 @@ deliveries, wherever they go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from imgbake.engine.graph import IMAGE, Bake, Delivery, Node, Pack, Publication
+from imgbake.engine.graph import IMAGE, Bake, Delivery, Node, Pack, Publication, base_node
 from imgbake.errors import BakeError
 from imgbake.model import Destination, Distribution, Recipe, Route, Target
 from imgbake.recipe.faults import Fault
+from imgbake.streams import names
 
 PointersOf = Callable[[Destination, str, Sequence[str]], tuple[str, ...]]
 """The names that a publish moves at a destination, of an image and its tags. Raises BakeError."""
@@ -34,19 +36,17 @@ def add(
     for distribution in recipe.distributions.values():
         made: list[Node] = []
         for route in distribution.routes:
-            image = f"{route.image}@{route.target}"
-            if f"image:{image}" not in nodes:
+            source = _source(route, distribution, recipe, packs, nodes)
+            if source is None:
                 continue  # its base is wrong, as has been said
+            image, name = _names(route)
             destination = recipe.destinations[route.destination]
-            source = nodes[f"image:{image}"]
-            if packs(recipe.targets[route.target]):
-                source = _pack(source)
-                nodes[source.id] = source
-            delivery = _delivery(route, source, destination, nodes)
+            nodes.setdefault(source.id, source)
+            delivery = _delivery(image, name, source, destination, nodes)
             nodes[delivery.id] = delivery
             is_known = not (distribution.missing or destination.missing)
             try:
-                pointers = pointers_of(destination, route.image, distribution.tags) if is_known else ()
+                pointers = pointers_of(destination, name, distribution.tags) if is_known else ()
             except BakeError as error:
                 yield Fault(distribution.at / "tags", error.message, error.hint, value=True)
                 continue
@@ -73,6 +73,27 @@ def straight(
     yield from (_after_all(node, deliveries) if atomic else node for node in made)
 
 
+def _source(
+    route: Route,
+    distribution: Distribution,
+    recipe: Recipe,
+    packs: Callable[[Target], bool],
+    nodes: Mapping[str, Node],
+) -> Node | None:
+    """The node whose artifact is taken there; None when there is none, which has been said."""
+    if route.image.startswith(names.PREFIX):
+        return base_node(route.kind, route.image, distribution.at / "images")
+    source = nodes.get(f"{IMAGE}{route.image}@{route.target}")
+    return _pack(source) if source and packs(recipe.targets[route.target]) else source
+
+
+def _names(route: Route) -> tuple[str, str]:
+    """What an image is called in the graph, and what a destination calls it."""
+    if route.image.startswith(names.PREFIX):
+        return route.image, names.parse(route.image).stream
+    return f"{route.image}@{route.target}", route.image
+
+
 def _pack(image: Node) -> Node:
     assert isinstance(image.work, Bake)
     name = f"pack:{image.id.removeprefix(IMAGE)}"
@@ -81,14 +102,15 @@ def _pack(image: Node) -> Node:
     )
 
 
-def _delivery(route: Route, source: Node, destination: Destination, nodes: dict[str, Node]) -> Node:
-    image = f"{route.image}@{route.target}"
-    work = Delivery(destination, route.image, source.id)
+def _delivery(
+    image: str, name: str, source: Node, destination: Destination, nodes: Mapping[str, Node]
+) -> Node:
+    work = Delivery(destination, name, source.id)
     test = f"test:{image}"
     after = (test,) if test in nodes else ()
     missing = tuple(dict.fromkeys(source.missing + destination.missing))
-    name = f"deliver:{image}->{destination.name}"
-    return Node(name, "deliver", destination.at, work, (work.of,), after, destination.policy, missing)
+    own = f"deliver:{image}->{destination.name}"
+    return Node(own, "deliver", destination.at, work, (work.of,), after, destination.policy, missing)
 
 
 def _publish(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from imgbake.model import At, Destination, Distribution, Image, Recipe, Route
 from imgbake.recipe import names, options
@@ -10,6 +10,8 @@ from imgbake.recipe.files import Section
 from imgbake.recipe.kinds import read_of_kind
 from imgbake.recipe.reading import Reading
 from imgbake.recipe.tables import DestinationTable, DistributionTable
+
+_STREAM = "stream:"
 
 
 def read_destinations(section: Section, reading: Reading) -> dict[str, Destination]:
@@ -64,10 +66,14 @@ def _check_names(
 ) -> None:
     for index, name in enumerate(table.images):
         image = name.partition("@")[0]
-        if image not in images.tables:
+        if name.startswith(_STREAM):
+            from imgbake.recipe.streams import check_base
+
+            check_base(name, at / "images" / index, reading)
+        elif image not in images.tables:
             hint = names.suggest(image, images.tables)
             reading.fault(at / "images" / index, f"there is no image '{image}'", hint)
-        elif name in table.images[:index]:
+        if name in table.images[:index]:
             reading.fault(at / "images" / index, f"the image '{name}' is listed twice")
     for index, name in enumerate(table.to):
         if name not in destinations.tables:
@@ -82,10 +88,15 @@ def _routes(table: DistributionTable, at: At, recipe: Recipe, reading: Reading) 
     known = [name for name in table.to if name in recipe.destinations]
     used: set[str] = set()
     for index, name in enumerate(table.images):
+        place = at / "images" / index
+        if name.startswith(_STREAM):
+            ways = list(_of_stream(name, known, place, recipe, reading))
+            used.update(route.destination for route in ways)
+            yield from ways
+            continue
         image = recipe.images.get(name.partition("@")[0])
         if image is None:
             continue
-        place = at / "images" / index
         targets = list(_targets(image, name.partition("@")[2], place, recipe, reading))
         taken = {}
         for destination in known:
@@ -102,6 +113,26 @@ def _routes(table: DistributionTable, at: At, recipe: Recipe, reading: Reading) 
     for index, name in enumerate(table.to):
         if used and name in known and name not in used:
             reading.fault(at / "to" / index, f"'{name}' takes none of the images", "leave it out")
+
+
+def _of_stream(
+    name: str, known: Sequence[str], place: At, recipe: Recipe, reading: Reading
+) -> Iterator[Route]:
+    """A tag or an image of a stream to each destination. Only the stream knows of which kind it is; what
+    the recipe says of a tag comes first."""
+    from imgbake.recipe.streams import declared_kind
+
+    kind = declared_kind(name, recipe.streams)
+    kinds = {where: _kind_at(where, kind, recipe, reading) for where in known}
+    if known and not any(kinds.values()):
+        reading.fault(place, f"no destination takes '{name}', which is of the kind '{kind}'")
+    yield from (Route(name, "", where, each) for where, each in kinds.items() if each)
+
+
+def _kind_at(destination: str, wanted: str, recipe: Recipe, reading: Reading) -> str:
+    """The kind of artifact that a destination takes, empty when it isn't the one that is wanted."""
+    cls = reading.kinds.destination(recipe.destinations[destination].uses)
+    return next((kind for kind in sorted(cls.accepts) if wanted in ("", kind)), "") if cls else ""
 
 
 def _targets(image: Image, wanted: str, place: At, recipe: Recipe, reading: Reading) -> Iterator[str]:

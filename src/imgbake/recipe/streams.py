@@ -95,6 +95,17 @@ def check_base(reference: str, at: At, reading: Reading) -> None:
         reading.fault(at, f"'{reference}' names no tag", f'write "{reference}:latest"')
 
 
+def declared_kind(reference: str, streams: Mapping[str, DeclaredStream]) -> str:
+    """The kind of artifact of a tag, `stream:NAME:TAG`, as the recipe says it; empty when it doesn't."""
+    try:
+        named = parse(reference)
+    except UsageError:
+        return ""  # said before
+    declared = streams.get(named.stream)
+    intent = declared.tags.get(named.tag) if declared else None
+    return str(intent.kind) if intent is not None and intent.source else ""
+
+
 def of_image(
     stream: str | dict[str, str], targets: tuple[str, ...], at: At, reading: Reading
 ) -> dict[str, str]:

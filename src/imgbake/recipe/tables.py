@@ -312,7 +312,8 @@ class DistributionTable(Table, frozen=True, kw_only=True):
         Strings,
         Meta(
             min_length=1,
-            description="Images, as NAME or NAME@TARGET. Each goes to every destination that takes its kind.",
+            description="Images, as NAME or NAME@TARGET, or those of streams, `stream:NAME:TAG`. Each goes "
+            "to every destination that takes its kind.",
         ),
     ]
     to: Annotated[Strings, Meta(min_length=1, description="The destinations.")]
