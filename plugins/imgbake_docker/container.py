@@ -15,6 +15,7 @@ from imgbake_docker.mounting import Mount
 from imgbake_oci.reference import parse
 
 _LIMIT = {"decides": False}
+_STREAM = "stream:"
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
 
 
@@ -24,7 +25,8 @@ class ContainerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     image: Annotated[
         str,
         Meta(
-            description="An image of a registry or of the engine; it is pulled if it isn't there",
+            description="An image of a registry or of the engine, or `stream:NAME:TAG`; it is pulled if it"
+            " isn't there",
             min_length=1,
         ),
     ]
@@ -66,7 +68,7 @@ class ContainerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     def __post_init__(self) -> None:
         """Raises ValueError for what can't be run; the key that it is about stands in backticks."""
-        if "{{" not in self.image and not _IMAGE_ID.fullmatch(self.image):
+        if not self.image.startswith(_STREAM) and "{{" not in self.image and not self.is_id:
             _as_value_error("image", lambda: parse(self.image))
         if self.memory is not None and "{{" not in str(self.memory):
             _as_value_error("memory", self.memory_bytes)
@@ -111,7 +113,7 @@ class Container:
         """The image, and the variables that the recipe names. Raises BakeError for a secret in `run`."""
         from imgbake_docker import images
 
-        said = self.options
+        said = self._said(ctx)
         words = (said.run,) if isinstance(said.run, str) else said.run
         if any(ctx.reveal(word) != word for word in (*words, *said.shell)):
             hint = 'the engine shows it to everybody: write env = { NAME = "{{ … }}" } and use $NAME'
@@ -125,19 +127,23 @@ class Container:
         """The digest that the registry gives the image now; None for one that only the engine has."""
         from imgbake_docker import images
 
-        return images.pin(self.options, ctx)
+        return None if self.options.image.startswith(_STREAM) else images.pin(self.options, ctx)
 
     def run(self, ctx: RunContext) -> Artifact:
         """Pulls the image if need be, and runs the container. Raises StepError when it fails."""
         from imgbake_docker import executing, images
         from imgbake_docker.engine import connected
 
-        said = self.options
+        said = self._said(ctx)
         passed = {name: os.environ[name] for name in said.pass_env if name in os.environ}
         with connected() as client:
             image = images.ready(client, said, ctx)
             executing.execute(client, image, said, passed, ctx)
         return Artifact(kind="files", reference=said.image, facts={"image": image})
+
+    def _said(self, ctx: PartsContext | RunContext) -> ContainerOptions:
+        """The options, with what a stream means by the image."""
+        return msgspec.structs.replace(self.options, image=ctx.meant(self.options.image))
 
 
 def _as_value_error(key: str, check: Callable[[], object]) -> None:

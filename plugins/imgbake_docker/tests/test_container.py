@@ -222,6 +222,12 @@ def test_an_image_is_pulled_and_its_digest_decides(
         assert f'"{reference}" = "{digest}"' in project.read("imgbake.lock")
         assert _run(project, recipe).outcomes() == {"task:x": "cached"}
         assert _run(project, recipe.replace(reference, f"{reference}@{digest}")).code == 0
+        of_stream = recipe.replace(reference, "stream:tools:1")
+        assert "there is no stream 'tools'" in _fail(project, of_stream)
+        assert project.run("stream", "tag", reference, "tools:1").code == 0
+        assert _run(project, of_stream).outcomes() == {"task:x": "ran"}
+        assert _run(project, of_stream).outcomes() == {"task:x": "cached"}
+        assert project.run("lock").code == 0
     finally:
         engine.remove_image(reference, force=True)
 

@@ -132,6 +132,9 @@ class _Context:
     def pinned(self, table: str, key: str) -> str | None:
         return self._bench.lock.get((table, key))
 
+    def meant(self, reference: str) -> str:
+        return reference
+
     def reveal(self, text: str) -> str:
         return self._secrets.reveal(text)
 

@@ -8,7 +8,7 @@ from typing import cast
 import msgspec
 
 from imgbake.contract import Artifact, Pin, Pinnable
-from imgbake.engine import bases, lockfile
+from imgbake.engine import lockfile, remembered
 from imgbake.engine.context import Looking
 from imgbake.engine.describing import Describing
 from imgbake.engine.graph import Bake, Base, Node
@@ -63,7 +63,7 @@ def _current(node: Node, project: Project) -> Iterator[Pin]:
     """What a node would use if nothing were locked, of all that moves by itself."""
     ctx = Looking(project, node).pinned_to(None)
     if isinstance(node.work, Base):
-        if bases.is_remembered(node.work.reference):
+        if remembered.is_remembered(node.work.reference):
             return  # a stream moves only when it is told to
         resolved = project.plugins.resolve(node.work.kind, node.work.reference, ctx)
         if resolved.volatile and resolved.artifact.digest:

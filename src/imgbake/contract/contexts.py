@@ -78,6 +78,10 @@ class PartsContext(Protocol):
     def pinned(self, table: str, key: str) -> str | None:
         """What imgbake.lock, or a `--commit` for it, says of this key."""
 
+    def meant(self, reference: str) -> str:
+        """What `stream:NAME:TAG` or `stream:NAME@DIGEST` refers to now, with its digest; any other reference
+        as it is. Raises BakeError when there is no such tag or image."""
+
     def volatile(self) -> None:
         """Says that what decides lies outside this machine, so that it is asked in every build."""
 
@@ -227,6 +231,9 @@ class RunContext(Protocol):
 
     def pinned(self, table: str, key: str) -> str | None:
         """What imgbake.lock, or a `--commit` for it, says of this key."""
+
+    def meant(self, reference: str) -> str:
+        """What a tag or an image of a stream refers to, as `PartsContext.meant` says it."""
 
     def files(self, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Tree:
         """The files of the project that match, by content, as `PartsContext.files` finds them."""

@@ -18,7 +18,7 @@ from typing import IO, TypeVar
 
 from imgbake import digest
 from imgbake.contract import Artifact, Blobs, Completed, Part, Runner, Starter, Tree
-from imgbake.engine import fingerprint, process, spawn
+from imgbake.engine import fingerprint, process, remembered, spawn
 from imgbake.engine.graph import Node, folder_of
 from imgbake.engine.project import Project
 from imgbake.errors import Interrupted, StepError, TimedOut
@@ -75,6 +75,14 @@ class Looking:
 
     def pinned(self, table: str, key: str) -> str | None:
         return self._project.pinned(self._node, table, key)
+
+    def meant(self, reference: str) -> str:
+        if not remembered.is_remembered(reference):
+            return reference
+        found = remembered.find(reference, self._project)
+        if not found.proof:
+            self.volatile()
+        return found.reference
 
     def pinned_to(self, value: str | None) -> Looking:
         """The same, for one who is to find everything pinned to this value, or nothing pinned at all."""
@@ -238,6 +246,10 @@ class Working:
 
     def pinned(self, table: str, key: str) -> str | None:
         return self._project.pinned(self._node, table, key)
+
+    def meant(self, reference: str) -> str:
+        is_remembered = remembered.is_remembered(reference)
+        return remembered.find(reference, self._project).reference if is_remembered else reference
 
     def runner(self, kind: str) -> Runner:
         return self._project.runner(kind)

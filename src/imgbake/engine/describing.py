@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imgbake.contract import Artifact, Described, Format, Part, Resolved, Target, Tree
-from imgbake.engine import bases, fingerprint
+from imgbake.engine import bases, fingerprint, remembered
 from imgbake.engine.context import Looking
 from imgbake.engine.graph import IMAGE, Node
 from imgbake.engine.project import Project
@@ -48,11 +48,11 @@ class Describing(Looking):
     def base(self, reference: str) -> Artifact:
         if reference.startswith(IMAGE):
             return self._images[reference.removeprefix(IMAGE)]
-        own = None if bases.is_remembered(reference) else self._own(reference)
+        own = None if remembered.is_remembered(reference) else self._own(reference)
         resolved = own or self._resolved(reference)
         if resolved.volatile:
             self.volatile()
-            if own is None and not bases.is_remembered(reference):
+            if own is None and not remembered.is_remembered(reference):
                 self.moving[reference] = resolved.artifact.digest
         for path in resolved.local:
             self._project.watch(path)
