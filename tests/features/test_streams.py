@@ -691,6 +691,17 @@ def test_a_distribution_takes_tags_and_images_of_streams(
     refused(project.run("check"), "no destination takes 'stream:python:3.12', which is of the kind 'ami'")
 
 
+def test_an_image_of_a_stream_is_exported(project: Project, registry: Registry, python: str) -> None:
+    first = push(registry, "one")
+    good(project.run("stream", "sync"))
+    ran = good(project.run("export", "stream:python:3.12", "-o", "kept"))
+    assert ran.stdout == f"{project.root / 'kept'}  {first}\n"
+    assert json.loads(project.read("kept/index.json"))["manifests"][0]["digest"] == first
+    ran = project.run("export", "stream:python:3.12", "-o", "x", "--format", "docker-archive")
+    refused(ran, "can't be exported as 'docker-archive'")
+    refused(project.run("export", "stream:pyton:3.12", "-o", "x"), "there is no stream 'pyton'", code=1)
+
+
 def test_copying_finds_streams_where_the_recipe_keeps_them(project: Project, registry: Registry) -> None:
     project.recipe('[project]\nstreams = "kept"\n')
     first = push(registry, "one")

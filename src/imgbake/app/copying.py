@@ -22,11 +22,12 @@ from imgbake.engine.graph import Graph, base_node
 from imgbake.engine.lockfile import Lock
 from imgbake.engine.project import Project
 from imgbake.engine.secrets import Secrets
-from imgbake.errors import UsageError
+from imgbake.errors import BakeError, Interrupted, UsageError
 from imgbake.model import At, Destination, Distribution, Recipe
 from imgbake.streams import names
 
 _KIND = "container"  # of what has names that can be written on a command line
+_LAYOUT = "oci"  # what a destination of the command line begins with that is a folder
 _NOWHERE = At("", ())
 
 
@@ -61,6 +62,21 @@ def copy(wanted: Copy, showing: Showing) -> Outcome:
     )
     with stoppable() as stop, _opened(wanted, showing.warn) as project:
         return carry(project, _ways(project), order, showing, stop)
+
+
+def export(source: str, to: Path, form: str, file: Path, warn: Callable[[str], None]) -> str:
+    """Writes the image of a stream into an OCI layout, whole, and returns its digest. Raises BakeError."""
+    if form not in ("", _LAYOUT):
+        hint = f"leave --format out: it is written as '{_LAYOUT}'"
+        raise UsageError(f"{source} can't be exported as '{form}'", hint=hint)
+    showing = Showing((), warn, lambda steps: None, lambda arrivals: ((), ""))
+    outcome = copy(Copy(source, (f"{_LAYOUT}:{to}:{names.LATEST}",), file=file), showing)
+    if outcome.report.was_interrupted:
+        raise Interrupted
+    for result in outcome.report.results.values():
+        if result.outcome == "failed":
+            raise BakeError(f"{source} was not exported: {result.error}")
+    return outcome.arrivals[0].reference.rpartition("@")[2]
 
 
 def _ways(project: Project) -> list[Way]:

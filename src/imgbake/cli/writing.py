@@ -109,7 +109,9 @@ def lock(
 
 
 def export(
-    name: Annotated[str, typer.Argument(metavar="NAME[@TARGET]", help="An image that was built.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME[@TARGET]", help="An image that was built, or stream:NAME:TAG.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
     form: Annotated[
         str, typer.Option("--format", help="A format that the target offers; its first if none.")
@@ -119,10 +121,14 @@ def export(
     args: Args = None,
 ) -> None:
     """Write a built image as files, whole or not at all."""
-    from imgbake.app import opening, shipping
+    from imgbake.app import copying, opening, shipping
+    from imgbake.streams import names
 
     enter(directory)
     output = output.absolute()
+    if name.startswith(names.PREFIX):
+        typer.echo(f"{output}  {copying.export(name, output, form, file, warn)}")
+        return
     project = opening.open_project(request(file, args), warn)
     node = opening.node(project, name, "image")
     typer.echo(f"{output}  {shipping.export(project, node, output, form)}")
