@@ -13,6 +13,7 @@ from imgbake_dockerfile.request import Request
 _SECRET = "IMGBAKE_SECRET_"
 _FAILED_AT = re.compile(r"^Dockerfile:(\d+)$")
 _FAILED_STEP = re.compile(r"^ > \[[^]]*\] (.+):$")
+_FAILED_SHELL = re.compile(r"executor failed running \[/bin/sh -c (.+)\]: ")
 _EXIT_CODE = re.compile(r"exit code: (\d+)")
 _NO_GIT = {"BUILDX_GIT_INFO": "false"}  # it would go into provenance, which isn't asked for
 _CHATTER = r"failed to (?:build|solve|create LLB definition)(?: with frontend [\w.-]+)?: "
@@ -93,7 +94,11 @@ def _failure(asked: Request, error: StepError) -> StepError:
 
 
 def _failed_line(asked: Request, lines: Sequence[str]) -> int:
-    """The line that failed, if BuildKit is an older one, which tells only the instruction."""
-    told = next((match[1] for line in lines if (match := _FAILED_STEP.match(line))), None)
-    found = (one.first for one in parse(asked.dockerfile.text).instructions if one.text == told)
+    """The line that failed, if BuildKit is an older one, which tells only the instruction.
+
+    Variables are replaced in what it tells, but not in the command that a shell was given.
+    """
+    steps = {match[1] for line in lines if (match := _FAILED_STEP.match(line))}
+    steps |= {f"RUN {match[1]}" for line in lines if (match := _FAILED_SHELL.search(line))}
+    found = (one.first for one in parse(asked.dockerfile.text).instructions if one.text in steps)
     return next(found, 0)
