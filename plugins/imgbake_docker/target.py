@@ -90,11 +90,8 @@ class Docker:
 
         if "@" in reference or reference == naming.SCRATCH:
             return None
-        try:
-            with engine.connected() as client:
-                found = client.image(reference)
-        except BakeError:
-            return None  # said when the image is baked
+        with engine.connected() as client:
+            found = client.image(reference)
         repository = naming.repository(reference)
         digests = (found or {}).get("RepoDigests") or ()
         if found is None or any(text.startswith(f"{repository}@") for text in digests):

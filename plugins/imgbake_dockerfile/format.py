@@ -14,7 +14,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from imgbake.api import Argument, Artifact, BakeError, Described, DescribingContext, Given, did_you_mean
+from imgbake.api import (
+    Argument,
+    Artifact,
+    BakeError,
+    Described,
+    DescribingContext,
+    Given,
+    Interrupted,
+    PluginError,
+    did_you_mean,
+)
 from imgbake_dockerfile import arguments, folders
 from imgbake_dockerfile.arguments import Argument as Listed
 from imgbake_dockerfile.build import Base, Build, Secret, merged
@@ -89,7 +99,7 @@ class DockerfileFormat:
         dockerfile = self._read(ctx.root)
         values = self._values(given)
         self._refuse_missing(dockerfile, values)
-        asking = _Asking(ctx, options.contexts)
+        asking = _Asking(ctx, options.file, options.contexts)
         build = self._plans(dockerfile, values, asking)
         self._refuse_undeclared(dockerfile, asking)
         bases = {image.reference: asking.base(image.reference) for image in build.images}
@@ -236,8 +246,8 @@ class DockerfileFormat:
 class _Asking:
     """Resolves images, each once, and asks what they say to the stages that are FROM them."""
 
-    def __init__(self, ctx: DescribingContext, contexts: Mapping[str, str]) -> None:
-        self._ctx, self._contexts = ctx, contexts
+    def __init__(self, ctx: DescribingContext, file: str, contexts: Mapping[str, str]) -> None:
+        self._ctx, self._file, self._contexts = ctx, file, contexts
         self._bases: dict[str, Artifact] = {}
         self.triggers: list[str] = []
         self.knows_all = True
@@ -247,9 +257,14 @@ class _Asking:
         if reference not in self._bases:
             said = self._contexts.get(reference, reference)
             is_ours = reference in self._contexts and said.startswith((IMAGE, STREAM))
-            self._bases[reference] = self._ctx.base(
-                said if is_ours else _of_registry(said.removeprefix(REFERENCE))
-            )
+            meant = said if is_ours else _of_registry(said.removeprefix(REFERENCE))
+            try:
+                self._bases[reference] = self._ctx.base(meant)
+            except (Interrupted, PluginError):
+                raise
+            except BakeError as error:
+                message = f"{self._file} takes the image {reference}: {error.placed}"
+                raise BakeError(message, hint=error.hint) from None
         return self._bases[reference]
 
     def __call__(self, reference: str, platform: str) -> Base | None:

@@ -113,6 +113,14 @@ def test_errors_point_into_the_dockerfile_and_harm_no_other_image(app: Project) 
     assert plan["image:b@docker"] == "run"
 
 
+def test_an_image_that_nobody_can_be_asked_for_is_told(app: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    app.write("app/Dockerfile", "FROM 127.0.0.1:1/base\n")
+    engine, registry = why(app).split("; ")
+    assert engine.startswith("app/Dockerfile takes the image 127.0.0.1:1/base: the docker engine at ")
+    assert "127.0.0.1:1" in registry
+
+
 def test_a_dockerfile_that_is_not_there_is_told(app: Project) -> None:
     (app.root / "app/Dockerfile").unlink()
     assert why(app) == "app/Dockerfile can't be read: No such file or directory"

@@ -74,7 +74,10 @@ class BaseHolder(Protocol):
     """A target that has images which nobody else knows, and described images can stand on."""
 
     def base(self, reference: str, ctx: ResolveContext) -> Resolved | None:
-        """The image of this name, if only this target has it. Its facts may hold its `config`."""
+        """The image of this name, if only this target has it. Its facts may hold its `config`.
+
+        Raises BakeError when it can't tell now; that is told if nobody else knows the image either.
+        """
 
 
 class Restorer(Protocol):

@@ -15,6 +15,7 @@ from imgbake.engine.context import Looking
 from imgbake.engine.graph import IMAGE, Node
 from imgbake.engine.project import Project
 from imgbake.engine.secrets import without_passwords
+from imgbake.errors import BakeError, Interrupted, PluginError
 
 _CONFIGS = 1  # moved when what is remembered of images changes its form
 
@@ -48,8 +49,13 @@ class Describing(Looking):
     def base(self, reference: str) -> Artifact:
         if reference.startswith(IMAGE):
             return self._images[reference.removeprefix(IMAGE)]
-        own = None if remembered.is_remembered(reference) else self._own(reference)
-        resolved = own or self._resolved(reference)
+        own, unasked = (None, None) if remembered.is_remembered(reference) else self._own(reference)
+        try:
+            resolved = own or self._resolved(reference)
+        except BakeError as error:
+            if unasked is None or isinstance(error, Interrupted | PluginError):
+                raise
+            raise BakeError(f"{unasked.placed}; {error.placed}", hint=unasked.hint) from None
         if resolved.volatile:
             self.volatile()
             if own is None and not remembered.is_remembered(reference):
@@ -71,11 +77,15 @@ class Describing(Looking):
             self._project.remember(key, known)
         return dict(known.facts["config"])
 
-    def _own(self, reference: str) -> Resolved | None:
-        """The image, if only the target has it."""
+    def _own(self, reference: str) -> tuple[Resolved | None, BakeError | None]:
+        """The image, if only the target has it; or why it can't tell."""
         ask = getattr(self._target, "base", None)
-        found: Resolved | None = ask(reference, self) if ask is not None else None
-        return found
+        try:
+            return (ask(reference, self) if ask is not None else None), None
+        except (Interrupted, PluginError):
+            raise
+        except BakeError as error:
+            return None, error
 
     def _resolved(self, reference: str) -> Resolved:
         kind, known = self._target.artifact, self._project.resolved
