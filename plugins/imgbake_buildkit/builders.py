@@ -12,11 +12,13 @@ import msgspec
 from imgbake.api import BakeError, RunContext, StepError
 from imgbake_buildkit.options import Options
 from imgbake_docker import choosing
+from imgbake_docker.buildx import GONE, WHY_GONE
 
 _NAME = "imgbake"  # of a builder at an address, in settings of its own
 _SAID = re.compile(r"^(?:ERROR: )+(?:failed to (?:build|solve): )*(.+)$")
 _SECRET = "IMGBAKE_SECRET_"
 _REFUSALS = {
+    GONE: WHY_GONE,
     r"no builder \"?([^\" ]+)\"? found": "`docker buildx ls` lists those that there are",
     r"exporter is not supported for the docker driver": "the builder in use is the docker engine's own, which"
     " hands out no images: name another in `builder`; `docker buildx create` makes one",

@@ -21,6 +21,11 @@ _FAILED = re.compile(rf"^ERROR: (?:{_CHATTER}|rpc error: code = \w+ desc = )*(.+
 _TOO_OLD = "moby.buildkit.frontend.contexts"  # what a BuildKit before 0.10 says that it lacks
 _UNREAD = re.compile(r"dockerfile parse error (?:on )?line (\d+): (.+)$")
 
+GONE = r"Unavailable\b|error reading from server|failed to receive status"
+"""What is said of a BuildKit that ended during a build."""
+
+WHY_GONE = "did it end during the build? Is it still running, and has it enough memory?"
+
 
 def build(
     command: Sequence[str],
@@ -88,6 +93,8 @@ def _failure(asked: Request, error: StepError) -> StepError:
         hint = "take Docker 23 or BuildKit 0.10, or begin the file with `# syntax=docker/dockerfile:1`"
         return asked.failure("this BuildKit is too old for folders in `contexts`", 0, lines, hint)
     code = _EXIT_CODE.search(said)
+    if not code and re.search(GONE, said):
+        return StepError(f"BuildKit does not answer any more: {said}", hint=WHY_GONE, tail=lines)
     if code and at:
         said = f"`{asked.dockerfile.text.splitlines()[at - 1].strip()}` exited with code {code[1]}"
     return asked.failure(said, at, lines)

@@ -65,3 +65,15 @@ def test_a_plan_says_what_is_missing_here(tmp_path: Path, target: str, image: st
     project.recipe(f'[targets.t]\n{target}\n{component}[images.app]\n{image}\ntargets = ["t"]\n')
     step = project.run("plan", "--format", "json").json[-1]
     assert step["action"] == "error" and said in step["why"][0]
+
+
+@pytest.mark.parametrize("target", ['uses = "buildkit"\nbuilder = "ours"', 'uses = "docker"'])
+def test_a_buildkit_that_ends_during_a_build_is_told(tmp_path: Path, engine: object, target: str) -> None:
+    said = "ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading from server"
+    _program(tmp_path / "bin/docker-buildx", f"echo '{said}'; exit 1")
+    choosing._buildx.cache_clear()
+    project = Project(tmp_path / "project")
+    project.write("Dockerfile", "FROM scratch\nLABEL a=b\n")
+    project.recipe(f'[targets.t]\n{target}\n[images.app]\ndockerfile = "Dockerfile"\ntargets = ["t"]\n')
+    ran = project.run("build", "--progress", "plain")
+    assert ran.code == 1 and "hint: did it end during the build?" in ran.stderr
