@@ -35,7 +35,7 @@ class Registry:
     @classmethod
     def parse(cls, text: str, said: Mapping[str, Any]) -> tuple[RegistryOptions, tuple[str, ...]] | None:
         """The repository and the tag of a reference; None for what is in files."""
-        if not sources.is_remote(text) or "://" in text:
+        if not sources.is_remote(text) or ("://" in text and not text.startswith("docker://")):
             return None
         reference = parse_tag(text)
         document = {"repository": reference.name, **said}

@@ -218,6 +218,8 @@ def test_a_tag_that_was_new_stays_where_tags_cannot_be_removed(shop: Project, eu
     distribute(shop)
     ran = distribute(shop, "--rollback", "--to", "eu", code=1)
     assert "doesn't remove tags" in ran.json[0]["error"]
+    lines = shop.run("distribute", "--rollback", "--to", "eu").stdout.splitlines()
+    assert lines[1].split(maxsplit=2)[2] == "was new, and this registry doesn't remove tags"
     distribute(shop)
 
 
@@ -234,9 +236,19 @@ def test_the_plan_says_what_is_missing(shop: Project, eu: Registry) -> None:
         ["there", there[0], "us", there[1]],
         ["there", there[0], "disk", there[1]],
     ]
+    shop.run("distribute")
+    eu.contents.repository("shop").manifests.clear()
+    ran = shop.run("distribute", "-n", "--format", "json")
+    assert [each["action"] for each in ran.json] == ["deliver", "there", "there"]
     shop.write("app", "second")
     ran = shop.run("distribute", "-n")
     assert ran.stdout.count("image:shop@oci runs first") == 3
+
+
+def test_force_looks_for_every_blob_and_builds_nothing_anew(shop: Project, eu: Registry) -> None:
+    distribute(shop)
+    ran = distribute(shop, "-B")
+    assert eu.count("HEAD", "/blobs/") and "image:shop@oci: runs" not in ran.stderr
 
 
 def test_a_test_that_fails_keeps_an_image_at_home(shop: Project, eu: Registry) -> None:
@@ -244,6 +256,7 @@ def test_a_test_that_fails_keeps_an_image_at_home(shop: Project, eu: Registry) -
     shop.recipe(text)
     ran = distribute(shop, code=1)
     assert set(results(ran).values()) == {"skipped"} and len(eu.requests) == 0
+    assert {each["error"] for each in ran.json["arrivals"]} == {"component 'app': the image has no /bin/sh"}
 
 
 @pytest.mark.parametrize(

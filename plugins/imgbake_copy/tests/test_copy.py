@@ -208,7 +208,7 @@ def test_none_done_is_another_exit_code_than_some(project: Project, one: Registr
 def test_a_source_that_is_not_there_is_said(project: Project, one: Registry) -> None:
     one.add_image("shop:1", LAYERS)
     ran = copy(project, one.name("shop:2"), one.name("copy:1"), code=1)
-    assert "has no tag '2'" in ran.stderr and results(ran) == ["skipped"]
+    assert results(ran) == ["skipped"] and "has no tag '2'" in ran.json["arrivals"][0]["error"]
     ran = project.run("copy", "-n", "oci:nowhere", one.name("copy:1"))
     assert ran.code == 1 and "error" in ran.stdout and "can't be read" in ran.stdout
 
@@ -216,6 +216,10 @@ def test_a_source_that_is_not_there_is_said(project: Project, one: Registry) -> 
 def test_what_is_no_destination_is_said(project: Project, one: Registry) -> None:
     ran = project.run("copy", one.name("shop:1"), "oci-archive:x.tar")
     assert ran.code == 2 and "nothing can be copied to 'oci-archive:x.tar'" in ran.stderr
+    ran = project.run("copy", one.name("shop:1"), f"docker://{one.name('shop:1')}")
+    assert ran.code == 2 and "leave docker:// out" in ran.stderr
+    ran = project.run("copy", one.name("shop:1"), one.name("Shop:1"))
+    assert ran.code == 2 and "must be lower case" in ran.stderr
 
 
 def test_the_plan_changes_nothing(project: Project, one: Registry, other: Registry) -> None:

@@ -18,6 +18,7 @@ from imgbake.app.opening import Request, goals, open_project, require_args, save
 from imgbake.contract import Artifact
 from imgbake.engine import process, unmoved
 from imgbake.engine.engine import Engine, Report
+from imgbake.engine.graph import MADE
 from imgbake.engine.project import STATE, Project
 from imgbake.engine.unmoved import Unmoved
 from imgbake.engine.workers import Settings
@@ -59,7 +60,8 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
             require_args(project, names)
             if order.save:
                 save_args(project, order.request.args, warn)
-            how = Settings(order.jobs, order.keep_going, order.force, order.keep, marker)
+            force = MADE if order.force else frozenset()
+            how = Settings(order.jobs, order.keep_going, force, order.keep, marker)
             same = _unmoved(project, order, names)
             report = Engine(project, how, [*observers, *project.plugins.observers()], stop, same).run(names)
             pushed = _push(project, names, report, stop, marker, observers) if order.push else ()

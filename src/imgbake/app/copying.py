@@ -118,7 +118,10 @@ def _place(text: str, said: Mapping[str, Any], found: plugins.Plugins) -> tuple[
     """The destination that a text names, and the tags. Raises UsageError when no plugin knows it."""
     cls: Any
     for kind, cls in found.named_destinations():
-        parsed = cls.parse(text, said)
+        try:
+            parsed = cls.parse(text, said)
+        except BakeError as error:
+            raise UsageError(error.message, hint=error.hint) from None
         if parsed is not None:
             options, tags = parsed
             return Destination(text, _NOWHERE, kind, options), tuple(tags)

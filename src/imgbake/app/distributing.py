@@ -14,6 +14,7 @@ from imgbake.app.opening import Request, open_project, require_args
 from imgbake.app.rolling_back import Back, put_back
 from imgbake.app.ways import Step, Way, look, ways
 from imgbake.engine.engine import Engine, Report, Result
+from imgbake.engine.graph import BROUGHT
 from imgbake.engine.process import Stop
 from imgbake.engine.project import Project
 from imgbake.engine.workers import Settings
@@ -116,11 +117,15 @@ def carry(
     require_args(project, goals)
     project.verifies_all = order.verifies_all
     showing.plan(look(project, wanted, stop, force=order.force))
-    how = Settings(order.jobs, keep_going=True, force=order.force, build=marker)
+    force = BROUGHT if order.force else frozenset()
+    how = Settings(order.jobs, keep_going=True, force=force, build=marker)
     observers = showing.observers
     report = Engine(project, how, [*observers, *project.plugins.observers()], stop).run(goals)
     backs = _settle(project, wanted, report, observers)
-    arrivals = tuple(_arrival(way, report.results, backs.get(way.distribution, ())) for way in wanted)
+    arrivals = tuple(
+        _arrival(way, report.results, _cause(way.delivery, project, report), backs.get(way.distribution, ()))
+        for way in wanted
+    )
     follow(project, report, _references(arrivals), showing.warn)
     settling.remember(project, order.key, report, lambda: showing.there(_still(arrivals)), order.place)
     return Outcome(report, arrivals, bool(project.recipe.triggers))
@@ -160,9 +165,17 @@ def _settle(
     return backs
 
 
-def _arrival(way: Way, results: dict[str, Result], backs: Sequence[Back]) -> Arrival:
+def _cause(name: str, project: Project, report: Report) -> str:
+    """Why a node was not done: its own error, or that of what failed before it."""
+    result = report.results[name]
+    before = project.graph.nodes[name].before if result.outcome == "skipped" else ()
+    stopped = (each for each in before if report.results[each].outcome in ("failed", "skipped"))
+    return next((_cause(each, project, report) for each in stopped), result.error)
+
+
+def _arrival(way: Way, results: dict[str, Result], cause: str, backs: Sequence[Back]) -> Arrival:
     own, names = results[way.delivery], results[way.publish]
-    result, error = own.outcome, own.error or names.error
+    result, error = own.outcome, cause or names.error
     reference, sent = "", 0
     facts: dict[str, Any] = {}
     if own.artifact is not None:

@@ -46,7 +46,7 @@ class Planned(msgspec.Struct, frozen=True):
 class Planner:
     """Judges nodes without running any."""
 
-    def __init__(self, project: Project, *, force: bool = False) -> None:
+    def __init__(self, project: Project, force: frozenset[str] = frozenset()) -> None:
         self._project = project
         self._force = force
         self._found: dict[str, Planned] = {}
@@ -63,7 +63,8 @@ class Planner:
     def _planned(self, node: Node, before: dict[str, Planned]) -> Planned:
         if node.missing:
             return Planned(node.id, "needs arguments", ("needs: " + ", ".join(node.missing),))
-        unknown = [name for name in node.before if name not in self.artifacts]
+        deciding = node.needs if node.kind == "publish" else node.before  # it only waits for the others
+        unknown = [name for name in deciding if name not in self.artifacts]
         if unknown:
             moved = next((name for name in unknown if before[name].action == "run"), unknown[0])
             return Planned(node.id, "may run", (f"{moved} runs first",))
@@ -72,7 +73,7 @@ class Planner:
             return Planned(node.id, "may run", (f"{restored} is restored first",))
         work = work_of(node, self._project, self.artifacts)
         try:
-            verdict = judge.judge(node, work, self._project, force=self._force)
+            verdict = judge.judge(node, work, self._project, force=node.kind in self._force)
             if isinstance(work, BakeWork) and verdict.action == "run":
                 work.require()
         except (BakeError, OSError) as error:

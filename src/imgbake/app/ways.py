@@ -11,7 +11,7 @@ from imgbake.app.planning import Planned, Planner
 from imgbake.contract import Artifact
 from imgbake.engine.context import Looking
 from imgbake.engine.delivering import DeliverWork, PublishWork
-from imgbake.engine.graph import Node, Publication
+from imgbake.engine.graph import BROUGHT, Node, Publication
 from imgbake.engine.process import Stop
 from imgbake.engine.project import Project, Standing
 from imgbake.engine.steps import work_of
@@ -77,7 +77,7 @@ def look(project: Project, wanted: Sequence[Way], stop: Stop, *, force: bool) ->
     for way in wanted:
         project.names[way.delivery] = (*project.names.get(way.delivery, ()), *way.pointers)
     nodes = project.graph.nodes
-    planner = Planner(project, force=force)
+    planner = Planner(project, BROUGHT if force else frozenset())
     deliveries, publishes = ([way.delivery for way in wanted], [way.publish for way in wanted])
     found = {
         step.node: step for step in planner.plan([each for name in deliveries for each in nodes[name].before])

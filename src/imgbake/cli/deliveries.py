@@ -281,7 +281,7 @@ def _show_back(found: Sequence[Back], format: Format) -> int:
             (
                 "failed" if each.error else "put back",
                 each.move.pointer,
-                each.error or each.move.before or "removed",
+                each.error.removeprefix(f"{each.move.pointer} ") or each.move.before or "removed",
             )
             for each in found
         ]

@@ -58,9 +58,10 @@ def plan(
 def show_plan(names: list[str] | None, kind: str, wanted: Request, *, force: bool, format: Format) -> None:
     """Prints the plan for some nodes; `kind` is what a name means, "" for either."""
     from imgbake.app.planning import Planner, as_json
+    from imgbake.engine.graph import MADE
 
     project = _open(wanted)
-    steps = Planner(project, force=force).plan(_goals(project, names, kind))
+    steps = Planner(project, MADE if force else frozenset()).plan(_goals(project, names, kind))
     if format is Format.JSON:
         print_json(as_json(steps))
         return

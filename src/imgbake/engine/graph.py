@@ -84,6 +84,10 @@ class Told(msgspec.Struct, frozen=True):
     images: tuple[str, ...] = ()  # of the recipe, that it stands on
 
 
+MADE = frozenset({"task", "image", "test"})  # kinds of nodes: what a build makes,
+BROUGHT = frozenset({"deliver", "publish"})  # and what a distribution does with it
+
+
 class Node(msgspec.Struct, frozen=True):
     """Something that costs time, and what it stands on."""
 

@@ -45,7 +45,7 @@ def judge(node: Node, work: Work, project: Project, *, force: bool) -> Verdict:
     last = project.ledger.last(node.id)
     always = _always_runs(node, parts)
     verdict = Verdict("run", fingerprint.of(parts), parts, seen, is_volatile=ctx.is_volatile or always)
-    if force and node.kind != "base":
+    if force:
         return _with(verdict, why=("forced",))
     if (standing := getattr(work, "standing", None)) is not None:
         artifact, why = standing(ctx)

@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     jobs: int
     keep_going: bool = False
-    force: bool = False
+    force: frozenset[str] = frozenset()  # kinds of nodes that are made again although nothing changed
     keep: bool = False  # what is only made to bake with
     build: str = ""  # marks our processes, see process.MARKER
 
@@ -96,7 +96,7 @@ class Workers:
     def judge(self, node: Node, work: Work) -> Verdict:
         """Judges a node in the calling thread. Raises BakeError, also for what is a plugin's bug."""
         try:
-            return judge.judge(node, work, self._project, force=self._settings.force)
+            return judge.judge(node, work, self._project, force=node.kind in self._settings.force)
         except (BakeError, Interrupted):
             raise
         except OSError as error:
@@ -183,7 +183,7 @@ class Workers:
     def _context(self, node: Node) -> Working:
         return Working(
             self._project, node, self._stop, self.messages.put, self._settings.build,
-            force=self._settings.force, keep=self._settings.keep,
+            force=node.kind in self._settings.force, keep=self._settings.keep,
         )  # fmt: skip
 
 
