@@ -12,6 +12,7 @@ from imgbake_oci.descriptor import Descriptor
 if TYPE_CHECKING:  # all of HTTP and TLS, which reading a recipe doesn't need
     from imgbake_copy.content import Content
     from imgbake_copy.sources import Source
+    from imgbake_oci.reference import Reference
     from imgbake_oci.registry import FilePart
 
 Context = ResolveContext | RunContext
@@ -27,6 +28,7 @@ class Copier:
         self.client = Client(remembering=default_folder() / "uploads")
         self.turns = Turns()
         self.held: dict[tuple[str, str], str] = {}  # host and digest to a repository there that has the blob
+        self.seen: set[Reference] = set()  # manifests that were at their destinations, by digest
         self._spools = Spools()
         self._lock = threading.Lock()
         self._sources: dict[str, Source] = {}

@@ -24,11 +24,15 @@ _SENT_AT_ONCE = 4
 
 
 def missing(copier: Copier, target: Reference, content: Content, check: Callable[[], None]) -> list[Document]:
-    """The documents that a repository lacks. One request for each."""
+    """The documents that a repository lacks. One request for each; one that was there is so for this run."""
 
     def is_there(document: Document) -> bool:
-        found = copier.client.current(target.pinned(document.digest), Watch(check), pushes=True)
-        return found is not None
+        reference = target.pinned(document.digest)
+        if reference not in copier.seen:
+            if copier.client.current(reference, Watch(check), pushes=True) is None:
+                return False
+            copier.seen.add(reference)
+        return True
 
     with ThreadPoolExecutor(min(_ASKED_AT_ONCE, len(content.documents))) as pool:
         there = list(pool.map(is_there, content.documents))
@@ -153,8 +157,8 @@ class Upload:
         self._client.put_manifest(self._target, tag, media_types.INDEX, encoded(index), self._watch())
 
     def _read_back(self, put: Sequence[Document]) -> None:
-        """Asks for the digest of everything that was put, and of the image itself."""
-        for document in {each.digest: each for each in (*put, self._content.root)}.values():
+        """Asks for the digest of everything that was put; of what was there, that has been asked."""
+        for document in put:
             found = self._client.current(self._target.pinned(document.digest), self._watch(), pushes=True)
             if found is None or found.size != len(document.data):
                 hint = "it lost what it had accepted: run it again"

@@ -60,6 +60,24 @@ def test_what_is_there_costs_one_request_per_manifest(project: Project, one: Reg
     assert len(one.requests) <= 3  # by digest, by tag, and how to speak to the server at all
 
 
+def test_of_an_index_each_manifest_is_asked_for_once_also_while_one_lacks(
+    project: Project, one: Registry, other: Registry
+) -> None:
+    images = {name: one.add_image("shop", [name.encode()], name) for name in ("linux/amd64", "linux/arm64")}
+    index = one.add_index("shop:1", images)
+    signature = one.add_referrer("shop", index, b"signed", "application/vnd.test.signature")
+    words = (one.name("shop:1"), other.name("shop:1"))
+    copy(project, *words)
+    there = {index, signature, *images.values()}
+    for lacks in (None, images["linux/arm64"], signature):
+        if lacks:
+            del other.contents.repository("shop").manifests[lacks]
+        other.forget()
+        assert results(copy(project, *words)) == ["published" if lacks else "there"]
+        asked = [seen.target.rpartition("/")[2] for seen in other.requests if seen.method == "HEAD"]
+        assert [asked.count(each) for each in there - {lacks}] == [1] * len(there - {lacks})
+
+
 def test_only_what_lacks_is_sent(project: Project, one: Registry, other: Registry) -> None:
     one.add_image("shop:1", LAYERS)
     other.add_blob("shop", LAYERS[0])
