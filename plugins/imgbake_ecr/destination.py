@@ -6,8 +6,8 @@ program plays ECR, that says where its registry is; names are always those of Am
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
@@ -17,7 +17,7 @@ from imgbake_copy.registry import Registry
 from imgbake_ecr import asking, repositories
 from imgbake_ecr.options import Options
 from imgbake_ecr.repositories import Repositories, Repository
-from imgbake_oci.reference import Reference, parse
+from imgbake_oci.reference import Reference, parse, parse_tag
 
 if TYPE_CHECKING:  # what knows credentials imports all of HTTP and TLS, which reading a recipe doesn't need
     from imgbake_ecr.registries import Registries
@@ -35,6 +35,26 @@ class Ecr:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._named = Registry(options.at(options.home))
+
+    @classmethod
+    def parse(cls, text: str, said: Mapping[str, Any]) -> tuple[Options, tuple[str, ...]] | None:
+        """The repository and the tag of a reference to ECR; None for any other place, and where somebody
+        has logged in by docker, which may be as somebody else."""
+        from imgbake_ecr.registries import owner
+        from imgbake_oci.registry.credentials import from_environment
+
+        place = owner(text.partition("/")[0])
+        if place is None:
+            return None
+        reference = parse_tag(text)
+        document = {"account": place[0], "region": place[1].region, "repository": reference.repository}
+        try:
+            options = msgspec.convert({**document, **said}, Options)
+        except msgspec.ValidationError as error:
+            raise BakeError(str(error)) from None
+        if options.home != reference.registry or from_environment().find(reference).credential is not None:
+            return None
+        return options, (reference.tag,)
 
     def pointers(self, image: str, tags: Sequence[str]) -> tuple[str, ...]:
         return self._named.pointers(image, tags)
@@ -99,7 +119,10 @@ class Ecr:
 
     def _require_create(self, name: Reference) -> None:
         if self._options.create is None:
-            raise BakeError(f"there is no repository {name.name}", hint="write `create = {}` to have it made")
+            raise BakeError(
+                f"there is no repository {name.name}",
+                hint="make it; or let a recipe have it made, by `create = {}`",
+            )
 
     def _repository(self, name: Reference, ctx: Context) -> Repository | None:
         options = self._options

@@ -198,6 +198,28 @@ def test_a_password_is_made_once_for_a_run_and_anew_before_it_ends(
     assert account.cloud.count("ecr:GetAuthorizationToken") > 1
 
 
+def test_a_copy_without_a_recipe_gets_a_password_unless_somebody_has_logged_in(
+    shop: Shop, account: Account, ecr: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ecr(EU)
+    shop.to(eu_west_1="create = {}")
+    shop.distribute()
+    shop.build()
+    to = f"{MINE}.dkr.ecr.{EU}.amazonaws.com/team/shop:2"
+    ran = shop.run("copy", "oci:.imgbake/images/shop/oci", to, "--format", "json")
+    assert ran.code == 0 and results(ran) == ["published"], ran.stderr
+    ran = shop.run("copy", "oci:.imgbake/images/shop/oci", to.replace("shop", "other"))
+    assert ran.code == 1 and "there is no repository" in ran.stderr
+
+    host = to.partition("/")[0]
+    known = {"auths": {host: {"username": "AWS", "password": "of docker login"}}}
+    shop.write("docker/config.json", json.dumps(known))
+    monkeypatch.setenv("DOCKER_CONFIG", str(shop.root / "docker"))
+    account.cloud.calls.clear()
+    shop.run("copy", "-n", "oci:.imgbake/images/shop/oci", to)
+    assert account.cloud.calls == []
+
+
 def test_another_account_is_reached_by_a_role(shop: Shop, account: Account, ecr: Start) -> None:
     ecr(EU, account="111122223333")
     role = 'account = "111122223333"\nrole_arn = "arn:aws:iam::111122223333:role/push"\ncreate = {}'
