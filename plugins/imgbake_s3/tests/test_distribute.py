@@ -148,4 +148,4 @@ def test_an_image_is_copied_there_without_a_recipe(shop: Project, s3: Any) -> No
     assert ran.code == 0, ran.stderr
     assert set(index(s3)) == {"2"} and "index.json" in keys(s3)
     ran = shop.run("copy", source, "s3://X")
-    assert ran.code == 1 and "s3://X" in ran.stderr
+    assert ran.code == 2 and "s3://X" in ran.stderr

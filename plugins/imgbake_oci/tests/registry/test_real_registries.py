@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import random
-import shutil
-import socket
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,6 +17,7 @@ from imgbake.testing.registry import Access, Registry, certificate
 from imgbake_oci import media_types, reference
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.registry import Client, Credentials, Tls
+from tests.services.registries import Real, program
 
 Make = Callable[..., Client]
 LAYERS = [
@@ -30,55 +26,11 @@ LAYERS = [
 ]
 
 
-def program(name: str) -> str:
-    """The path of a program; without it the test is skipped, or fails where services are required."""
-    path = shutil.which(name)
-    if not path and os.environ.get("IMGBAKE_REQUIRE_SERVICES") == "1":
-        pytest.fail(f"{name} is not installed")
-    return path or pytest.skip(f"{name} is not installed")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Starts docker-registry with more configuration, and returns its host and port."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def start(http: dict[str, object] | None = None, auth: dict[str, object] | None = None) -> str:
-        host = f"127.0.0.1:{free_port()}"
-        storage = {"filesystem": {"rootdirectory": str(tmp_path / host)}}
-        config = {"version": "0.1", "storage": storage, "http": {"addr": host, **(http or {})}}
-        file = tmp_path / "config.yml"
-        file.write_text(json.dumps({**config, **({"auth": auth} if auth else {})}))
-        command = [program("docker-registry"), "serve", str(file)]
-        environ = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
-        output = subprocess.DEVNULL
-        running.append(subprocess.Popen(command, stdout=output, stderr=output, env=environ))
-        _wait_for(host)
-        return host
-
-    yield start
-    for process in running:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_for(host: str) -> None:
-    end = time.monotonic() + 15
-    while time.monotonic() < end:
-        try:
-            urllib.request.urlopen(f"http://{host}/v2/", timeout=2).close()
-            return
-        except urllib.error.HTTPError as error:
-            error.close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    pytest.fail(f"docker-registry does not answer at {host}")
+    with ExitStack() as stack:
+        yield lambda **config: Real(tmp_path, stack, **config).host
 
 
 def layout(folder: Path) -> Path:
@@ -173,7 +125,7 @@ def test_docker_registry_by_password_and_tls(
     (tmp_path / "htpasswd").write_bytes(line)
     cert, key = certificate.make(tmp_path)
     http = {"tls": {"certificate": str(cert), "key": str(key)}}
-    host = serve(http, {"htpasswd": {"realm": "test", "path": str(tmp_path / "htpasswd")}})
+    host = serve(http=http, auth={"htpasswd": {"realm": "test", "path": str(tmp_path / "htpasswd")}})
     (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"username": "me", "password": "pw"}}}))
     (tmp_path / "certs.d" / host).mkdir(parents=True)
     cert.rename(tmp_path / "certs.d" / host / "ca.crt")
