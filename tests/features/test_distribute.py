@@ -6,43 +6,15 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from imgbake.api import digest
-from imgbake.testing.project import Project, Ran
+from imgbake.testing.project import Ran
 from imgbake.testing.registry import Registry
+from imgbake.testing.shop import Shop, layout, registry
 from imgbake_oci.registry import Retries, client
-
-RECIPE = """
-[args]
-version = "1.0"
-
-[components.app]
-files = [{{ from = "app", to = "/app" }}]
-
-[images.shop]
-base = "scratch"
-components = ["app"]
-
-[destinations.eu]
-uses = "registry"
-repository = "{eu}/shop"
-
-[destinations.us]
-uses = "registry"
-repository = "{us}/team/"
-
-[destinations.disk]
-uses = "layout"
-folder = "out/"
-
-[distributions.prod]
-images = ["shop"]
-to = ["eu", "us", "disk"]
-tags = ["{{{{ version }}}}", "stable"]
-{more}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -63,20 +35,17 @@ def us() -> Iterator[Registry]:
 
 
 @pytest.fixture
-def shop(project: Project, eu: Registry, us: Registry) -> Project:
-    write(project, eu, us)
-    return project
+def shop(tmp_path: Path, eu: Registry, us: Registry) -> Shop:
+    made = Shop(tmp_path / "shop")
+    write(made, eu, us)
+    return made
 
 
-def write(project: Project, eu: Registry, us: Registry, more: str = "") -> None:
-    project.recipe(RECIPE.format(eu=eu.host, us=us.host, more=more))
-    project.write("app", "first")
-
-
-def distribute(project: Project, *words: str, code: int = 0) -> Ran:
-    ran = project.run("distribute", "--format", "json", "--progress", "plain", *words)
-    assert ran.code == code, f"exit code {ran.code}\n{ran.stdout}\n{ran.stderr}"
-    return ran
+def write(shop: Shop, eu: Registry, us: Registry, more: str = "") -> None:
+    places = {"eu": registry(f"{eu.host}/shop"), "us": registry(f"{us.host}/team/"), "disk": layout("out/")}
+    shop.to(**places, tags=["{{ version }}", "stable"], more=more)
+    shop.recipe('[args]\nversion = "1.0"\n\n' + shop.read("imgbake.toml"))
+    shop.write("app", "first")
 
 
 def results(ran: Ran) -> dict[str, str]:
@@ -92,8 +61,8 @@ def refuse(registry: Registry, path: str = "/manifests/sha256") -> None:
     registry.fault(method="PUT", path=path, status=403, times=1000)
 
 
-def test_it_builds_delivers_and_publishes(shop: Project, eu: Registry, us: Registry) -> None:
-    ran = distribute(shop)
+def test_it_builds_delivers_and_publishes(shop: Shop, eu: Registry, us: Registry) -> None:
+    ran = shop.distribute()
     assert results(ran) == {"eu": "published", "us": "published", "disk": "published"}
     made = ran.json["arrivals"][0]["reference"].rpartition("@")[2]
     for tag in ("1.0", "stable"):
@@ -101,54 +70,54 @@ def test_it_builds_delivers_and_publishes(shop: Project, eu: Registry, us: Regis
         assert f'"org.opencontainers.image.ref.name":"{tag}"' in shop.read("out/shop/index.json")
 
 
-def test_what_is_there_is_asked_and_not_believed(shop: Project, eu: Registry) -> None:
-    distribute(shop)
-    assert set(results(distribute(shop)).values()) == {"there"}
+def test_what_is_there_is_asked_and_not_believed(shop: Shop, eu: Registry) -> None:
+    shop.distribute()
+    assert set(results(shop.distribute()).values()) == {"there"}
     eu.contents.repository("shop").manifests.clear()
-    assert results(distribute(shop)) == {"eu": "published", "us": "there", "disk": "there"}
+    assert results(shop.distribute()) == {"eu": "published", "us": "there", "disk": "there"}
     eu.contents.repository("shop").tags.clear()
-    assert results(distribute(shop)) == {"eu": "published", "us": "there", "disk": "there"}
+    assert results(shop.distribute()) == {"eu": "published", "us": "there", "disk": "there"}
 
 
-def test_building_does_not_distribute(shop: Project, eu: Registry) -> None:
+def test_building_does_not_distribute(shop: Shop, eu: Registry) -> None:
     assert shop.build().code == 0
     assert len(eu.requests) == 0
-    assert set(distribute(shop, "-n").json[0]) == {
+    assert set(shop.distribute("-n").json[0]) == {
         "distribution", "image", "destination", "pointers", "action", "why"
     }  # fmt: skip
 
 
 def test_no_name_moves_before_every_destination_has_everything(
-    shop: Project, eu: Registry, us: Registry
+    shop: Shop, eu: Registry, us: Registry
 ) -> None:
-    distribute(shop)
+    shop.distribute()
     shop.write("app", "second")
     refuse(us)
     before = meaning(eu, "shop:stable")
-    ran = distribute(shop, code=3)
+    ran = shop.distribute(code=3)
     assert results(ran) == {"eu": "delivered", "us": "failed", "disk": "delivered"}
     assert meaning(eu, "shop:stable") == before
     us.heal()
     eu.forget()
-    assert set(results(distribute(shop)).values()) == {"published"}
+    assert set(results(shop.distribute()).values()) == {"published"}
     assert eu.count("POST") == 0 and meaning(eu, "shop:stable") != before
 
 
-def test_names_that_moved_go_back_when_another_cannot_move(shop: Project, eu: Registry, us: Registry) -> None:
-    distribute(shop)
+def test_names_that_moved_go_back_when_another_cannot_move(shop: Shop, eu: Registry, us: Registry) -> None:
+    shop.distribute()
     before = meaning(eu, "shop:stable"), meaning(eu, "shop:1.0"), meaning(us, "team/shop:1.0")
     shop.write("app", "second")
     refuse(us, "/manifests/stable")
-    ran = distribute(shop, code=3)
+    ran = shop.distribute(code=3)
     assert results(ran) == {"eu": "put back", "us": "delivered", "disk": "put back"}
     assert (meaning(eu, "shop:stable"), meaning(eu, "shop:1.0"), meaning(us, "team/shop:1.0")) == before
     us.heal()
-    assert set(results(distribute(shop)).values()) == {"published"}
+    assert set(results(shop.distribute()).values()) == {"published"}
     assert meaning(eu, "shop:stable") == meaning(us, "team/shop:stable") != before[0]
 
 
-def test_ctrl_c_while_names_move_puts_back_those_that_have(shop: Project, eu: Registry, us: Registry) -> None:
-    distribute(shop)
+def test_ctrl_c_while_names_move_puts_back_those_that_have(shop: Shop, eu: Registry, us: Registry) -> None:
+    shop.distribute()
     names = ((eu, "shop:stable"), (eu, "shop:1.0"), (us, "team/shop:1.0"), (us, "team/shop:stable"))
     before = [meaning(*name) for name in names]
     shop.write("app", "second")
@@ -163,68 +132,66 @@ def test_ctrl_c_while_names_move_puts_back_those_that_have(shop: Project, eu: Re
     assert running.returncode == 130 and "Traceback" not in said
     assert [meaning(*name) for name in names] == before
     us.heal()
-    assert set(results(distribute(shop)).values()) == {"published"}
+    assert set(results(shop.distribute()).values()) == {"published"}
     assert len({meaning(*name) for name in names} - {before[0]}) == 1
 
 
-def test_without_atomic_every_destination_is_on_its_own(project: Project, eu: Registry, us: Registry) -> None:
-    write(project, eu, us, "atomic = false")
+def test_without_atomic_every_destination_is_on_its_own(shop: Shop, eu: Registry, us: Registry) -> None:
+    write(shop, eu, us, "atomic = false")
     refuse(us)
-    assert results(distribute(project, code=3)) == {"eu": "published", "us": "failed", "disk": "published"}
+    assert results(shop.distribute(code=3)) == {"eu": "published", "us": "failed", "disk": "published"}
 
 
-def test_a_destination_is_tried_again_as_often_as_it_says(
-    project: Project, eu: Registry, us: Registry
-) -> None:
-    write(project, eu, us)
-    project.recipe(project.read("imgbake.toml").replace('/team/"', '/team/"\nretries = 1'))
+def test_a_destination_is_tried_again_as_often_as_it_says(shop: Shop, eu: Registry, us: Registry) -> None:
+    write(shop, eu, us)
+    shop.recipe(shop.read("imgbake.toml").replace('/team/"', '/team/"\nretries = 1'))
     us.fault(method="PUT", path="/manifests/sha256", status=403)
-    ran = distribute(project)
+    ran = shop.distribute()
     assert results(ran)["us"] == "published" and "attempt 1 failed" in ran.stderr
 
 
-def test_to_narrows_a_distribution(shop: Project, eu: Registry, us: Registry) -> None:
+def test_to_narrows_a_distribution(shop: Shop, eu: Registry, us: Registry) -> None:
     refuse(us)
-    assert results(distribute(shop, "--to", "eu")) == {"eu": "published"}
+    assert results(shop.distribute("--to", "eu")) == {"eu": "published"}
     assert len(us.requests) == 0
-    assert results(distribute(shop, "--to", "us", code=1)) == {"us": "failed"}
+    assert results(shop.distribute("--to", "us", code=1)) == {"us": "failed"}
 
 
-def test_names_are_put_back(shop: Project, eu: Registry, us: Registry) -> None:
-    distribute(shop)
+def test_names_are_put_back(shop: Shop, eu: Registry, us: Registry) -> None:
+    shop.distribute()
     first = meaning(eu, "shop:stable")
     shop.write("app", "second")
-    distribute(shop)
+    shop.distribute()
     assert meaning(eu, "shop:stable") != first
-    ran = distribute(shop, "--rollback")
+    ran = shop.distribute("--rollback")
     assert [each["error"] for each in ran.json] == [""] * 6
     assert meaning(eu, "shop:stable") == meaning(us, "team/shop:1.0") == first
-    distribute(shop, "--rollback")  # and once more: there were no names before
+    shop.distribute("--rollback")  # and once more: there were no names before
     assert eu.contents.repository("shop").tags == us.contents.repository("team/shop").tags == {}
     ran = shop.run("distribute", "--rollback")
     assert ran.code == 1 and "nothing to put back" in ran.stderr
 
 
-def test_a_name_that_somebody_else_moved_is_left_alone(shop: Project, eu: Registry) -> None:
-    distribute(shop)
+def test_a_name_that_somebody_else_moved_is_left_alone(shop: Shop, eu: Registry) -> None:
+    shop.distribute()
     theirs = eu.add_image("shop:stable", [b"theirs"])
-    ran = distribute(shop, "--rollback", "--to", "eu", code=3)
+    ran = shop.distribute("--rollback", "--to", "eu", code=3)
     assert meaning(eu, "shop:stable") == theirs
     assert sorted(bool(each["error"]) for each in ran.json) == [False, True]
 
 
-def test_a_tag_that_was_new_stays_where_tags_cannot_be_removed(shop: Project, eu: Registry) -> None:
+def test_a_tag_that_was_new_stays_where_tags_cannot_be_removed(shop: Shop, eu: Registry) -> None:
     eu.contents.deletes_tags = False
-    distribute(shop)
-    ran = distribute(shop, "--rollback", "--to", "eu", code=1)
+    shop.distribute()
+    ran = shop.distribute("--rollback", "--to", "eu", code=1)
     assert "doesn't remove tags" in ran.json[0]["error"]
     lines = shop.run("distribute", "--rollback", "--to", "eu").stdout.splitlines()
     assert lines[1].split(maxsplit=2)[2] == "was new, and this registry doesn't remove tags"
-    distribute(shop)
+    shop.distribute()
 
 
-def test_the_plan_says_what_is_missing(shop: Project, eu: Registry) -> None:
-    distribute(shop)
+def test_the_plan_says_what_is_missing(shop: Shop, eu: Registry) -> None:
+    shop.distribute()
     eu.contents.repository("shop").tags.clear()
     ran = shop.run("distribute", "-n")
     assert ran.code == 0
@@ -245,16 +212,16 @@ def test_the_plan_says_what_is_missing(shop: Project, eu: Registry) -> None:
     assert ran.stdout.count("image:shop@oci runs first") == 3
 
 
-def test_force_looks_for_every_blob_and_builds_nothing_anew(shop: Project, eu: Registry) -> None:
-    distribute(shop)
-    ran = distribute(shop, "-B")
+def test_force_looks_for_every_blob_and_builds_nothing_anew(shop: Shop, eu: Registry) -> None:
+    shop.distribute()
+    ran = shop.distribute("-B")
     assert eu.count("HEAD", "/blobs/") and "image:shop@oci: runs" not in ran.stderr
 
 
-def test_a_test_that_fails_keeps_an_image_at_home(shop: Project, eu: Registry) -> None:
+def test_a_test_that_fails_keeps_an_image_at_home(shop: Shop, eu: Registry) -> None:
     text = shop.read("imgbake.toml").replace("[images.shop]", 'test = ["/nothing-there"]\n\n[images.shop]')
     shop.recipe(text)
-    ran = distribute(shop, code=1)
+    ran = shop.distribute(code=1)
     assert set(results(ran).values()) == {"skipped"} and len(eu.requests) == 0
     assert {each["error"] for each in ran.json["arrivals"]} == {"component 'app': the image has no /bin/sh"}
 
@@ -273,52 +240,52 @@ def test_a_test_that_fails_keeps_an_image_at_home(shop: Project, eu: Registry) -
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(
-    project: Project, eu: Registry, us: Registry, wrong: str, right: str, message: str, hint: str
+    shop: Shop, eu: Registry, us: Registry, wrong: str, right: str, message: str, hint: str
 ) -> None:
-    write(project, eu, us, "atomic = true")
-    text = project.read("imgbake.toml")
+    write(shop, eu, us, "atomic = true")
+    text = shop.read("imgbake.toml")
     assert wrong in text
-    project.recipe(text.replace(wrong, right))
-    ran = project.run("check")
+    shop.recipe(text.replace(wrong, right))
+    ran = shop.run("check")
     assert ran.code == 2
     assert message in ran.stderr and hint in ran.stderr and "imgbake.toml:" in ran.stderr
 
 
-def test_two_images_under_one_name_are_an_error(shop: Project) -> None:
+def test_two_images_under_one_name_are_an_error(shop: Shop) -> None:
     text = shop.read("imgbake.toml").replace('images = ["shop"]', 'images = ["shop", "other"]')
     shop.recipe(text + '\n[images.other]\nbase = "scratch"\ncomponents = ["app"]\n')
     ran = shop.run("check")
     assert ran.code == 2 and "would mean both shop@oci and other@oci" in ran.stderr
 
 
-def test_unknown_names_on_the_command_line_are_said(shop: Project) -> None:
+def test_unknown_names_on_the_command_line_are_said(shop: Shop) -> None:
     ran = shop.run("distribute", "prdo")
     assert ran.code == 2 and "no distribution named 'prdo'" in ran.stderr and "'prod'" in ran.stderr
     ran = shop.run("distribute", "--to", "ue")
     assert ran.code == 2 and "no destination named 'ue'" in ran.stderr
 
 
-def test_a_distribution_that_lacks_an_argument_asks_for_it(shop: Project) -> None:
+def test_a_distribution_that_lacks_an_argument_asks_for_it(shop: Shop) -> None:
     shop.recipe(shop.read("imgbake.toml").replace('version = "1.0"', 'version = { help = "the release" }'))
     ran = shop.run("distribute")
     assert ran.code == 2 and "missing argument 'version' (the release)" in ran.stderr
     assert shop.run("build", "--progress", "quiet").code == 0
-    assert set(results(distribute(shop, "--arg", "version=2")).values()) == {"published"}
+    assert set(results(shop.distribute("--arg", "version=2")).values()) == {"published"}
 
 
-def test_arguments_of_distributions_are_listed(shop: Project) -> None:
+def test_arguments_of_distributions_are_listed(shop: Shop) -> None:
     found = shop.run("args", "--format", "json").json
     assert [each["name"] for each in found] == ["version"]
     assert all(reader.startswith("publish:prod:") for reader in found[0]["readers"])
 
 
-def test_secrets_are_refused_where_images_go(shop: Project) -> None:
+def test_secrets_are_refused_where_images_go(shop: Shop) -> None:
     shop.recipe(shop.read("imgbake.toml").replace('version = "1.0"', "version = { secret = true }"))
     ran = shop.run("check")
     assert ran.code == 2 and "'tags' of a distribution" in ran.stderr
 
 
-def test_an_image_that_must_be_restored_is_restored_first(shop: Project, eu: Registry) -> None:
+def test_an_image_that_must_be_restored_is_restored_first(shop: Shop, eu: Registry) -> None:
     for content in ("one", "two", "one"):
         shop.write("app", content)
-        assert results(distribute(shop))["eu"] == "published"
+        assert results(shop.distribute())["eu"] == "published"

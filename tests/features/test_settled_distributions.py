@@ -16,28 +16,8 @@ from imgbake.api import digest
 from imgbake.testing.project import Project
 from imgbake.testing.proxy import RoughProxy
 from imgbake.testing.registry import Access, Registry
+from imgbake.testing.shop import Shop, layout, registry
 
-RECIPE = """
-[components.app]
-files = [{{ from = "app", to = "/app" }}]
-
-[images.shop]
-base = "scratch"
-components = ["app"]
-
-[destinations.eu]
-uses = "registry"
-repository = "{host}/shop"
-
-[destinations.disk]
-uses = "layout"
-folder = "out"
-
-[distributions.prod]
-images = ["shop"]
-to = ["eu", "disk"]
-tags = ["1", "stable"]
-"""
 NOTHING = "nothing to do: "
 
 
@@ -48,10 +28,16 @@ def eu() -> Iterator[Registry]:
 
 
 @pytest.fixture
-def shop(project: Project, eu: Registry) -> Project:
-    project.recipe(RECIPE.format(host=eu.host))
-    project.write("app", "first")
-    return project
+def shop(tmp_path: Path, eu: Registry) -> Shop:
+    return written(tmp_path, eu.host)
+
+
+def written(folder: Path, host: str) -> Shop:
+    """A project whose image goes to this registry, and to a layout."""
+    shop = Shop(folder / "shop")
+    shop.to(eu=registry(f"{host}/shop"), disk=layout("out"))
+    shop.write("app", "first")
+    return shop
 
 
 def settle(project: Project, *words: str) -> None:
@@ -78,7 +64,7 @@ def in_a_process(project: Project, *words: str) -> tuple[str, set[str]]:
     return ran.stderr, set(ran.stdout.splitlines()[-1].split())
 
 
-def test_it_costs_one_request_for_each_manifest_and_tag(shop: Project, eu: Registry) -> None:
+def test_it_costs_one_request_for_each_manifest_and_tag(shop: Shop, eu: Registry) -> None:
     settle(shop, "distribute")
     eu.forget()
     said, loaded = in_a_process(shop, "distribute")
@@ -88,7 +74,7 @@ def test_it_costs_one_request_for_each_manifest_and_tag(shop: Project, eu: Regis
     ]  # fmt: skip
 
 
-def test_both_ways_show_the_same(shop: Project, eu: Registry) -> None:
+def test_both_ways_show_the_same(shop: Shop, eu: Registry) -> None:
     settle(shop, "distribute")
     short = shop.run("distribute")
     long = shop.run("distribute", "--to", "eu", "--to", "disk")
@@ -103,14 +89,14 @@ def test_both_ways_show_the_same(shop: Project, eu: Registry) -> None:
 
 
 @pytest.mark.parametrize("lost", ["manifests", "tags"])
-def test_what_a_registry_lost_is_brought_again(shop: Project, eu: Registry, lost: str) -> None:
+def test_what_a_registry_lost_is_brought_again(shop: Shop, eu: Registry, lost: str) -> None:
     settle(shop, "distribute")
     getattr(eu.contents.repository("shop"), lost).clear()
     assert not has_nothing_to_do(shop, "distribute")
     assert eu.manifest("shop:stable")
 
 
-def test_a_tag_that_somebody_moved_is_moved_back(shop: Project, eu: Registry) -> None:
+def test_a_tag_that_somebody_moved_is_moved_back(shop: Shop, eu: Registry) -> None:
     settle(shop, "distribute")
     ours = digest.of_bytes(eu.manifest("shop:stable") or b"")
     eu.add_image("shop:stable", [b"theirs"])
@@ -119,7 +105,7 @@ def test_a_tag_that_somebody_moved_is_moved_back(shop: Project, eu: Registry) ->
 
 
 @pytest.mark.parametrize("lost", ["index.json", "blobs"])
-def test_what_a_layout_lost_is_brought_again(shop: Project, lost: str) -> None:
+def test_what_a_layout_lost_is_brought_again(shop: Shop, lost: str) -> None:
     settle(shop, "distribute")
     path = shop.root / "out" / lost
     found = path if path.is_file() else next((path / "sha256").iterdir())
@@ -128,14 +114,14 @@ def test_what_a_layout_lost_is_brought_again(shop: Project, lost: str) -> None:
     assert found.exists()
 
 
-def test_a_folder_that_is_no_layout_any_more_is_noticed(shop: Project) -> None:
+def test_a_folder_that_is_no_layout_any_more_is_noticed(shop: Shop) -> None:
     settle(shop, "distribute")
     (shop.root / "out" / "oci-layout").unlink()
     ran = shop.run("distribute")
     assert ran.code == 3 and "is no OCI layout" in ran.stderr
 
 
-def test_a_changed_file_is_distributed(shop: Project, eu: Registry) -> None:
+def test_a_changed_file_is_distributed(shop: Shop, eu: Registry) -> None:
     settle(shop, "distribute")
     before = eu.manifest("shop:stable")
     shop.write("app", "second")
@@ -143,13 +129,13 @@ def test_a_changed_file_is_distributed(shop: Project, eu: Registry) -> None:
     assert eu.manifest("shop:stable") != before
 
 
-def test_a_registry_that_is_closed_is_a_failure(shop: Project, eu: Registry) -> None:
+def test_a_registry_that_is_closed_is_a_failure(shop: Shop, eu: Registry) -> None:
     settle(shop, "distribute")
     eu.fault(status=403, times=1000)
     assert shop.run("distribute").code == 3
 
 
-def test_force_and_full_verification_look_at_everything(shop: Project) -> None:
+def test_force_and_full_verification_look_at_everything(shop: Shop) -> None:
     settle(shop, "distribute")
     assert not has_nothing_to_do(shop, "distribute", "-B")
     assert not has_nothing_to_do(shop, "distribute", "--verify", "full")
@@ -157,20 +143,19 @@ def test_force_and_full_verification_look_at_everything(shop: Project) -> None:
 
 @pytest.mark.parametrize("mode", ["basic", "bearer"])
 def test_a_registry_with_passwords_is_asked_with_them(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     with Registry(access=Access(mode, {"me": "secret"}, anonymous_pull=False)) as eu:
         known = {"auths": {eu.host: {"auth": base64.b64encode(b"me:secret").decode()}}}
         (tmp_path / "config.json").write_text(json.dumps(known))
         monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-        project.recipe(RECIPE.format(host=eu.host))
-        project.write("app", "first")
-        settle(project, "distribute")
+        shop = written(tmp_path, eu.host)
+        settle(shop, "distribute")
         eu.forget()
-        assert has_nothing_to_do(project, "distribute")
+        assert has_nothing_to_do(shop, "distribute")
         assert {seen.method for seen in eu.requests} <= {"HEAD", "GET"}
         eu.contents.repository("shop").tags.clear()
-        assert not has_nothing_to_do(project, "distribute")
+        assert not has_nothing_to_do(shop, "distribute")
 
 
 def test_a_copy_is_settled_too_and_leaves_nothing_where_it_is_made(project: Project, eu: Registry) -> None:
@@ -197,12 +182,11 @@ def test_what_refers_to_an_image_of_a_registry_may_be_new_every_time(project: Pr
     assert has_nothing_to_do(project, *words, "--no-referrers")
 
 
-def test_questions_go_through_a_proxy_in_one_go(project: Project, eu: Registry) -> None:
+def test_questions_go_through_a_proxy_in_one_go(tmp_path: Path, eu: Registry) -> None:
     with RoughProxy(int(eu.host.rpartition(":")[2]), 0, often=0) as proxy:
-        project.recipe(RECIPE.format(host=proxy.host))
-        project.write("app", "first")
-        settle(project, "distribute")
+        shop = written(tmp_path, proxy.host)
+        settle(shop, "distribute")
         eu.forget()
-        said, loaded = in_a_process(project, "distribute")
+        said, loaded = in_a_process(shop, "distribute")
         assert said.startswith(NOTHING) and not loaded
         assert len(eu.requests) == 3

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from imgbake.testing.project import Project
+from imgbake.testing.shop import results
 from imgbake_aws.tests.clouds import UBUNTU
 from imgbake_image_builder import service as services
 from imgbake_regions.tests.conftest import account as account
 from imgbake_regions.tests.conftest import amazon as amazon
-from imgbake_regions.tests.projects import HOME, Account, results
+from imgbake_regions.tests.projects import HOME, Account
 from tests.services.image_builder import ImageBuilder
 
 QUICK = dict.fromkeys(("PENDING", "CREATING", "BUILDING", "TESTING", "DISTRIBUTING", "INTEGRATING"), 0.02)

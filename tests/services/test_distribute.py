@@ -17,25 +17,10 @@ import pytest
 from imgbake.testing.project import Project, Ran
 from imgbake.testing.proxy import RoughProxy
 from imgbake.testing.registry import certificate
+from imgbake.testing.shop import Shop, registry, results
 from tests.services.registries import Real, program
 
 PATIENT = {"IMGBAKE_CACHE_SIZE": "1GB"}
-RECIPE = """
-[components.app]
-files = [{{ from = "files/*", to = "/srv/" }}]
-
-[images.shop]
-base = "scratch"
-components = ["app"]
-
-{destinations}
-
-[distributions.prod]
-images = ["shop"]
-to = {names}
-tags = ["1", "stable"]
-"""
-DESTINATION = '[destinations.{name}]\nuses = "registry"\nrepository = "{host}/team/shop"\n'
 
 
 @pytest.fixture
@@ -45,31 +30,22 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Project:
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A project with 6 MB to send, of nothing that compresses."""
-    (tmp_path / "shop").mkdir()
-    project = Project(tmp_path / "shop")
+    monkeypatch.setenv("IMGBAKE_CACHE_SIZE", "1GB")
+    project = Shop(tmp_path / "shop")
     for number in range(3):
         project.write(f"files/{number}", random.Random(number).randbytes(2_000_000))
     return project
 
 
-def _write(project: Project, hosts: dict[str, str]) -> None:
-    places = [DESTINATION.format(name=name, host=host) for name, host in hosts.items()]
-    project.recipe(RECIPE.format(destinations="\n".join(places), names=json.dumps(list(hosts))))
-
-
-def _distribute(project: Project, *words: str) -> Ran:
-    return project.run("distribute", "--format", "json", "--progress", "plain", *words, env=PATIENT)
-
-
-def _results(ran: Ran) -> list[str]:
-    assert "Traceback" not in ran.stderr, ran.stderr
-    return [each["result"] for each in ran.json["arrivals"]]
+def _write(shop: Shop, hosts: dict[str, str]) -> None:
+    places = {name: registry(f"{host}/team/shop") for name, host in hosts.items()}
+    shop.to(**places, files='{ from = "files/*", to = "/srv/" }')
 
 
 def test_several_registries_open_with_passwords_and_by_tls(
-    shop: Project, stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = subprocess.run([program("htpasswd"), "-Bbn", "me", "pw"], check=True, capture_output=True).stdout
     (tmp_path / "htpasswd").write_bytes(line)
@@ -84,25 +60,24 @@ def test_several_registries_open_with_passwords_and_by_tls(
     (tmp_path / "config.json").write_text(json.dumps(known))
     everywhere = {"plain": plain.host, "closed": closed.host, "secure": secure.host}
     _write(shop, everywhere)
-    ran = _distribute(shop, "--verify", "full")
-    assert (ran.code, _results(ran)) == (0, ["published"] * 3), ran.stderr
+    assert results(shop.distribute("--verify", "full")) == ["published"] * 3
     for each in (plain, closed, secure):
         each.check()
         assert each.tags() == plain.tags() and set(each.tags()) == {"1", "stable"}
-    assert _results(_distribute(shop)) == ["there"] * 3
+    assert results(shop.distribute()) == ["there"] * 3
 
     (tmp_path / "config.json").write_text("{}")
     shop.write("files/0", "other")
-    ran = _distribute(shop)
-    assert (ran.code, _results(ran)) == (3, ["delivered", "failed", "failed"])
+    ran = shop.distribute(code=3)
+    assert results(ran) == ["delivered", "failed", "failed"]
     assert "unauthorized" in ran.json["arrivals"][1]["error"] and "docker login" in ran.stderr
-    assert _results(_distribute(shop, "--to", "plain")) == ["published"]
+    assert results(shop.distribute("--to", "plain")) == ["published"]
 
 
-def test_skopeo_reads_what_was_copied(shop: Project, stack: ExitStack, tmp_path: Path) -> None:
+def test_skopeo_reads_what_was_copied(shop: Shop, stack: ExitStack, tmp_path: Path) -> None:
     registry = Real(tmp_path, stack)
     _write(shop, {"one": registry.host})
-    assert _distribute(shop).code == 0
+    shop.distribute()
     ran = shop.run("copy", f"{registry.host}/team/shop:1", "oci:out:1", f"{registry.host}/other:1")
     assert ran.code == 0, ran.stderr
     for source in (f"docker://{registry.host}/other:1", f"oci:{shop.root}/out:1"):
@@ -113,13 +88,11 @@ def test_skopeo_reads_what_was_copied(shop: Project, stack: ExitStack, tmp_path:
         shutil.rmtree(tmp_path / "copied")
 
 
-def test_skopeo_finds_the_signatures_that_cosign_would(
-    shop: Project, stack: ExitStack, tmp_path: Path
-) -> None:
+def test_skopeo_finds_the_signatures_that_cosign_would(shop: Shop, stack: ExitStack, tmp_path: Path) -> None:
     """In cosign's layout: an image of its own, whose tag is the digest of what it signs."""
     one, other = Real(tmp_path, stack), Real(tmp_path, stack)
     _write(shop, {"one": one.host})
-    assert _distribute(shop).code == 0
+    shop.distribute()
     signed = one.tags()["1"].replace(":", "-")
     shop.write("files/0", '{"critical": {"identity": {}}}')
     assert shop.run("build", "--progress", "quiet").code == 0
@@ -135,7 +108,7 @@ def test_skopeo_finds_the_signatures_that_cosign_would(
 
 @pytest.mark.slow
 def test_rough_weather_and_kill_9_never_leave_half_of_anything(
-    shop: Project, stack: ExitStack, tmp_path: Path
+    shop: Shop, stack: ExitStack, tmp_path: Path
 ) -> None:
     """Rounds of a new image each, through proxies that break things, the run killed at random moments."""
     real = [Real(tmp_path, stack) for _ in range(3)]
@@ -147,20 +120,20 @@ def test_rough_weather_and_kill_9_never_leave_half_of_anything(
         for proxy in proxies:
             proxy.often = 0.1
         for _ in range(3):
-            running = shop.start("distribute", "--progress", "quiet", env=PATIENT)
+            running = shop.start("distribute", "--progress", "quiet")
             time.sleep(chance.uniform(0.3, 2.5))
             running.send_signal(signal.SIGKILL)
             running.communicate()
             for each in real:
                 each.check()
         ran = _until_done(shop, proxies)
-        assert set(_results(ran)) <= {"published", "there"}
+        assert set(results(ran)) <= {"published", "there"}
         for each in real:
             each.check()
             assert each.tags() == real[0].tags()
         for proxy in proxies:
             proxy.passed = 0
-        assert set(_results(_distribute(shop))) == {"there"}
+        assert set(results(shop.distribute())) == {"there"}
         assert sum(proxy.passed for proxy in proxies) == 0
     assert sum(sum(proxy.faults.values()) for proxy in proxies) > 5
 
@@ -168,7 +141,7 @@ def test_rough_weather_and_kill_9_never_leave_half_of_anything(
 def _until_done(project: Project, proxies: list[RoughProxy]) -> Ran:
     """Runs it again and again; the weather calms down in the end."""
     for attempt in range(4):
-        ran = _distribute(project)
+        ran = project.run("distribute", "--format", "json", "--progress", "plain")
         if ran.code == 0:
             return ran
         for proxy in proxies:
@@ -177,19 +150,16 @@ def _until_done(project: Project, proxies: list[RoughProxy]) -> Ran:
 
 
 def test_a_run_that_was_killed_sends_only_what_was_missing(
-    shop: Project, stack: ExitStack, tmp_path: Path
+    shop: Shop, stack: ExitStack, tmp_path: Path
 ) -> None:
     real = Real(tmp_path, stack)
     proxy = stack.enter_context(RoughProxy(real.port, 0, often=0))
-    shop.recipe(
-        RECIPE.format(destinations=DESTINATION.format(name="one", host=proxy.host), names='["one"]').replace(
-            'components = ["app"]', 'components = ["app", "more"]'
-        )
-        + '\n[components.more]\nfiles = [{ from = "more", to = "/more" }]\n'
-    )
+    _write(shop, {"one": proxy.host})
+    parts = shop.read("imgbake.toml").replace('components = ["app"]', 'components = ["app", "more"]')
+    shop.recipe(parts + '\n[components.more]\nfiles = [{ from = "more", to = "/more" }]\n')
     shop.write("more", random.Random(9).randbytes(30_000_000))
     assert shop.run("build", "--progress", "quiet").code == 0
-    running = shop.start("distribute", "--progress", "quiet", env=PATIENT)
+    running = shop.start("distribute", "--progress", "quiet")
     deadline = time.monotonic() + 60
     while not real.blobs():
         assert time.monotonic() < deadline and running.poll() is None
@@ -199,8 +169,7 @@ def test_a_run_that_was_killed_sends_only_what_was_missing(
     _calm(proxy)
     assert real.tags() == {}
     arrived = real.blobs()
-    ran = _distribute(shop)
-    assert ran.code == 0, ran.stderr
+    ran = shop.distribute()
     real.check()
     sent = ran.json["arrivals"][0]["sent"]
     assert sent <= proxy.passed < sent + 10_000  # and the manifests

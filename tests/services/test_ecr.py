@@ -6,29 +6,17 @@ import random
 from contextlib import ExitStack
 from pathlib import Path
 
-from imgbake.testing.project import Project
+from imgbake.testing.shop import Shop, results
 from imgbake_regions.tests.conftest import account as account
 from imgbake_regions.tests.conftest import amazon as amazon
-from imgbake_regions.tests.projects import Account, results
+from imgbake_regions.tests.projects import Account
 from tests.services.registries import Real
 
-RECIPE = """
-[components.app]
-files = [{ from = "files/*", to = "/srv/" }]
-[images.shop]
-base = "scratch"
-components = ["app"]
-[destinations.eu]
-uses = "ecr"
+IN_ECR = """uses = "ecr"
 account = "123456789012"
 region = "eu-west-1"
 repository = "team/shop"
-create = { immutable_tags = true, mutable_tags = ["stable"] }
-[distributions.prod]
-images = ["shop"]
-to = ["eu"]
-tags = ["1", "stable"]
-"""
+create = { immutable_tags = true, mutable_tags = ["stable"] }"""
 
 
 def test_all_of_an_image_is_in_a_real_registry(tmp_path: Path, account: Account) -> None:
@@ -36,10 +24,10 @@ def test_all_of_an_image_is_in_a_real_registry(tmp_path: Path, account: Account)
         real = Real(tmp_path, stack)
         registry = account.cloud.registry(real.host, "eu-west-1")
         registry.ends_after = 5  # then a password is refused, in the middle of it
-        project = Project(tmp_path / "shop")
+        project = Shop(tmp_path / "shop")
         for number in range(3):
             project.write(f"files/{number}", random.Random(number).randbytes(1_000_000))
-        project.recipe(RECIPE)
+        project.to(eu=IN_ECR, files='{ from = "files/*", to = "/srv/" }')
         ran = project.run("distribute", "--format", "json", "--progress", "plain", "--verify", "full")
         assert ran.code == 0, ran.stdout + ran.stderr
         digest = ran.json["arrivals"][0]["reference"].partition("@")[2]

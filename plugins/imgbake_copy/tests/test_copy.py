@@ -10,6 +10,7 @@ from typing import Any
 from imgbake.api import digest
 from imgbake.testing.project import Project, Ran
 from imgbake.testing.registry import Registry
+from imgbake.testing.shop import results
 
 LAYERS = [random.Random(size).randbytes(size) for size in (300_000, 10, 70_000)]
 BLOBS = [digest.of_bytes(layer) for layer in LAYERS]
@@ -21,10 +22,6 @@ def copy(project: Project, *words: str, code: int = 0) -> Ran:
     assert ran.code == code, f"exit code {ran.code}\n{ran.stdout}\n{ran.stderr}"
     assert "Traceback" not in ran.stderr
     return ran
-
-
-def results(ran: Ran) -> list[str]:
-    return [each["result"] for each in ran.json["arrivals"]]
 
 
 def holds(registry: Registry, repository: str) -> bool:

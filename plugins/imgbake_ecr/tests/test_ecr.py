@@ -5,58 +5,48 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from imgbake.testing.project import Project, Ran
+from imgbake.testing.shop import Shop, results
 from imgbake_aws.sites import Site
 from imgbake_ecr import repositories
-from imgbake_regions.tests.projects import Account, results
+from imgbake_regions.tests.projects import Account
 from tests.services.amazon import EcrRegistry, Fault
 
 EU, US, MINE = "eu-west-1", "us-east-1", "123456789012"
 Start = Callable[..., EcrRegistry]
 
 
-class Shop(Project):
-    """A project whose image goes to ECR."""
+class InEcr(Shop):
+    """A project whose image goes to regions of ECR."""
 
-    def to(self, more: str = "", *, content: str = "1", tags: str = '["1"]', **regions: str) -> None:
+    def into(
+        self, more: str = "", *, content: str = "1", tags: Sequence[str] = ("1",), **regions: str
+    ) -> None:
         self.write("app", content)
-        tables = [
-            f'[destinations.{name}]\nuses = "ecr"\nregion = "{name.replace("_", "-")}"\n'
+        tables = {
+            name: f'uses = "ecr"\nregion = "{name.replace("_", "-")}"\n'
             + ("" if "account" in options else f'account = "{MINE}"\n')
             + ("" if "repository" in options else 'repository = "team/shop"\n')
             + options
             for name, options in regions.items()
-        ]
-        self.recipe(
-            '[components.app]\nfiles = [{ from = "app", to = "/app" }]\n'
-            '[images.shop]\nbase = "scratch"\ncomponents = ["app"]\n'
-            + "\n".join(tables)
-            + f'\n[distributions.prod]\nimages = ["shop"]\nto = {json.dumps(list(regions))}\n'
-            + f"tags = {tags}\n{more}\n"
-        )
-
-    def distribute(self, *words: str, code: int = 0) -> Ran:
-        ran = self.run("distribute", "--format", "json", "--progress", "plain", *words)
-        assert ran.code == code, f"{ran.code}\n{ran.stdout}\n{ran.stderr}"
-        assert "Traceback" not in ran.stderr, ran.stderr
-        return ran
+        }
+        self.to(tags=tags, more=more, **tables)
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path / "shop")
+def shop(tmp_path: Path) -> InEcr:
+    return InEcr(tmp_path / "shop")
 
 
-def test_an_image_goes_to_repositories_that_are_made(shop: Shop, account: Account, ecr: Start) -> None:
+def test_an_image_goes_to_repositories_that_are_made(shop: InEcr, account: Account, ecr: Start) -> None:
     ecr(EU), ecr(US)
     said = 'create = { scan_on_push = true, immutable_tags = true, kms_key = "alias/shop" }'
-    shop.to(eu_west_1=said, us_east_1="create = {}")
+    shop.into(eu_west_1=said, us_east_1="create = {}")
     ran = shop.distribute()
     assert results(ran) == ["published"] * 2
     reference = ran.json["arrivals"][0]["reference"]
@@ -70,10 +60,10 @@ def test_an_image_goes_to_repositories_that_are_made(shop: Shop, account: Accoun
 
 
 def test_with_nothing_to_do_registries_are_asked_and_no_recipe_is_read(
-    shop: Shop, account: Account, ecr: Start
+    shop: InEcr, account: Account, ecr: Start
 ) -> None:
     ecr(EU), ecr(US)
-    shop.to(eu_west_1="create = {}", us_east_1="create = {}", tags='["1", "stable"]')
+    shop.into(eu_west_1="create = {}", us_east_1="create = {}", tags=["1", "stable"])
     shop.distribute()
     time.sleep(0.1)  # until files are old enough to prove something
     shop.distribute()
@@ -104,24 +94,28 @@ def test_a_region_that_is_slow_to_answer_keeps_nobody_from_others(monkeypatch: p
             is_over.set()
 
 
-def test_a_missing_repository_is_said_unless_it_may_be_made(shop: Shop, account: Account, ecr: Start) -> None:
+def test_a_missing_repository_is_said_unless_it_may_be_made(
+    shop: InEcr, account: Account, ecr: Start
+) -> None:
     ecr(EU)
-    shop.to(eu_west_1="")
+    shop.into(eu_west_1="")
     ran = shop.distribute(code=1)
     assert f"there is no repository {MINE}.dkr.ecr.{EU}.amazonaws.com/team/shop" in ran.stderr
     assert "create = {}" in ran.stderr
     assert not account.client("ecr", EU).describe_repositories()["repositories"]
 
 
-def test_each_image_has_a_repository_below_a_slash(shop: Shop, account: Account, ecr: Start) -> None:
+def test_each_image_has_a_repository_below_a_slash(shop: InEcr, account: Account, ecr: Start) -> None:
     ecr(EU)
-    shop.to(eu_west_1='repository = "team/"\ncreate = {}')
+    shop.into(eu_west_1='repository = "team/"\ncreate = {}')
     shop.distribute()
     (made,) = account.client("ecr", EU).describe_repositories()["repositories"]
     assert made["repositoryName"] == "team/shop"
 
 
-def test_policies_are_put_also_when_a_run_was_killed_before(shop: Shop, account: Account, ecr: Start) -> None:
+def test_policies_are_put_also_when_a_run_was_killed_before(
+    shop: InEcr, account: Account, ecr: Start
+) -> None:
     ecr(EU)
     client = account.client("ecr", EU)
     client.create_repository(repositoryName="team/shop")
@@ -130,66 +124,66 @@ def test_policies_are_put_also_when_a_run_was_killed_before(shop: Shop, account:
     lifecycle = json.dumps({"rules": [rule]})
     statement = {"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "ecr:BatchGetImage"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    shop.to(eu_west_1=f"create = {{ lifecycle_policy = '{lifecycle}', policy = '{policy}' }}")
+    shop.into(eu_west_1=f"create = {{ lifecycle_policy = '{lifecycle}', policy = '{policy}' }}")
     shop.distribute()
     assert client.get_lifecycle_policy(repositoryName="team/shop")["lifecyclePolicyText"]
     assert "111122223333" in client.get_repository_policy(repositoryName="team/shop")["policyText"]
 
 
 def test_an_immutable_tag_that_means_something_else_is_said_before_anything_moves(
-    shop: Shop, account: Account, ecr: Start
+    shop: InEcr, account: Account, ecr: Start
 ) -> None:
     ecr(EU), ecr(US)
     options = {"eu_west_1": "create = { immutable_tags = true }", "us_east_1": "create = {}"}
-    shop.to(**options)
+    shop.into(**options)
     shop.distribute()
     before = shop.distribute().json["arrivals"][1]["reference"]
-    shop.to(**options, content="2")
+    shop.into(**options, content="2")
     ran = shop.distribute(code=3)
     assert "team/shop:1 can't be moved: its repository has immutable tags" in ran.stderr
     assert results(ran) == ["failed", "delivered"]
     ran = shop.run("distribute", "-n")
     assert ran.code == 1 and "immutable tags" in ran.stdout
-    shop.to(**options, content="1")
+    shop.into(**options, content="1")
     assert shop.distribute().json["arrivals"][1]["reference"] == before
     assert results(shop.distribute()) == ["there", "there"]
 
 
-def test_tags_that_are_left_out_of_immutability_move(shop: Shop, account: Account, ecr: Start) -> None:
+def test_tags_that_are_left_out_of_immutability_move(shop: InEcr, account: Account, ecr: Start) -> None:
     ecr(EU)
     options = 'create = { immutable_tags = true, mutable_tags = ["lat*"] }'
     for number in "12":
-        shop.to(eu_west_1=options, content=number, tags=f'["{number}", "latest"]')
+        shop.into(eu_west_1=options, content=number, tags=[number, "latest"])
         assert results(shop.distribute()) == ["published"]
 
 
-def test_tags_are_put_back_and_new_ones_removed(shop: Shop, account: Account, ecr: Start) -> None:
+def test_tags_are_put_back_and_new_ones_removed(shop: InEcr, account: Account, ecr: Start) -> None:
     ecr(EU)
     for number in "12":
-        shop.to(eu_west_1="create = {}", content=number)
+        shop.into(eu_west_1="create = {}", content=number)
         shop.distribute()
     first, second = (shop.run("distribute", "--rollback", "--format", "json") for _ in range(2))
     assert first.code == second.code == 0, first.stderr + second.stderr
     assert first.json[0]["reference"].startswith(f"{MINE}.dkr.ecr.{EU}.amazonaws.com/team/shop@sha256:")
     assert second.json[0]["reference"] == ""
-    shop.to(eu_west_1="create = {}", content="1")
+    shop.into(eu_west_1="create = {}", content="1")
     assert results(shop.distribute()) == ["published"]
 
 
-def test_a_password_that_is_refused_is_made_anew(shop: Shop, account: Account, ecr: Start) -> None:
+def test_a_password_that_is_refused_is_made_anew(shop: InEcr, account: Account, ecr: Start) -> None:
     registry = ecr(EU)
     registry.ends_after = 3
     account.client("ecr", EU).create_repository(repositoryName="team/shop")
-    shop.to(eu_west_1="")
+    shop.into(eu_west_1="")
     assert results(shop.distribute()) == ["published"]
     assert account.cloud.count("ecr:GetAuthorizationToken") == 2
 
 
 def test_a_password_is_made_once_for_a_run_and_anew_before_it_ends(
-    shop: Shop, account: Account, ecr: Start
+    shop: InEcr, account: Account, ecr: Start
 ) -> None:
     registry = ecr(EU)
-    shop.to(eu_west_1="create = {}")
+    shop.into(eu_west_1="create = {}")
     shop.distribute()
     assert account.cloud.count("ecr:GetAuthorizationToken") == 1
     registry.lifetime = 0.0
@@ -199,10 +193,10 @@ def test_a_password_is_made_once_for_a_run_and_anew_before_it_ends(
 
 
 def test_a_copy_without_a_recipe_gets_a_password_unless_somebody_has_logged_in(
-    shop: Shop, account: Account, ecr: Start, monkeypatch: pytest.MonkeyPatch
+    shop: InEcr, account: Account, ecr: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ecr(EU)
-    shop.to(eu_west_1="create = {}")
+    shop.into(eu_west_1="create = {}")
     shop.distribute()
     shop.build()
     to = f"{MINE}.dkr.ecr.{EU}.amazonaws.com/team/shop:2"
@@ -220,10 +214,10 @@ def test_a_copy_without_a_recipe_gets_a_password_unless_somebody_has_logged_in(
     assert account.cloud.calls == []
 
 
-def test_another_account_is_reached_by_a_role(shop: Shop, account: Account, ecr: Start) -> None:
+def test_another_account_is_reached_by_a_role(shop: InEcr, account: Account, ecr: Start) -> None:
     ecr(EU, account="111122223333")
     role = 'account = "111122223333"\nrole_arn = "arn:aws:iam::111122223333:role/push"\ncreate = {}'
-    shop.to(eu_west_1=role)
+    shop.into(eu_west_1=role)
     assert results(shop.distribute()) == ["published"]
     other = account.assume("111122223333")
     (made,) = account.client("ecr", EU, **other).describe_repositories()["repositories"]
@@ -231,13 +225,13 @@ def test_another_account_is_reached_by_a_role(shop: Shop, account: Account, ecr:
     assert not account.client("ecr", EU).describe_repositories()["repositories"]
 
 
-def test_a_region_that_refuses_harms_no_other(shop: Shop, account: Account, ecr: Start) -> None:
+def test_a_region_that_refuses_harms_no_other(shop: InEcr, account: Account, ecr: Start) -> None:
     ecr(EU), ecr(US)
     shop_there = f"arn:aws:ecr:{EU}:{MINE}:repository/team/shop"
     said = f"User: me is not authorized to perform: ecr:CreateRepository on resource: {shop_there}"
     refused = Fault("AccessDeniedException", EU, "CreateRepository", 400, said)
     account.cloud.faults.append(refused)
-    shop.to(eu_west_1="create = {}", us_east_1="create = {}")
+    shop.into(eu_west_1="create = {}", us_east_1="create = {}")
     ran = shop.distribute(code=3)
     assert results(ran) == ["failed", "delivered"]
     assert f"ecr:CreateRepository team/shop in {EU}: AWS refused: AccessDeniedException" in ran.stderr
@@ -258,7 +252,7 @@ def test_a_region_that_refuses_harms_no_other(shop: Shop, account: Account, ecr:
         ("create = { scan = true }", "scan"),
     ],
 )
-def test_what_cannot_be_is_said_with_its_place(shop: Shop, options: str, message: str) -> None:
-    shop.to(eu_west_1=options)
+def test_what_cannot_be_is_said_with_its_place(shop: InEcr, options: str, message: str) -> None:
+    shop.into(eu_west_1=options)
     ran = shop.run("check")
     assert ran.code == 2 and message in ran.stderr and "imgbake.toml:" in ran.stderr, ran.stderr

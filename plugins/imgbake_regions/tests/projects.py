@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from imgbake.testing.project import Project, Ran
+from imgbake.testing.project import Project
 from tests.services.amazon import Amazon
 
 HOME = "us-east-1"
@@ -126,15 +126,3 @@ class Regions(Project):
             + "\n".join(tables)
             + f'[distributions.prod]\nimages = ["shop"]\nto = {json.dumps(list(destinations))}\n{more}\n'
         )
-
-    def distribute(self, *words: str, code: int = 0) -> Ran:
-        """Distributes, and sees that it ends with this code, and no bug."""
-        ran = self.run("distribute", "--format", "json", "--progress", "plain", *words)
-        assert ran.code == code, f"{ran.code}\n{ran.stdout}\n{ran.stderr}"
-        assert "Traceback" not in ran.stderr, ran.stderr
-        return ran
-
-
-def results(ran: Ran) -> list[str]:
-    """What became of each image at each destination."""
-    return [each["result"] for each in ran.json["arrivals"]]

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from imgbake.testing.shop import results
 from imgbake_aws import sdk
 from imgbake_regions import waiting
-from imgbake_regions.tests.projects import HOME, Account, Regions, results
+from imgbake_regions.tests.projects import HOME, Account, Regions
 from tests.services.amazon import Fault
 
 EU, AU = "eu-west-1", "ap-southeast-2"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imgbake.testing.project import Project
+from imgbake.testing.shop import Shop, layout
 from imgbake_aws.tests.clouds import Cloud
 from imgbake_aws.tests.fixtures import cloud as cloud
 from imgbake_aws.tests.fixtures import moto as moto
@@ -26,15 +27,11 @@ def s3(cloud: Cloud) -> Any:
 
 
 @pytest.fixture
-def shop(project: Project) -> Project:
+def shop(tmp_path: Path) -> Shop:
     """A project whose image is larger than one part of an upload."""
-    project.recipe(
-        '[components.app]\nfiles = [{ from = "app", to = "/app" }, { from = "data", to = "/data" }]\n'
-        '[images.shop]\nbase = "scratch"\ncomponents = ["app"]\n'
-        f'[destinations.archive]\nuses = "s3"\nbucket = "{BUCKET}"\nprefix = "team/"\n'
-        '[destinations.disk]\nuses = "layout"\nfolder = "out"\n'
-        '[distributions.prod]\nimages = ["shop"]\nto = ["archive", "disk"]\ntags = ["1", "stable"]\n'
-    )
-    project.write("app", "first")
-    project.write("data", random.Random(0).randbytes(20 << 20))
-    return project
+    made = Shop(tmp_path / "shop")
+    files = '{ from = "app", to = "/app" }, { from = "data", to = "/data" }'
+    made.to(archive=f'uses = "s3"\nbucket = "{BUCKET}"\nprefix = "team/"', disk=layout("out"), files=files)
+    made.write("app", "first")
+    made.write("data", random.Random(0).randbytes(20 << 20))
+    return made

@@ -12,15 +12,14 @@ from typing import Any
 import pytest
 
 from imgbake.api import BakeError
-from imgbake.testing.project import Project, Ran
+from imgbake.testing.project import Ran
+from imgbake.testing.shop import Shop
 from imgbake_s3 import uploading
 from imgbake_s3.tests.conftest import BUCKET
 
 
-def distribute(project: Project, *words: str, code: int = 0) -> dict[str, Any]:
-    ran = project.run("distribute", "--format", "json", "--progress", "plain", *words)
-    assert ran.code == code, f"exit code {ran.code}\n{ran.stdout}\n{ran.stderr}"
-    return {each["destination"]: each for each in ran.json["arrivals"]}
+def distribute(shop: Shop, *words: str, code: int = 0) -> dict[str, Any]:
+    return {each["destination"]: each for each in shop.distribute(*words, code=code).json["arrivals"]}
 
 
 def keys(s3: Any, prefix: str = "") -> list[str]:
@@ -41,7 +40,7 @@ def download(s3: Any, to: Path) -> None:
         s3.download_file(BUCKET, key, str(path))
 
 
-def test_a_bucket_holds_a_layout_that_others_read(shop: Project, s3: Any, tmp_path: Path) -> None:
+def test_a_bucket_holds_a_layout_that_others_read(shop: Shop, s3: Any, tmp_path: Path) -> None:
     arrived = distribute(shop)
     assert {each["result"] for each in arrived.values()} == {"published"}
     assert arrived["archive"]["sent"] == arrived["disk"]["sent"] > 20 << 20
@@ -56,7 +55,7 @@ def test_a_bucket_holds_a_layout_that_others_read(shop: Project, s3: Any, tmp_pa
         assert said == arrived["archive"]["reference"].rpartition("@")[2]
 
 
-def test_what_is_there_is_not_sent_again(shop: Project, s3: Any) -> None:
+def test_what_is_there_is_not_sent_again(shop: Shop, s3: Any) -> None:
     distribute(shop)
     assert {each["result"] for each in distribute(shop).values()} == {"there"}
     blob = max(
@@ -68,7 +67,7 @@ def test_what_is_there_is_not_sent_again(shop: Project, s3: Any) -> None:
     assert blob in keys(s3)
 
 
-def test_nothing_to_do_is_settled(shop: Project, s3: Any) -> None:
+def test_nothing_to_do_is_settled(shop: Shop, s3: Any) -> None:
     distribute(shop)
     time.sleep(0.1)
     shop.run("distribute")
@@ -78,7 +77,7 @@ def test_nothing_to_do_is_settled(shop: Project, s3: Any) -> None:
     assert set(index(s3)) == {"1", "stable"}
 
 
-def test_names_go_back(shop: Project, s3: Any) -> None:
+def test_names_go_back(shop: Shop, s3: Any) -> None:
     distribute(shop)
     before = index(s3)
     shop.write("app", "second")
@@ -90,7 +89,7 @@ def test_names_go_back(shop: Project, s3: Any) -> None:
     assert index(s3) == {}
 
 
-def test_an_upload_that_broke_off_goes_on(shop: Project, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_broke_off_goes_on(shop: Shop, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     send, sent = uploading._Multipart._send, 0
 
     def breaking(self: Any, number: int, data: bytes) -> dict[str, Any]:
@@ -109,7 +108,7 @@ def test_an_upload_that_broke_off_goes_on(shop: Project, s3: Any, monkeypatch: p
     assert 0 < arrived["archive"]["sent"] < 5 << 20
 
 
-def test_what_a_bucket_has_spoilt_is_found(shop: Project, s3: Any) -> None:
+def test_what_a_bucket_has_spoilt_is_found(shop: Shop, s3: Any) -> None:
     distribute(shop)
     blob = keys(s3, "team/shop/blobs/")[0]
     size = s3.head_object(Bucket=BUCKET, Key=blob)["ContentLength"]
@@ -119,7 +118,7 @@ def test_what_a_bucket_has_spoilt_is_found(shop: Project, s3: Any) -> None:
     assert distribute(shop, "--verify", "full")["archive"]["result"] == "published"
 
 
-def test_a_bucket_that_is_not_there_is_said(shop: Project, s3: Any) -> None:
+def test_a_bucket_that_is_not_there_is_said(shop: Shop, s3: Any) -> None:
     shop.recipe(shop.read("imgbake.toml").replace(f'"{BUCKET}"', '"nowhere"'))
     ran: Ran = shop.run("distribute", "--progress", "plain")
     assert ran.code == 3 and "there is no bucket 'nowhere'" in ran.stderr
@@ -133,7 +132,7 @@ def test_a_bucket_that_is_not_there_is_said(shop: Project, s3: Any) -> None:
         ("prefix", "prefx", "did you mean 'prefix'"),
     ],
 )
-def test_what_is_wrong_is_said(shop: Project, wrong: str, right: str, message: str) -> None:
+def test_what_is_wrong_is_said(shop: Shop, wrong: str, right: str, message: str) -> None:
     text = shop.read("imgbake.toml")
     assert wrong in text
     shop.recipe(text.replace(wrong, right))
@@ -141,7 +140,7 @@ def test_what_is_wrong_is_said(shop: Project, wrong: str, right: str, message: s
     assert ran.code == 2 and message in ran.stderr and "imgbake.toml:" in ran.stderr
 
 
-def test_an_image_is_copied_there_without_a_recipe(shop: Project, s3: Any) -> None:
+def test_an_image_is_copied_there_without_a_recipe(shop: Shop, s3: Any) -> None:
     shop.build()
     source = "oci:.imgbake/images/shop/oci"
     ran = shop.run("copy", source, f"s3://{BUCKET}/team/shop:2", f"s3://{BUCKET}", "--progress", "plain")

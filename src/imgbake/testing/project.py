@@ -77,6 +77,13 @@ class Project:
         """`imgbake run --format json`, which must succeed."""
         return _good(self.run("run", "--format", "json", "--progress", "plain", *args, env=env))
 
+    def distribute(self, *args: str, code: int = 0, env: Mapping[str, str] | None = None) -> Ran:
+        """`imgbake distribute --format json`, which must end with this code, and with no bug."""
+        ran = self.run("distribute", "--format", "json", "--progress", "plain", *args, env=env)
+        assert ran.code == code, f"exit code {ran.code}\n{ran.stdout}\n{ran.stderr}"
+        assert "Traceback" not in ran.stderr, ran.stderr
+        return ran
+
     def start(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Starts imgbake as a process of its own, to be stopped, killed or watched."""
         return subprocess.Popen(
