@@ -16,6 +16,7 @@ from imgbake_docker.buildx import GONE, WHY_GONE
 
 _NAME = "imgbake"  # of a builder at an address, in settings of its own
 _SAID = re.compile(r"^(?:ERROR: )+(?:failed to (?:build|solve): )*(.+)$")
+_BOOTING = re.compile(r"^ > \[internal\] booting buildkit:$")  # where it failed
 _SECRET = "IMGBAKE_SECRET_"
 _REFUSALS = {
     GONE: WHY_GONE,
@@ -94,4 +95,7 @@ def _refusal(builder: Builder, error: StepError) -> StepError:
     for pattern, hint in _REFUSALS.items():
         if re.search(pattern, said) and "exit code" not in said:
             return StepError(f"{builder.name} can't be used: {said}", hint=hint, tail=error.tail)
+    if any(map(_BOOTING.match, error.tail)):
+        hint = "`docker buildx inspect --bootstrap` starts one without a build"
+        return StepError(f"{builder.name} can't be started: {said}", hint=hint, tail=error.tail)
     return error

@@ -67,13 +67,29 @@ def test_a_plan_says_what_is_missing_here(tmp_path: Path, target: str, image: st
     assert step["action"] == "error" and said in step["why"][0]
 
 
-@pytest.mark.parametrize("target", ['uses = "buildkit"\nbuilder = "ours"', 'uses = "docker"'])
-def test_a_buildkit_that_ends_during_a_build_is_told(tmp_path: Path, engine: object, target: str) -> None:
-    said = "ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading from server"
-    _program(tmp_path / "bin/docker-buildx", f"echo '{said}'; exit 1")
+GONE = "ERROR: failed to receive status: rpc error: code = Unavailable desc = error reading from server"
+BOOTING = "------\n > [internal] booting buildkit:\n------\nERROR: Error response from daemon: no"
+
+
+@pytest.mark.parametrize(
+    ("target", "printed", "said"),
+    [
+        ('uses = "buildkit"\nbuilder = "ours"', GONE, "hint: did it end during the build?"),
+        ('uses = "docker"', GONE, "hint: did it end during the build?"),
+        (
+            'uses = "buildkit"\nbuilder = "ours"',
+            BOOTING,
+            "the builder 'ours' can't be started: Error response",
+        ),
+    ],
+)
+def test_a_buildkit_that_ends_or_never_begins_is_told(
+    tmp_path: Path, engine: object, target: str, printed: str, said: str
+) -> None:
+    _program(tmp_path / "bin/docker-buildx", f"echo '{printed}'; exit 1")
     choosing._buildx.cache_clear()
     project = Project(tmp_path / "project")
     project.write("Dockerfile", "FROM scratch\nLABEL a=b\n")
     project.recipe(f'[targets.t]\n{target}\n[images.app]\ndockerfile = "Dockerfile"\ntargets = ["t"]\n')
     ran = project.run("build", "--progress", "plain")
-    assert ran.code == 1 and "hint: did it end during the build?" in ran.stderr
+    assert ran.code == 1 and said in ran.stderr
