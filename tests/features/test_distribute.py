@@ -163,8 +163,11 @@ def test_names_are_put_back(shop: Shop, eu: Registry, us: Registry) -> None:
     shop.write("app", "second")
     shop.distribute()
     assert meaning(eu, "shop:stable") != first
+    second = meaning(eu, "shop:stable")
+    planned = shop.distribute("--rollback", "-n").json
+    assert meaning(eu, "shop:stable") == second
     ran = shop.distribute("--rollback")
-    assert [each["error"] for each in ran.json] == [""] * 6
+    assert [each["error"] for each in ran.json] == [""] * 6 and ran.json == planned
     assert meaning(eu, "shop:stable") == meaning(us, "team/shop:1.0") == first
     shop.distribute("--rollback")  # and once more: there were no names before
     assert eu.contents.repository("shop").tags == us.contents.repository("team/shop").tags == {}
@@ -175,6 +178,10 @@ def test_names_are_put_back(shop: Shop, eu: Registry, us: Registry) -> None:
 def test_a_name_that_somebody_else_moved_is_left_alone(shop: Shop, eu: Registry) -> None:
     shop.distribute()
     theirs = eu.add_image("shop:stable", [b"theirs"])
+    ran = shop.run("distribute", "--rollback", "--to", "eu", "-n")
+    assert ran.code == 1 and ran.stdout.startswith("ACTION") and "which is not from here" in ran.stdout
+    ran = shop.run("distribute", "--rollback", "-B")
+    assert ran.code == 2 and "--rollback goes with neither -B nor --verify full" in ran.stderr
     ran = shop.distribute("--rollback", "--to", "eu", code=3)
     assert meaning(eu, "shop:stable") == theirs
     assert sorted(bool(each["error"]) for each in ran.json) == [False, True]
@@ -207,6 +214,8 @@ def test_the_plan_says_what_is_missing(shop: Shop, eu: Registry) -> None:
     eu.contents.repository("shop").manifests.clear()
     ran = shop.run("distribute", "-n", "--format", "json")
     assert [each["action"] for each in ran.json] == ["deliver", "there", "there"]
+    shop.run("distribute")
+    assert shop.run("distribute", "-n", "--verify", "full").stdout.count("to be read back") == 3
     shop.write("app", "second")
     ran = shop.run("distribute", "-n")
     assert ran.stdout.count("image:shop@oci runs first") == 3

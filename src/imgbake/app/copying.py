@@ -48,6 +48,7 @@ class Copy(msgspec.Struct, frozen=True):
 def plan(copy: Copy, warn: Callable[[str], None]) -> tuple[Step, ...]:
     """What would be done. Asks the destinations, changes nothing."""
     with stoppable() as stop, _opened(copy, warn) as project:
+        project.verifies_all = copy.verifies_all
         return look(project, _ways(project), stop, force=copy.force)
 
 

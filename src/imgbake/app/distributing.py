@@ -88,6 +88,7 @@ def plan(order: Order, warn: Callable[[str], None]) -> tuple[Step, ...]:
     """What would be done. Asks the destinations, changes nothing."""
     with stoppable() as stop:
         project = open_project(order.request, warn, is_read_only=True)
+        project.verifies_all = order.verifies_all
         try:
             return look(project, ways(project, order.names), stop, force=order.force)
         finally:

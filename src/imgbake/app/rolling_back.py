@@ -10,7 +10,7 @@ from imgbake.app.building import only_build, stoppable
 from imgbake.app.opening import Request, open_project
 from imgbake.app.ways import ways
 from imgbake.engine.context import Working
-from imgbake.engine.delivering import take_back
+from imgbake.engine.delivering import means_now, take_back
 from imgbake.engine.graph import Node, Publication
 from imgbake.engine.pointers import Move
 from imgbake.engine.process import Stop
@@ -26,6 +26,17 @@ class Back(msgspec.Struct, frozen=True):
     error: str = ""
 
 
+def plan(request: Request, names: Sequence[str], warn: Callable[[str], None]) -> tuple[Back, ...]:
+    """What would be put back. Asks the destinations, changes nothing. Raises BakeError as `rollback` does."""
+    with stoppable() as stop:
+        project = open_project(request, warn, is_read_only=True)
+        try:
+            moves = _last(project, names, request.to)
+            return tuple(_each(project, moves, stop, lambda move, node: means_now(move, node, project)))
+        finally:
+            project.close()
+
+
 def rollback(
     request: Request, names: Sequence[str], warn: Callable[[str], None], observers: Sequence[Observer]
 ) -> tuple[Back, ...]:
@@ -35,19 +46,8 @@ def rollback(
     """
     with only_build(request.file.parent, warn), stoppable() as stop:
         project = open_project(request, warn)
-        project.stop = stop
         try:
-            found: list[Back] = []
-            for name in dict.fromkeys(way.distribution for way in ways(project, names)):
-                moves = project.pointers.last(name)
-                to = request.to or tuple(project.recipe.destinations)
-                found += put_back(
-                    project, [move for move in moves if move.destination in to], stop, observers
-                )
-            if not found:
-                hint = "only what `imgbake distribute` has moved from here can be put back"
-                raise BakeError("there is nothing to put back", hint=hint)
-            return tuple(found)
+            return tuple(put_back(project, _last(project, names, request.to), stop, observers))
         finally:
             project.close()
 
@@ -56,6 +56,34 @@ def put_back(
     project: Project, moves: Sequence[Move], stop: Stop, observers: Sequence[Observer]
 ) -> list[Back]:
     """Takes back these moves, in this order, as far as it can be done."""
+
+    def take(move: Move, node: Node) -> None:
+        ctx = Working(project, node, stop, telling(observers), "")
+        try:
+            take_back(move, node, project, ctx)
+        finally:
+            ctx.close()
+
+    return _each(project, moves, stop, take)
+
+
+def _last(project: Project, names: Sequence[str], to: Sequence[str]) -> list[Move]:
+    """The moves of the last change of each distribution, at these destinations or at all."""
+    found = [
+        move
+        for name in dict.fromkeys(way.distribution for way in ways(project, names))
+        for move in project.pointers.last(name)
+        if move.destination in (to or project.recipe.destinations)
+    ]
+    if not found:
+        hint = "only what `imgbake distribute` has moved from here can be put back"
+        raise BakeError("there is nothing to put back", hint=hint)
+    return found
+
+
+def _each(
+    project: Project, moves: Sequence[Move], stop: Stop, act: Callable[[Move, Node], object]
+) -> list[Back]:
     project.stop = stop
     found = []
     for move in moves:
@@ -64,14 +92,11 @@ def put_back(
             error = f"the recipe has no destination '{move.destination}' with this name any more"
             found.append(Back(move, error))
             continue
-        ctx = Working(project, node, stop, telling(observers), "")
         try:
-            take_back(move, node, project, ctx)
+            act(move, node)
             found.append(Back(move))
         except BakeError as error:
             found.append(Back(move, project.secrets.mask(error.placed)))
-        finally:
-            ctx.close()
     return found
 
 

@@ -168,16 +168,23 @@ def plan(wanted: Wanted, format: Format) -> int:
 def roll_back(wanted: Distributed, shown: Shown, *, dry_run: bool) -> int:
     """Puts names back. Raises BakeError when there is nothing to put back."""
     from imgbake.app import rolling_back
+    from imgbake.app.distributing import exit_code
     from imgbake.errors import UsageError
 
-    if dry_run:
-        raise UsageError("--rollback and -n don't go together", hint="leave one out")
+    if wanted.force or wanted.verifies_all:
+        raise UsageError("--rollback goes with neither -B nor --verify full", hint="leave that out")
     order = wanted.order
+    if dry_run:
+        found = rolling_back.plan(order.request, wanted.names, warn)
+        _show_back(found, shown.format, ("error", "ACTION"))
+        return int(any(each.error for each in found))
 
     def work(screen: Screen) -> tuple[Back, ...]:
         return rolling_back.rollback(order.request, wanted.names, warn, [screen])
 
-    return _show_back(_watched(shown.progress, work), shown.format)
+    backs = _watched(shown.progress, work)
+    _show_back(backs, shown.format, ("failed", "RESULT"))
+    return exit_code([not each.error for each in backs])
 
 
 def _watched(progress: Progress, work: Callable[[Screen], T]) -> T:
@@ -264,9 +271,8 @@ def _arrivals_table(arrivals: Sequence[Arrival]) -> str:
     )
 
 
-def _show_back(found: Sequence[Back], format: Format) -> int:
-    from imgbake.app.distributing import exit_code
-
+def _show_back(found: Sequence[Back], format: Format, words: tuple[str, str]) -> None:
+    """Prints what became of names, or would; `words` are for one that can't be put back, and the heading."""
     if format is Format.JSON:
         print_json(
             [
@@ -279,11 +285,10 @@ def _show_back(found: Sequence[Back], format: Format) -> int:
 
         rows = [
             (
-                "failed" if each.error else "put back",
+                words[0] if each.error else "put back",
                 each.move.pointer,
                 each.error.removeprefix(f"{each.move.pointer} ") or each.move.before or "removed",
             )
             for each in found
         ]
-        _print(table(rows, ("RESULT", "NAME", "MEANS")))
-    return exit_code([not each.error for each in found])
+        _print(table(rows, (words[1], "NAME", "MEANS")))

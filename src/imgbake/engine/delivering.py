@@ -173,16 +173,24 @@ def take_back(move: Move, node: Node, project: Project, ctx: Working) -> bool:
     """
     assert isinstance(node.work, Publication)
     destination = destination_of(node.work.destination, project)
-    now = destination.current(move.pointer, Looking(project, node))
-    if now not in (move.after, move.before):
-        hint = "it was left alone: move it by hand, if that is meant"
-        raise BakeError(f"{move.pointer} means {short(now) or 'nothing'}, which is not from here", hint=hint)
+    now = means_now(move, node, project)
     if now != move.before and move.before:
         destination.publish(move.pointer, move.before, ctx)
     elif now != move.before:
         destination.withdraw(move.pointer, ctx)
     project.pointers.undone(move)
     return now != move.before
+
+
+def means_now(move: Move, node: Node, project: Project) -> str:
+    """What a name that is to be taken back means now. Raises BakeError when somebody else has moved it."""
+    assert isinstance(node.work, Publication)
+    destination = destination_of(node.work.destination, project)
+    now = destination.current(move.pointer, Looking(project, node))
+    if now not in (move.after, move.before):
+        hint = "it was left alone: move it by hand, if that is meant"
+        raise BakeError(f"{move.pointer} means {short(now) or 'nothing'}, which is not from here", hint=hint)
+    return now
 
 
 def cargo_of(delivery: Node, done: Mapping[str, Artifact]) -> Cargo:
