@@ -270,6 +270,8 @@ def test_a_blob_that_a_registry_has_lost_is_brought_by_force(
     copy(project, one.name("shop:1"), other.name("shop:1"))
     other.contents.repository("shop").blobs.discard(BLOBS[0])
     assert results(copy(project, one.name("shop:1"), other.name("shop:1"))) == ["there"]
+    ran = copy(project, one.name("shop:1"), other.name("shop:1"), "--verify", "full", code=1)
+    assert "-B looks for every part there" in ran.stderr
     ran = copy(project, one.name("shop:1"), other.name("shop:1"), "-B")
     assert ran.json["arrivals"][0]["sent"] == len(LAYERS[0]) and holds(other, "shop")
 

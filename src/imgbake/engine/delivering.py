@@ -82,8 +82,17 @@ class DeliverWork(_Outside):
                 self._require_movable(found.reference if found else "", looking)
             made = self._destination.deliver(cargo, ctx)
             if self._project.verifies_all:
-                self._destination.verify(cargo, made, ctx)
+                self._verify(cargo, made, ctx)
             return made
+
+    def _verify(self, cargo: Cargo, made: Artifact, ctx: Working) -> None:
+        try:
+            self._destination.verify(cargo, made, ctx)
+        except Interrupted:
+            raise
+        except BakeError as error:
+            error.hint = error.hint or "-B looks for every part there, and brings what is missing"
+            raise
 
     def _require_movable(self, reference: str, ctx: Looking) -> None:
         """Raises BakeError when a name that is to mean the image can't be moved."""
