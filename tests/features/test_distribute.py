@@ -77,6 +77,9 @@ def test_what_is_there_is_asked_and_not_believed(shop: Shop, eu: Registry) -> No
     assert results(shop.distribute()) == {"eu": "published", "us": "there", "disk": "there"}
     eu.contents.repository("shop").tags.clear()
     assert results(shop.distribute()) == {"eu": "published", "us": "there", "disk": "there"}
+    eu.contents.repository("shop").manifests.clear()
+    refuse(eu)
+    assert results(shop.distribute(code=3)) == {"eu": "failed", "us": "there", "disk": "there"}
 
 
 def test_building_does_not_distribute(shop: Shop, eu: Registry) -> None:

@@ -117,15 +117,16 @@ def carry(
     goals = tuple(way.publish for way in wanted)
     require_args(project, goals)
     project.verifies_all = order.verifies_all
-    showing.plan(look(project, wanted, stop, force=order.force))
+    steps = look(project, wanted, stop, force=order.force)
+    showing.plan(steps)
     force = BROUGHT if order.force else frozenset()
     how = Settings(order.jobs, keep_going=True, force=force, build=marker)
     observers = showing.observers
     report = Engine(project, how, [*observers, *project.plugins.observers()], stop).run(goals)
     backs = _settle(project, wanted, report, observers)
     arrivals = tuple(
-        _arrival(way, report.results, _cause(way.delivery, project, report), backs.get(way.distribution, ()))
-        for way in wanted
+        _arrival(step, report.results, _cause(way.delivery, project, report), backs.get(way.distribution, ()))
+        for way, step in zip(wanted, steps, strict=True)
     )
     follow(project, report, _references(arrivals), showing.warn)
     settling.remember(project, order.key, report, lambda: showing.there(_still(arrivals)), order.place)
@@ -174,7 +175,8 @@ def _cause(name: str, project: Project, report: Report) -> str:
     return next((_cause(each, project, report) for each in stopped), result.error)
 
 
-def _arrival(way: Way, results: dict[str, Result], cause: str, backs: Sequence[Back]) -> Arrival:
+def _arrival(step: Step, results: dict[str, Result], cause: str, backs: Sequence[Back]) -> Arrival:
+    way = step.way
     own, names = results[way.delivery], results[way.publish]
     result, error = own.outcome, cause or names.error
     reference, sent = "", 0
@@ -191,4 +193,6 @@ def _arrival(way: Way, results: dict[str, Result], cause: str, backs: Sequence[B
                 "put back",
                 "; ".join(each.error for each in backs) or "other names could not move",
             )
+    elif step.action == "there" and own.outcome == "cached":  # whatever held up the others
+        result, error = "there", ""
     return Arrival(way, result, sent, own.seconds + names.seconds, reference, error, facts)
