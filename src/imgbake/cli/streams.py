@@ -52,16 +52,7 @@ def list_streams(ctx: typer.Context, streams: SomeStreams = None, format: Output
 
     moment = now()
     if streams:
-        rows = [
-            (
-                f"{name}:{tag}",
-                each.tags[tag].history[0].image if each.tags[tag].history else "",
-                words.age(each.tags[tag].history[0].created, moment) if each.tags[tag].history else "",
-                words.state(each.tags[tag]),
-            )
-            for name, each in found.items()
-            for tag in words.ordered(each.tags)
-        ]
+        rows = [row for name, each in found.items() for row in words.tags(name, each, moment)]
         _show_table(table, rows, ("TAG", "IMAGE", "SINCE", "STATE"))
         return
     summary = []

@@ -1,14 +1,16 @@
 """The document of a stream: JSON that a person can read, and that version control can show changes of.
 
-Keys are sorted, and what holds nothing nested stands on one line, such as a revision or an intent: a tag
-that moves is one new line.
+Keys are sorted, and each thing has a line of its own down to the fourth level; what is nested deeper stands
+on that line. So a tag that moves is one new line.
 
     {
       "created": "2026-11-28T12:00:00Z",
       "format": 1,
       "images": {
         "sha256:…": {
-          "facts": {…}
+          "facts": {
+            "platforms": {"linux/amd64": "sha256:…", "linux/arm64": "sha256:…"}
+          }
         }
       },
       "tags": {
@@ -17,7 +19,10 @@ that moves is one new line.
             {"cause": "import", "created": "…", "image": "sha256:…", "reference": "…@sha256:…"},
             {…}
           ],
-          "intent": {"every": "15m", "from": "docker.io/library/python:3.12"}
+          "intent": {
+            "every": "15m",
+            "from": "docker.io/library/python:3.12"
+          }
         }
       }
     }
@@ -25,17 +30,14 @@ that moves is one new line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import msgspec
 
 from imgbake.errors import BakeError
-from imgbake.streams.model import Stream
+from imgbake.streams.model import FORMAT, Stream
 
-FORMAT = 1
+_LEVELS = 4  # that have lines
 _DECODER = msgspec.json.Decoder(Stream)
-_ENCODER = msgspec.json.Encoder()
+_ENCODER = msgspec.json.Encoder(order="sorted")
 _HINT = "restore an earlier version of it, or remove it and import its tags again"
 
 
@@ -45,12 +47,7 @@ class _Format(msgspec.Struct):
 
 def dump(stream: Stream) -> bytes:
     """The stream as its document."""
-    plain = {**msgspec.to_builtins(stream, order="sorted"), "format": FORMAT}
-    pieces: list[bytes] = []
-    for key in sorted(plain):
-        pieces += (b',\n  "' if pieces else b'{\n  "', key.encode(), b'": ')
-        _add(plain[key], b"\n  ", pieces)
-    return b"".join((*pieces, b"\n}\n"))
+    return _joined(msgspec.json.format(_ENCODER.encode(stream), indent=2)) + b"\n"
 
 
 def parse(data: bytes, name: str) -> Stream:
@@ -68,25 +65,22 @@ def parse(data: bytes, name: str) -> Stream:
         raise BakeError(f"the document of the stream '{name}' is damaged: {error}", hint=_HINT) from None
 
 
-def _add(value: Any, line: bytes, pieces: list[bytes]) -> None:
-    """Adds the text of a value, whose lines after the first begin with `line`."""
-    if isinstance(value, dict) and _holds_nested(value.values()):
-        inner, mark = line + b"  ", b"{"
-        for key, item in value.items():
-            pieces += (mark, inner, _ENCODER.encode(key), b": ")
-            _add(item, inner, pieces)
-            mark = b","
-        pieces += (line, b"}")
-    elif isinstance(value, tuple | list) and _holds_nested(value):
-        inner, mark = line + b"  ", b"["
-        for item in value:
-            pieces += (mark, inner)
-            _add(item, inner, pieces)
-            mark = b","
-        pieces += (line, b"]")
-    else:
-        pieces.append(msgspec.json.format(_ENCODER.encode(value), indent=0))
+def _joined(text: bytes) -> bytes:
+    """The text of JSON with a line for everything, when the lines of the deepest levels are joined.
+
+    No string has a line break in it, so lines can be told by how they begin; tens of thousands of them are
+    joined in no time.
+    """
+    level = _LEVELS + 1
+    while _line(level + 1) in text:
+        level += 1
+    for deeper in range(level, _LEVELS, -1):
+        line, end = _line(deeper), _line(deeper - 1)
+        for opening, closing in ((b"{", b"}"), (b"[", b"]")):
+            text = text.replace(opening + line, opening).replace(end + closing, closing)
+        text = text.replace(b"," + line, b", ")
+    return text
 
 
-def _holds_nested(items: Iterable[Any]) -> bool:
-    return any(isinstance(item, dict | list | tuple) for item in items)
+def _line(level: int) -> bytes:
+    return b"\n" + b"  " * level

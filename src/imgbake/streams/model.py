@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 CONTAINER = "container"
+FORMAT = 1  # of documents
 Policy = Literal["source", "local"]
 
 
@@ -106,8 +107,10 @@ class Tag(_Value, frozen=True):
         """Was the intent changed, and not yet followed?"""
         if self.intent is None or not self.intent.is_imported:
             return False
-        followed = [each.generation for each in (self.current, self.failure) if each is not None]
-        return max(followed, default=0) < self.generation
+        followed = self.history[0].generation if self.history else 0
+        if self.failure is not None:
+            followed = max(followed, self.failure.generation)
+        return followed < self.generation
 
 
 class Known(_Value, frozen=True):
@@ -121,7 +124,7 @@ class Stream(_Value, frozen=True):
     """Tags, and what is known of the images in their histories. Its name is the document's."""
 
     created: datetime
-    format: int = 1
+    format: int = msgspec.field(default_factory=lambda: FORMAT)  # which is written though it is the default
     generation: int = 0  # the last that was given to an intent
     repository: str = ""  # of its own, where its images are brought to
     lookup: bool = False  # do recipes mean its tags by plain names, too?

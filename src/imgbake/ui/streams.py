@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from imgbake.streams.model import Intent, Known, Revision, Stream, Tag
 from imgbake.ui.visible import visible
@@ -42,6 +43,7 @@ def describe(name: str, project: str, stream: Stream, now: datetime) -> str:
     return "\n".join(visible(line) for line in lines)
 
 
+@lru_cache  # of many tags that were imported together it is the same
 def age(moment: datetime, now: datetime) -> str:
     """How long ago something was, as Kubernetes and docker say it: 14 seconds ago, 25 hours ago."""
     seconds = int((now - moment).total_seconds())
@@ -60,6 +62,16 @@ def age(moment: datetime, now: datetime) -> str:
         if days < most:
             return f"{days // unit} {what} ago"
     return f"{days // 365} years ago"
+
+
+def tags(name: str, stream: Stream, now: datetime) -> Iterator[tuple[str, str, str, str]]:
+    """The tags of a stream as rows: its name, the image, since when it points there, and what else is so."""
+    for tag in ordered(stream.tags):
+        found = stream.tags[tag]
+        image, since = (
+            (found.history[0].image, age(found.history[0].created, now)) if found.history else ("", "")
+        )
+        yield f"{name}:{tag}", image, since, state(found)
 
 
 def state(tag: Tag) -> str:

@@ -22,16 +22,15 @@ def table(
     `right` names columns (from 0) that are aligned on the right, as numbers should be. `style`
     gives a cell's style by its text; pass it only where `colours.wanted`. The header is bold then.
     """
-    lines = [[visible(cell) for cell in row] for row in ([header] if header else []) + list(rows)]
-    widths = [max(map(cells, column)) for column in zip(*lines, strict=True)]
-    text: list[str] = []
-    for number, line in enumerate(lines):
-        painted = [
-            _cell(cell, width, index in right, _style_of(cell, style, bool(header) and number == 0))
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        text.append("  ".join(painted).rstrip())
-    return "\n".join(text)
+    lines = ([header] if header else []) + list(rows)
+    columns = []
+    for index, column in enumerate(zip(*lines, strict=True)):
+        found = _shown(column)
+        styles: list[Style] = [style(cell) if style else "" for cell in found]
+        if style and header:
+            styles[0] = "bold"
+        columns.append(_aligned(found, styles, index in right))
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
 def cells(text: str) -> int:
@@ -73,13 +72,14 @@ def size(count: float) -> str:
     return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 99.95 else f"{value:.1f} {_UNITS[unit]}"
 
 
-def _style_of(cell: str, style: Callable[[str], Style] | None, is_header: bool) -> Style:
-    if style is None:
-        return ""
-    return "bold" if is_header else style(cell)
+def _shown(column: Sequence[str]) -> Sequence[str]:
+    return column if "".join(column).isprintable() else [visible(cell) for cell in column]
 
 
-def _cell(text: str, width: int, right: bool, style: Style) -> str:
-    space = " " * (width - cells(text))
-    shown = paint(text, style)
-    return space + shown if right else shown + space
+def _aligned(column: Sequence[str], styles: Sequence[Style], right: bool) -> list[str]:
+    """The cells of a column, all of one width. There may be thousands, and mostly they are plain."""
+    sizes = list(map(len if "".join(column).isascii() else cells, column))
+    width = max(sizes)
+    spaces = (" " * (width - size) for size in sizes)
+    shown = map(paint, column, styles) if any(styles) else column
+    return [space + text if right else text + space for text, space in zip(shown, spaces, strict=True)]

@@ -15,6 +15,7 @@ from imgbake.streams.document import dump, parse
 from imgbake.streams.model import Failure, Hold, Intent, Known, Revision, Stream, Tag
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FACTS = {"size": 10, "platforms": {"linux/amd64": "sha256:28", "linux/arm64": "sha256:16"}}
 TEXT = """\
 {
   "created": "2026-01-01T00:00:00Z",
@@ -22,10 +23,15 @@ TEXT = """\
   "generation": 1,
   "images": {
     "sha256:2816": {
-      "facts": {"size": 10}
+      "facts": {
+        "platforms": {"linux/amd64": "sha256:28", "linux/arm64": "sha256:16"},
+        "size": 10
+      }
     }
   },
-  "labels": {"app": "python"},
+  "labels": {
+    "app": "python"
+  },
   "tags": {
     "3.12": {
       "generation": 1,
@@ -33,7 +39,10 @@ TEXT = """\
         {"cause": "import", "created": "2026-01-01T00:00:00Z", "generation": 1, "image": "sha256:2816", \
 "reference": "docker.io/library/python:3.12@sha256:2816"}
       ],
-      "intent": {"every": "15m", "from": "docker.io/library/python:3.12"}
+      "intent": {
+        "every": "15m",
+        "from": "docker.io/library/python:3.12"
+      }
     }
   }
 }
@@ -45,7 +54,7 @@ def python(*images: str) -> Stream:
     stream = intend(Stream(NOW, labels={"app": "python"}), {"3.12": Intent(source, every="15m")})
     for image in images:
         revision = Revision(image, f"{source}@{image}", NOW, cause="import")
-        stream = point(stream, {"3.12": Pointed(revision, Known(facts={"size": 10}))})
+        stream = point(stream, {"3.12": Pointed(revision, Known(facts=FACTS))})
     return stream
 
 
