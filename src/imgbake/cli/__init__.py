@@ -46,9 +46,9 @@ def _answer(argv: Sequence[str]) -> int:
         if code is not None:
             return code
         if argv[:1] == [shortcut.STREAM]:  # spares the loading of all other commands
-            from imgbake.cli.streams import app
+            from imgbake.cli import streams
 
-            app(list(argv[1:]), prog_name=f"imgbake {shortcut.STREAM}")
+            streams.narrowed(argv[1:])(list(argv[1:]), prog_name=f"imgbake {shortcut.STREAM}")
         else:
             from imgbake.cli.commands import app
 
