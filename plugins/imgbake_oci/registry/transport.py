@@ -21,6 +21,7 @@ from imgbake_oci.registry.patience import Transient, Watch
 from imgbake_oci.registry.wire import FilePart
 
 _ALWAYS = {"User-Agent": "imgbake", "Accept-Encoding": "identity"}
+_PIECE = 1 << 16  # bytes that are read of an answer at once
 
 Body = bytes | FilePart | None
 
@@ -87,13 +88,12 @@ class Response:
 
     def read(self, limit: int) -> bytes:
         """The whole body. Raises Transient when it breaks off, RegistryError beyond `limit` bytes."""
-        data = bytearray(limit + 1)
-        view, done = memoryview(data), 0
-        while count := self.readinto(view[done:]):
-            done += count
-            if done > limit:
+        data, piece = bytearray(), memoryview(bytearray(min(limit, _PIECE) + 1))
+        while count := self.readinto(piece):
+            data += piece[:count]
+            if len(data) > limit:
                 raise RegistryError(f"{shown(self.request.url)}: an answer of more than {limit} bytes")
-        return bytes(view[:done])
+        return bytes(data)
 
     def readinto(self, buffer: memoryview) -> int:
         """Reads the next bytes; 0 at the end of the body. Raises Transient when it breaks off before."""
