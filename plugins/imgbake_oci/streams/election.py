@@ -9,7 +9,8 @@ it takes the manifest that the latest round before wanted, or its own if there w
 by a second tag. If it still sees no later round, this manifest is the version for ever, since whoever
 begins a later round finds it wanted; a third tag says so. What was decided can't be decided again.
 
-Only liveness needs time: those who disturb each other wait at random.
+Only liveness needs time: who sees another at work lets it finish first, and waits at random, for as long as
+its own questions take, and then for longer and longer.
 
 Marks of old versions are removed, in the order of versions, those of writers after the decision that they
 stand on. A writer that was away so long that it can't see what others wanted would find that decision
@@ -20,6 +21,7 @@ so what was wanted there is kept.)
 from __future__ import annotations
 
 import random
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -30,7 +32,7 @@ from imgbake.api import BakeError
 from imgbake_oci.streams.marks import BEGINS, ENDS, LAST_ROUND, WANTS, WRITER, Mark, Phase, parse
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0  # seconds
-_POLITE = 5  # times that a writer lets another finish before it begins a round of its own
+_POLITE = 5  # times that a writer looks whether another has finished before it begins a later round
 _KEPT = 16  # versions, whose marks stay
 
 
@@ -64,62 +66,70 @@ class Election:
         tags: Tags,
         stream: str,
         before: tuple[Mark, str] | None,  # with the digest of its manifest
+        begun: bytes,  # a manifest for the marks of rounds, like no other writer's
         phase: Callable[[bytes], Phase],  # how a manifest is decided
         wait: Callable[[float], object],
     ) -> None:
         self._tags = tags
         self._before = before
+        self._begun = begun
         self._phase = phase
         self._wait = wait
         version = before[0].version + 1 if before else 1
         self._mine = Mark(stream, version, BEGINS, 1, uuid.uuid4().hex[:WRITER])
-        self._is_exposed = False  # can others see what we want?
+        self._own: bytes | None = None  # what others can see that we want
+        self._took = 0.0  # seconds, the last look
 
-    def run(self, manifest: bytes) -> bool:
-        """Is this manifest the version? It must be like no other writer's. Raises BakeError."""
+    def run(self, make: Callable[[], bytes]) -> bool:
+        """Is what this makes the version? It must be like no other writer's, and is made only if we come so
+        far that others may see it. Raises BakeError."""
+        listed = self._listed()
+        if self._before and self._before[0] not in listed:
+            return False
         try:
-            self._let_others_finish()
-            return self._decide(manifest) == manifest
+            if self._others(listed):
+                self._let_others_finish()
+                self._enter_later_round()
+            return self._decide(make) == self._own
         except _Decided:
-            return self._was_decided(manifest)
+            return self._own is not None and self._was_decided()
 
-    def _was_decided(self, manifest: bytes) -> bool:
+    def _was_decided(self) -> bool:
         """Is it ours? Another may have decided for what we wanted."""
         ends = (self._tags.get(str(self._end(phase))) for phase in ENDS)
         found = next((each for each in ends if each is not None), None)
-        if found is None and self._is_exposed:
+        if found is None:
             message = (
                 f"the stream '{self._mine.stream}' may have been changed, or not: others changed it often"
             )
             raise BakeError(f"{message} while we were away", hint="look at it, and try again")
-        return found == manifest
+        return found == self._own
 
     def _let_others_finish(self) -> None:
+        """Raises _Decided when they have."""
         for turn in range(_POLITE):
-            if not self._seen():
-                return
-            self._pause(turn)
-        self._enter_later_round()
+            pause = max(_FIRST_PAUSE, self._took) * 2**turn
+            self._wait(random.uniform(0, min(pause, _LONGEST_PAUSE)))
+            self._seen()
 
-    def _decide(self, manifest: bytes) -> bytes:
-        turn = 0
-        while (value := self._agreed(manifest)) is None:
-            self._pause(turn)
+    def _decide(self, make: Callable[[], bytes]) -> bytes:
+        while (value := self._agreed(make)) is None:
+            self._let_others_finish()
             self._enter_later_round()
-            turn += 1
         if self._before and self._tags.digest(str(self._before[0])) != self._before[1]:
             raise _Decided  # so long ago that others' marks may be gone
         self._tags.put(str(self._end(self._phase(value))), value)
         return value
 
-    def _agreed(self, manifest: bytes) -> bytes | None:
+    def _agreed(self, make: Callable[[], bytes]) -> bytes | None:
         """The manifest that our round has come to, None when there is a later round."""
-        self._tags.put(str(self._mine), manifest)
+        self._tags.put(str(self._mine), self._begun)
         before = self._seen()
         if self._is_overtaken(before):
             return None
-        value = self._wanted(before) or manifest
-        self._is_exposed = self._is_exposed or value == manifest
+        value = self._wanted(before)
+        if value is None:
+            value = self._own = self._own or make()
         self._tags.put(str(replace(self._mine, phase=WANTS)), value)
         return None if self._is_overtaken(self._seen()) else value
 
@@ -134,7 +144,15 @@ class Election:
 
     def _seen(self) -> list[Mark]:
         """The marks of all other rounds of this version. Raises _Decided when there are no more rounds."""
+        return self._others(self._listed())
+
+    def _listed(self) -> list[Mark]:
+        began = time.monotonic()
         marks = [each for each in parse(self._tags.all()) if each.stream == self._mine.stream]
+        self._took = time.monotonic() - began
+        return marks
+
+    def _others(self, marks: list[Mark]) -> list[Mark]:
         for mark in marks:
             if mark.is_decided and mark.version >= self._mine.version and self._tags.digest(str(mark)):
                 raise _Decided
@@ -152,9 +170,6 @@ class Election:
 
     def _end(self, phase: Phase) -> Mark:
         return Mark(self._mine.stream, self._mine.version, phase)
-
-    def _pause(self, turn: int) -> None:
-        self._wait(random.uniform(0, min(_FIRST_PAUSE * 2**turn, _LONGEST_PAUSE)))
 
 
 def tidy(tags: Tags, stream: str, newest: int) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _TYPE = "application/vnd.imgbake.stream.v1+json"
 _EMPTY = b"{}"
+_NOTHING = Descriptor(media_types.EMPTY, digest.of_bytes(_EMPTY), len(_EMPTY))
 _WRITER, _NAME = "com.github.imgbake.writer", "org.opencontainers.image.title"
 _VERSION = re.compile(r"([0-9]+)@(sha256:[0-9a-f]{64})")
 _TIDIES = 8  # versions, after which the marks of old ones are removed
@@ -92,8 +93,11 @@ class RegistryShelf:
         if before is None:
             return False
         mark, of = before
-        election = Election(self._repository, name, (mark, of) if of else None, _phase, self._wait)
-        if not election.run(self._manifest(name, data)):
+        if not of:
+            self._repository.put_blob(media_types.EMPTY, _EMPTY)  # later versions find it there
+        begun = _manifest(name, _NOTHING)
+        election = Election(self._repository, name, (mark, of) if of else None, begun, _phase, self._wait)
+        if not election.run(lambda: self._kept(name, data)):
             return False
         if mark.version % _TIDIES == 0:
             tidy(self._repository, name, mark.version + 1)
@@ -102,12 +106,11 @@ class RegistryShelf:
     def _before(self, name: str, expected: str) -> tuple[Mark, str] | None:
         """The version that is to be replaced, and its digest; the number 0 if there is none.
 
-        None when it is another one.
+        None when nothing is to be there and something is.
         """
         wanted = _VERSION.fullmatch(expected)
         if wanted:
-            mark = Mark(name, int(wanted[1]), DECIDED)
-            return (mark, wanted[2]) if self._repository.digest(str(mark)) == wanted[2] else None
+            return Mark(name, int(wanted[1]), DECIDED), wanted[2]
         found = self._newest(name)
         if found is None:
             return Mark(name, 0, DECIDED), ""
@@ -133,19 +136,9 @@ class RegistryShelf:
                 return newest, manifest
             passed.add(newest)
 
-    def _manifest(self, name: str, data: bytes | None) -> bytes:
-        """A manifest of the document, like no other."""
-        empty = self._repository.put_blob(media_types.EMPTY, _EMPTY)
-        layer = empty if data is None else self._repository.put_blob(_TYPE, data)
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": media_types.MANIFEST,
-            "artifactType": _TYPE,
-            "config": empty,
-            "layers": [layer],
-            "annotations": {_NAME: f"{name}.json", _WRITER: uuid.uuid4().hex},
-        }
-        return msgspec.json.encode(manifest)
+    def _kept(self, name: str, data: bytes | None) -> bytes:
+        """A manifest of the document, which is brought there."""
+        return _manifest(name, _NOTHING if data is None else self._repository.add_blob(_TYPE, data))
 
     def _wait(self, seconds: float) -> None:
         last = time.monotonic() + seconds
@@ -163,6 +156,19 @@ class RegistryShelf:
             weakref.finalize(self, client.close)
             self._opened = Repository(client, self._reference, self._check)
         return self._opened
+
+
+def _manifest(name: str, layer: Descriptor) -> bytes:
+    """A manifest like no other."""
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": media_types.MANIFEST,
+        "artifactType": _TYPE,
+        "config": _NOTHING,
+        "layers": [layer],
+        "annotations": {_NAME: f"{name}.json", _WRITER: uuid.uuid4().hex},
+    }
+    return msgspec.json.encode(manifest)
 
 
 def _phase(manifest: bytes) -> Phase:

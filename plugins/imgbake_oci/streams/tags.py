@@ -10,7 +10,7 @@ from imgbake.api import digest
 from imgbake_oci import media_types
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.reference import Reference
-from imgbake_oci.registry import Client, RegistryError, Watch
+from imgbake_oci.registry import Client, FilePart, RegistryError, Watch
 
 
 class Repository:
@@ -52,10 +52,18 @@ class Repository:
     def put_blob(self, media_type: str, data: bytes) -> Descriptor:
         """Brings a blob there, unless it is there."""
         name = digest.of_bytes(data)
+        if not self._client.has_blob(self._reference, name, self._watch, pushes=True):
+            self.add_blob(media_type, data)
+        return Descriptor(media_type, name, len(data))
+
+    def add_blob(self, media_type: str, data: bytes) -> Descriptor:
+        """The same of one that is hardly there: without a look."""
+        name = digest.of_bytes(data)
         with tempfile.NamedTemporaryFile() as file:
             file.write(data)
             file.flush()
-            self._client.push_blob(self._reference, name, Path(file.name), self._watch)
+            source = FilePart(Path(file.name), 0, len(data))
+            self._client.upload_blob(self._reference, name, lambda: source, self._watch)
         return Descriptor(media_type, name, len(data))
 
     def get_blob(self, descriptor: Descriptor) -> bytes:

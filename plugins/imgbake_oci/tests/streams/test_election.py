@@ -78,6 +78,9 @@ class Modelled(Repository):
         self._place.listed.pop(tag, None)
 
     def put_blob(self, media_type: str, data: bytes) -> Descriptor:
+        return self.add_blob(media_type, data)
+
+    def add_blob(self, media_type: str, data: bytes) -> Descriptor:
         self._place.blobs[digest.of_bytes(data)] = data
         return Descriptor(media_type, digest.of_bytes(data), len(data))
 
