@@ -21,7 +21,7 @@ from imgbake.contract.contexts import (
 from imgbake.contract.destinations import AskableDestination, Cargo, Destination, Foreseeing
 from imgbake.contract.formats import Argument, Format, Given
 from imgbake.contract.runners import Commands, LayerFormat, NewLayer, Runner, StackLayer
-from imgbake.contract.shelves import Kept, Shelf
+from imgbake.contract.shelves import Kept, Queueing, Shelf
 from imgbake.contract.steps import Pin, Pinnable, Step
 from imgbake.contract.targets import (
     Askable,
@@ -73,6 +73,7 @@ __all__ = [
     "PartsContext",
     "Pin",
     "Pinnable",
+    "Queueing",
     "ResolveContext",
     "Resolved",
     "Restorer",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from contextlib import AbstractContextManager
+from typing import ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
@@ -48,3 +49,14 @@ class Shelf(Protocol):
 
     def proof(self, name: str) -> str:
         """A file of this machine that stays as it is while the document does; empty when there is none."""
+
+
+@runtime_checkable
+class Queueing(Protocol):
+    """A shelf whose writers can wait for each other, so that none changes a document in vain.
+
+    That is for their comfort: `save` and `remove` are conditional all the same.
+    """
+
+    def turn(self) -> AbstractContextManager[object]:
+        """Lasts while it is our turn to read a document and write it."""

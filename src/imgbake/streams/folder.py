@@ -4,8 +4,9 @@
     .NAME.new     one that is being written; what a killed writer left is overwritten by the next
     .lock         locked (flock) by whoever writes
 
-A document is replaced by a rename, after its content is on the disk. So a reader needs no lock, and a
-machine that dies leaves the one before or the one after.
+Who means to write has the folder itself locked from reading on, where that can be done: so others wait,
+instead of writing what they read too early. A document is replaced by a rename, after its content is on the
+disk. So a reader needs no lock, and a machine that dies leaves the one before or the one after.
 """
 
 from __future__ import annotations
@@ -60,6 +61,19 @@ class Folder:
             self._file(name).unlink(missing_ok=True)
             self._settle()
             return True
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Lasts while others wait; or not, for a folder that can't be locked, or isn't there yet."""
+        folder = None
+        try:
+            with suppress(OSError):
+                folder = os.open(self.path, os.O_RDONLY)
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            if folder is not None:
+                os.close(folder)
 
     def proof(self, name: str) -> str:
         return str(self._file(name))

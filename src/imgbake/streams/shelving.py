@@ -6,12 +6,13 @@ import random
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from imgbake.contract import Shelf
+from imgbake.contract import Queueing, Shelf
 from imgbake.errors import BakeError, UsageError, did_you_mean
 from imgbake.streams import document
 from imgbake.streams.folder import Folder
@@ -20,7 +21,6 @@ from imgbake.streams.model import Stream
 DEFAULT = ".imgbake/streams"
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _PATIENCE = 120.0  # seconds in which others must let us have our turn
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 
 
 class Kinds(Protocol):
@@ -82,18 +82,30 @@ def change(
     When somebody else was faster, `how` is asked again with what that one left: it must be pure. Raises
     what it raises, and BakeError when others are always faster.
     """
-    last, pause = time.monotonic() + _PATIENCE, _FIRST_PAUSE
+    with shelf.turn() if isinstance(shelf, Queueing) else nullcontext():
+        return _changed(shelf, name, how, wait)
+
+
+def _changed(
+    shelf: Shelf,
+    name: str,
+    how: Callable[[Stream | None], Stream | None],
+    wait: Callable[[float], object],
+) -> Changed:
+    last = time.monotonic() + _PATIENCE
     while True:
+        began = time.monotonic()
         kept = shelf.load(name)
         before = document.parse(kept.data, name) if kept else None
         after = how(before)
         if after is before or _put(shelf, name, after, kept.version if kept else ""):
             return Changed(name, before, after)
-        if time.monotonic() > last:
+        now = time.monotonic()
+        if now > last:
             message = f"the stream '{name}' could not be changed: others changed it all the time"
             raise BakeError(message, hint="try again")
-        wait(random.uniform(0, pause))
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        # Somebody else was faster, so all go on; who waited longer and longer would never have a turn.
+        wait(random.uniform(0, now - began))
 
 
 def _put(shelf: Shelf, name: str, stream: Stream | None, expected: str) -> bool:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from imgbake.errors import BakeError
+from imgbake.streams import document, shelving
 from imgbake.streams.folder import Folder
+from imgbake.streams.model import Stream
 from imgbake.testing.shelves import Place, ShelfConformance
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KILLER = """
 import os, random, signal, sys, time
 from datetime import UTC, datetime
@@ -54,6 +60,22 @@ def test_a_writer_that_is_killed_leaves_the_document_before_or_after(tmp_path: P
     for before, after in itertools.pairwise(seen):
         assert after == [*map(str, range(len(after) - 1, len(before) - 1, -1)), *before]
     assert Folder(tmp_path).names() == ["python"]
+
+
+def test_writers_wait_for_each_other_instead_of_trying_in_vain(tmp_path: Path) -> None:
+    seen = []
+
+    def with_label(stream: Stream | None) -> Stream:
+        seen.append(stream)
+        return Stream(NOW, labels={"seen": "yes"})
+
+    with ThreadPoolExecutor(1) as pool:
+        with Folder(tmp_path).turn():
+            waiting = pool.submit(shelving.change, Folder(tmp_path), "python", with_label)
+            time.sleep(0.05)
+            assert Folder(tmp_path).save("python", document.dump(Stream(NOW)), "")
+        waiting.result()
+    assert seen == [Stream(NOW)]
 
 
 def test_files_that_are_no_documents_are_no_streams(tmp_path: Path) -> None:
