@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 from imgbake.testing.project import Project
 
 RECIPE = """
@@ -127,12 +131,33 @@ def test_list_shows_every_state(project: Project) -> None:
 
 
 def test_a_changed_tool_is_named(project: Project) -> None:
-    tool = project.write("bin/mytool", "#!/bin/sh\necho 1\n")
-    tool.chmod(0o755)
+    one, two = _tool(project, "one/mytool"), _tool(project, "two/mytool")
+    (project.root / "bin").mkdir()
+    link = project.root / "bin/mytool"
+    _lead(link, one)
     project.recipe('[tasks.a]\nrun = "mytool > out"\noutputs = ["out"]\ntools = ["mytool"]\n')
-    import os
+    env = {"PATH": f"{project.root / 'first'}:{link.parent}:{os.environ['PATH']}"}
+    for change in (
+        lambda: one.write_text("#!/bin/sh\necho changed\n"),
+        lambda: _lead(link, two),
+        lambda: _tool(project, "first/mytool"),
+    ):
+        project.make(env=env)
+        time.sleep(0.1)  # until then what was written proves nothing
+        project.make(env=env)
+        assert "nothing to do" in project.make(env=env).stderr
+        change()
+        assert "tool mytool changed" in project.make(env=env).stderr
 
-    env = {"PATH": f"{tool.parent}:{os.environ['PATH']}"}
-    project.make(env=env)
-    tool.write_text("#!/bin/sh\necho 2\n")
-    assert "tool mytool changed" in project.make(env=env).stderr
+
+def _lead(link: Path, to: Path) -> None:
+    """Lets a link lead there."""
+    link.unlink(missing_ok=True)
+    link.symlink_to(to)
+
+
+def _tool(project: Project, path: str) -> Path:
+    """A program that prints its path."""
+    tool = project.write(path, f"#!/bin/sh\necho {path}\n")
+    tool.chmod(0o755)
+    return tool

@@ -68,8 +68,17 @@ class Looking:
         return value
 
     def tool(self, name: str) -> str:
-        path = shutil.which(name, path=self._project.env("PATH")) or ""
-        content = self._project.files.digest(os.path.realpath(path)) if path else "not found"
+        program = str(self.root / name) if "/" in name else name
+        said = self._project.env("PATH") or os.defpath
+        folders = [str(Path(folder).absolute()) for folder in said.split(os.pathsep)]
+        path = shutil.which(program, path=os.pathsep.join(folders)) or ""
+        for folder in folders:
+            place = os.path.join(folder, program)
+            if place == path:
+                break
+            self._project.watch(place)  # one that comes to be there is found first
+        # By the name that was found, which may be a link that leads elsewhere later.
+        content = self._project.files.digest(path) if path else "not found"
         self.noted.append(Part(f"tool {name}", content))
         return path
 
