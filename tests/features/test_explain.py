@@ -161,3 +161,10 @@ def _tool(project: Project, path: str) -> Path:
     tool = project.write(path, f"#!/bin/sh\necho {path}\n")
     tool.chmod(0o755)
     return tool
+
+
+def test_a_variable_may_be_any_bytes(project: Project) -> None:
+    project.recipe('[tasks.a]\nrun = "printenv ODD > out"\noutputs = ["out"]\npass_env = ["ODD"]\n')
+    project.make(env={"ODD": os.fsdecode(b"\xff")})
+    assert (project.root / "out").read_bytes() == b"\xff\n"
+    assert "env ODD changed" in project.make(env={"ODD": os.fsdecode(b"\xfe")}).stderr

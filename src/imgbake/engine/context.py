@@ -64,7 +64,8 @@ class Looking:
 
     def env(self, name: str) -> str | None:
         value = self._project.env(name)
-        self.noted.append(Part(f"env {name}", "" if value is None else digest.of_bytes(value.encode())))
+        content = "" if value is None else digest.of_bytes(os.fsencode(value))
+        self.noted.append(Part(f"env {name}", content))
         return value
 
     def tool(self, name: str) -> str:
