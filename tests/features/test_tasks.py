@@ -180,6 +180,28 @@ def test_an_input_that_changes_while_its_task_runs_is_noticed(project: Project) 
     assert project.make().outcomes() == {"task:a": "ran"}
 
 
+def test_what_an_input_was_for_a_moment_is_not_taken_for_what_it_is(project: Project) -> None:
+    """Somebody writes something else into it while its task runs, and then what it was."""
+    project.recipe(
+        '[tasks.a]\nrun = "[ -e once ] || echo odd >in; cp in out; [ -e once ] || echo x >in; touch once"\n'
+        'inputs = ["in"]\noutputs = ["out"]\n'
+    )
+    project.write("in", "x\n")
+    ran = project.make()
+    assert "in was written while it ran: it will run once more, to be sure" in ran.stderr
+    assert project.read("out") == "odd\n"
+    ran = project.make()
+    assert "task:a: runs: in was written while it ran" in ran.stderr and project.read("out") == "x\n"
+    assert project.make().outcomes() == {"task:a": "cached"}
+
+
+def test_a_task_that_writes_its_own_input_runs_once_more_and_no_longer(project: Project) -> None:
+    project.recipe('[tasks.a]\nrun = "cp in out; cp out in"\ninputs = ["in"]\noutputs = ["out"]\n')
+    project.write("in", "x\n")
+    found = [project.make().outcomes()["task:a"] for _ in range(3)]
+    assert found == ["ran", "ran", "cached"]
+
+
 def test_an_argument_reaches_the_task_and_is_named_when_it_moved(project: Project) -> None:
     project.recipe('[args]\nv = "1"\n[tasks.a]\nrun = "echo {{ v }} > out"\noutputs = ["out"]\n')
     project.make()

@@ -273,12 +273,15 @@ class Engine:
             return self._finish(
                 node, message.verdict, message.artifact, "restored", message.seconds, message.looked
             )
-        verdict = message.verdict
+        verdict, note = message.verdict, ""
         if message.moved:
-            self._tell(
-                NodeNote(time.time(), node.id, f"{message.moved} changed while it ran: it will run again")
-            )
+            note = f"{message.moved} changed while it ran: it will run again"
             verdict = msgspec.structs.replace(verdict, is_volatile=True, is_recorded=True)
+        elif message.doubt:
+            note = f"{message.doubt} was written while it ran: it will run once more, to be sure"
+            verdict = msgspec.structs.replace(verdict, is_volatile=True, doubt=message.doubt)
+        if note:
+            self._tell(NodeNote(time.time(), node.id, note))
         return self._finish(node, verdict, message.artifact, "ran", message.seconds, message.looked)
 
     def _finish(
@@ -300,7 +303,7 @@ class Engine:
             took = seconds if outcome == "ran" or last is None else last.seconds
             entry = ledger.record(
                 node.id, verdict.fingerprint, verdict.parts, artifact,
-                seconds=took, finished=time.time(), why=verdict.why,
+                seconds=took, finished=time.time(), why=verdict.why, doubt=verdict.doubt,
             )  # fmt: skip
             try:
                 self._project.ledger.add(entry)

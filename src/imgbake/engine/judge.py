@@ -34,6 +34,7 @@ class Verdict(msgspec.Struct, frozen=True):
     artifact: Artifact | None = None  # unless it must be made
     is_volatile: bool = False  # must be asked again in every build
     is_recorded: bool = False  # the ledger says the same already
+    doubt: str = ""  # what was written while it ran
     proof: tuple[str, ...] = ()  # paths that were looked at to see whether what was made is in place
 
 
@@ -72,6 +73,8 @@ def reasons(last: Record | None, parts: tuple[Part, ...]) -> tuple[str, ...]:
 
 
 def _as_before(verdict: Verdict, node: Node, work: Work, last: Record) -> Verdict:
+    if last.doubt:
+        return _with(verdict, why=(f"{last.doubt} was written while it ran",))
     artifact = last.artifact
     if work.is_there(artifact):
         return _with(verdict, action="cached", artifact=artifact, is_recorded=True)

@@ -37,6 +37,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     why: tuple[str, ...]  # it ran then
     raw_parts: msgspec.Raw
     raw_artifact: msgspec.Raw
+    doubt: str = ""  # what was written while it ran: may it have read something else there?
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -63,11 +64,12 @@ def record(
     seconds: float,
     finished: float,
     why: tuple[str, ...],
+    doubt: str = "",
 ) -> Record:
     """A record of what a node made of these parts."""
     raw_parts = msgspec.Raw(_ENCODER.encode(parts))
     raw_artifact = msgspec.Raw(_ENCODER.encode(artifact))
-    return Record(node, fingerprint, artifact.digest, seconds, finished, why, raw_parts, raw_artifact)
+    return Record(node, fingerprint, artifact.digest, seconds, finished, why, raw_parts, raw_artifact, doubt)
 
 
 class Ledger:

@@ -53,6 +53,7 @@ class Ran(msgspec.Struct, frozen=True):
     artifact: Artifact
     seconds: float
     moved: str = ""  # the first input that changed meanwhile
+    doubt: str = ""  # the first that was written meanwhile, and is what it was
     looked: tuple[str, ...] = ()  # paths that were looked at
 
 
@@ -131,11 +132,11 @@ class Workers:
             with self._project.files.watching() as looked:
                 if verdict.action == "restore":
                     assert verdict.artifact is not None
-                    artifact, moved = self._restore(node, verdict.artifact, work), ""
+                    artifact, moved, doubt = self._restore(node, verdict.artifact, work), "", ""
                 else:
-                    artifact, moved = self._make(node, verdict, work)
+                    artifact, moved, doubt = self._make(node, verdict, work)
             seconds = time.monotonic() - started
-            self.messages.put(Ran(node.id, verdict, artifact, seconds, moved, tuple(looked)))
+            self.messages.put(Ran(node.id, verdict, artifact, seconds, moved, doubt, tuple(looked)))
         except BakeError as error:
             self.messages.put(Failed(node.id, error, time.monotonic() - started))
         except OSError as error:
@@ -152,13 +153,23 @@ class Workers:
             ctx.close()
         return artifact if is_there else self._run(node, work)
 
-    def _make(self, node: Node, verdict: Verdict, work: Work) -> tuple[Artifact, str]:
-        """Runs the step, and remembers what it made unless an input moved meanwhile: gives that input."""
+    def _make(self, node: Node, verdict: Verdict, work: Work) -> tuple[Artifact, str, str]:
+        """Runs the step, and remembers what it made unless an input moved, or may have: gives that input."""
         artifact = self._run(node, work)
         moved = self._project.files.moved(verdict.seen) or ""
-        if not moved and node.kind != "base":
+        doubt = "" if moved else self._doubt(node, verdict, artifact)
+        if not moved and not doubt and node.kind != "base":
             self._project.store.remember(verdict.fingerprint, artifact)
-        return artifact, moved
+        return artifact, moved, doubt
+
+    def _doubt(self, node: Node, verdict: Verdict, artifact: Artifact) -> str:
+        """What a task may have read as something else, unless it made the same twice. Targets look again."""
+        if node.kind != "task":
+            return ""
+        last = self._project.ledger.last(node.id)
+        if last is not None and (last.fingerprint, last.digest) == (verdict.fingerprint, artifact.digest):
+            return ""
+        return self._project.files.rewritten(verdict.seen) or ""
 
     def _run(self, node: Node, work: Work) -> Artifact:
         """Runs the step, again after a failure as often as the recipe allows."""

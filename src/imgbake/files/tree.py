@@ -19,7 +19,16 @@ from imgbake.errors import BakeError
 from imgbake.files import glob
 from imgbake.files.memory import DigestMemory
 from imgbake.files.survey import Survey, content
-from imgbake.files.witness import UNSETTLED, Signature, first_moved, is_settled, pack, signature
+from imgbake.files.witness import (
+    ABSENT,
+    UNSETTLED,
+    Signature,
+    all_moved,
+    first_moved,
+    is_settled,
+    pack,
+    signature,
+)
 
 _Question = Callable[[Survey], Tree]
 
@@ -131,6 +140,16 @@ class Files:
                 return path
         return None
 
+    def rewritten(self, watch: Watch) -> str | None:
+        """The first path, no folder's, that was written or replaced while we watched, or None.
+
+        It may be what it was again, and who read it in between has read something else.
+        """
+        paths = list(watch)
+        moved = (paths[place] for place in all_moved(self._root, paths, pack(watch.values())))
+        written = (path for path in moved if watch[path] != ABSENT and not _is_folder(self._at(path)))
+        return min(written, default=None)
+
     def settle(self) -> None:
         """Looks again at what was too fresh to prove anything. What is still the same proves it now."""
         for path, (was, read) in list(self._fresh.items()):
@@ -170,6 +189,11 @@ class Files:
 
     def _at(self, path: str) -> str:
         return os.path.join(self._root, path)
+
+
+def _is_folder(path: str) -> bool:
+    """Is it a folder itself, and not a link to one?"""
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def _first_difference(one: Tree, other: Tree) -> str | None:
