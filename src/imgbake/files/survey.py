@@ -176,7 +176,7 @@ class Survey:
         except OSError as error:
             raise _unreadable(error, "read") from None
         if path in self.fresh:
-            self.fresh[path] = text
+            self.fresh[path] = _link_as_text(text)
         return text
 
     def _target(self, path: str, text: str) -> tuple[str, os.stat_result | None]:
@@ -221,7 +221,7 @@ def content(path: str | Path) -> str:
     try:
         mode = os.lstat(path).st_mode
         if stat.S_ISLNK(mode):
-            return os.readlink(path)
+            return _link_as_text(os.readlink(path))
         if stat.S_ISDIR(mode):
             return listing_text(glob.names(os.fspath(path)))
         (digest,) = hashing.of_files([(os.fspath(path), 0)])
@@ -231,8 +231,13 @@ def content(path: str | Path) -> str:
 
 
 def listing_text(names: Sequence[tuple[str, bool]]) -> str:
-    """A folder's listing as text that is equal for equal listings."""
-    return "\0".join(sorted(name + "/" if is_folder else name for name, is_folder in names))
+    """A folder's listing as text that is equal for equal listings, and no file's digest."""
+    return "".join(sorted(f"\0{name}/" if is_folder else f"\0{name}" for name, is_folder in names))
+
+
+def _link_as_text(target: str) -> str:
+    """What a link says as text that is no file's digest."""
+    return f"-> {target}"
 
 
 def _require_utf8(name: str) -> None:

@@ -318,6 +318,16 @@ class TestProof:
         assert files.seen["d/a"] == witness.signature(root / "d" / "a")
         assert witness.UNSETTLED not in files.seen.values()
 
+    def test_a_name_that_looks_like_a_digest_is_none(self, root: Path) -> None:
+        put(root, "d/sha256:abc", "1")
+        (root / "link").symlink_to("sha256:abc")
+        files = Files(root, root / "memory")
+        files.tree(["d/*", "link"], follow=False)
+        age()
+        files.settle()
+        files.save()
+        assert witness.UNSETTLED not in files.seen.values()
+
     def test_what_changed_meanwhile_does_not_settle(self, root: Path) -> None:
         path = put(root, "d/a", "1")
         files = Files(root)
