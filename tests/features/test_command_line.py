@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from imgbake.testing.project import Project
@@ -62,3 +65,11 @@ def test_what_init_lower_and_log_print_is_json_for_programs(project: Project) ->
     assert project.run("lower", "app").stdout.rstrip() == text.rstrip()
     kept = project.run("lower", "app", "-o", "out", "--format", "json").json
     assert kept["written"] == [f"out/{title}"] and project.read(f"out/{title}") == text
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-", "2>&-"])
+def test_a_build_needs_nobody_who_listens(project: Project, closed: str) -> None:
+    project.recipe('[tasks.a]\nrun = "echo said; echo made > out"\noutputs = ["out"]\n')
+    command = f"exec {sys.executable} -m imgbake run {closed}"
+    assert subprocess.run(["/bin/sh", "-c", command], cwd=project.root, check=False).returncode == 0
+    assert project.read("out") == "made\n" and "said" in project.run("log", "a").stdout

@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 def main() -> NoReturn:
     """The program: runs its command line and ends the process."""
     gc.set_threshold(200_000, 20, 100)  # a run is short and makes many values that stay
+    _open_closed()
     code = run(sys.argv[1:])
     try:  # noqa: SIM105  # as above
         sys.stderr.flush()
     except OSError:
         pass
     os._exit(code)  # all is closed and written; freeing each value would take long after a large build
+
+
+def _open_closed() -> None:
+    """Opens what our parent closed of stdin, stdout and stderr, lest some file take its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, errors="replace"))  # noqa: SIM115  # for as long as we run
 
 
 def run(argv: Sequence[str]) -> int:
