@@ -7,7 +7,7 @@ a type of a plugin's own) is left to msgspec, whose one message is then put into
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -18,6 +18,15 @@ from imgbake.model import At
 from imgbake.recipe.faults import Fault
 from imgbake.recipe.toml_types import alternatives, has_shape, limits_broken
 from imgbake.recipe.toml_words import dotted, found, sample, wanted, written
+
+_ELSEWHERE = {
+    "command": ("run", "build"), "commands": ("build", "run"), "run": ("build",), "script": ("run", "build"),
+    "deps": ("needs",), "depends_on": ("needs",), "requires": ("needs",), "sources": ("inputs",),
+    "from": ("base",), "parent": ("base",), "environment": ("env",), "expose": ("ports",),
+    "copy": ("files",), "src": ("from",), "source": ("from",),
+    "dest": ("to",), "dst": ("to",), "destination": ("to",), "target": ("to",),
+}  # fmt: skip
+"""What other tools call it, and the keys that mean it here."""
 
 _PATH = re.compile(r" - at `\$(?P<path>.*)`$")
 _STEP = re.compile(r"\[(?P<index>\d+)\]|\.(?P<key>[^.\[]+)")
@@ -35,11 +44,17 @@ def diagnose(table: object, type_: type[msgspec.Struct], at: At, known: frozense
     return faults or [*_refused(mine, type_, at)]
 
 
+def meant(key: str, known: Collection[str]) -> str:
+    """A suggestion for an unknown key: the one that means what it means in other tools, or is spelt alike."""
+    ours = [each for each in _ELSEWHERE.get(key, ()) if each in known]
+    return f"did you mean '{ours[0]}'?" if ours else did_you_mean(key, known)
+
+
 def _unknown(table: dict[str, Any], known: frozenset[str], at: At) -> Iterator[Fault]:
     for key in table:
         if key not in known:
             inside = f" in {dotted(at.path)}" if at.path else ""
-            yield Fault(at / key, f"unknown key '{key}'{inside}", did_you_mean(key, known))
+            yield Fault(at / key, f"unknown key '{key}'{inside}", meant(key, known))
 
 
 def _fields(table: dict[str, Any], info: types.StructType, at: At) -> Iterator[Fault]:
@@ -108,6 +123,10 @@ def _how_to_write(value: Any, options: tuple[types.Type, ...], at: At) -> str:
     for option in options:
         if isinstance(option, types.CollectionType) and has_shape(value, option.item_type):
             return f"put it in brackets: {key}[{written(value)}]" if not isinstance(value, dict) else ""
+        needed = option.fields if isinstance(option, types.StructType) and isinstance(value, str) else ()
+        keys = [f"{field.encode_name} = {sample(field.type)}" for field in needed if field.required]
+        if keys:
+            return f"write it as a table: {key}{{ {', '.join(keys)} }}"
     if isinstance(value, str) and any(_reads_as(value, option) for option in options):
         return f"leave out the quotes: {key}{value}"
     return ""

@@ -67,11 +67,13 @@ def _kind(table: Mapping[str, Any], at: At, reading: Reading) -> str | None:
 
 def _misspelt(table: Mapping[str, Any], reading: Reading) -> tuple[str, str] | None:
     """The key that was probably meant to say what the task is, one that no kind has, and a suggestion."""
+    from imgbake.recipe.diagnosis import meant  # only loaded for what is wrong
+
     known = options.keys(TaskTable)
     for key in table:
         if key in known:
             continue
-        suggestion = did_you_mean(key, ("run", "uses"))
+        suggestion = meant(key, ("run", "uses"))
         if suggestion.startswith("did you mean") and not _is_an_option(key, reading):
             return key, suggestion
     return None

@@ -224,7 +224,7 @@ imgbake.toml:2:8: there is no kind of task 'fecth'
     assert recipes.errors(recipe) == shown
 
 
-@pytest.mark.parametrize(("wrong", "meant"), [("rnu", "run"), ("use", "uses")])
+@pytest.mark.parametrize(("wrong", "meant"), [("rnu", "run"), ("use", "uses"), ("command", "run")])
 def test_a_misspelt_key_that_would_say_what_a_task_is(recipes: Recipes, wrong: str, meant: str) -> None:
     recipe = f"""\
 [tasks.a]
@@ -1100,3 +1100,24 @@ def test_columns_count_characters_behind_tabs_and_accents(recipes: Recipes) -> N
         ' 3 | \tenv = { "ö" = 1 }',
         "   | \t              ^",
     ]
+
+
+def test_words_of_other_tools(recipes: Recipes) -> None:
+    recipe = """\
+[components.a]
+run = "make"
+files = ["a:/a"]
+"""
+    shown = """\
+imgbake.toml:2:1: unknown key 'run' in components.a
+ 2 | run = "make"
+   | ^^^
+  hint: did you mean 'build'?
+
+imgbake.toml:3:10: 'files[0]' must be a table, not a string
+ 3 | files = ["a:/a"]
+   |          ^^^^^^
+  hint: write it as a table: { from = "...", to = "..." }
+
+2 errors in the recipe"""
+    assert recipes.errors(recipe) == shown
