@@ -286,8 +286,11 @@ def _copies(copy: FileCopy, place: str) -> bool:
 
 
 def _paths(reference: str) -> tuple[str, ...]:
-    """What a base of the form SCHEME:PATH or SCHEME:PATH:TAG may name in the project."""
-    path = glob.normal(reference.partition(":")[2] or ".")
+    """What a base of the form SCHEME:PATH or SCHEME:PATH:TAG may name in the project; nothing for another."""
+    _, _, named = reference.partition(":")
+    if not named:
+        return ()
+    path = glob.normal(named)
     return (path, path.rpartition(":")[0] or path)
 
 

@@ -93,6 +93,12 @@ def test_a_base_that_a_task_writes_comes_after_it(base: str) -> None:
     assert drawn.nodes[f"base:{base}"].after == ("task:make",)
 
 
+@pytest.mark.parametrize("base", ["scratch", "debian", "debian:12"])
+def test_a_base_that_is_no_path_waits_for_no_task(base: str) -> None:
+    drawn, _ = _build(_task("wheel", outputs=("dist/*.whl",)), _image("app", base))
+    assert drawn.nodes[f"base:{base}"].after == ()
+
+
 def test_an_image_on_an_image_stands_on_the_one_of_its_own_target() -> None:
     drawn, faults = _build(_image("a", targets=("oci", "other")), _image("b", "image:a", ("other",)))
     assert not faults and drawn.nodes["image:b@other"].needs == ("image:a@other",)
