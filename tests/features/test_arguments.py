@@ -109,3 +109,16 @@ def _files_with(folder: Path, text: str) -> list[Path]:
         path for path in folder.rglob("*")
         if path.is_file() and path.name != "imgbake.toml" and text.encode() in path.read_bytes()
     ]  # fmt: skip
+
+
+def test_an_image_is_lowered_once_the_arguments_of_its_tasks_are_given(project: Project) -> None:
+    project.recipe(
+        "[args]\ntoken = { secret = true }\n"
+        '[tasks.a]\nrun = "echo made > out"\nenv = { T = "{{ token }}" }\noutputs = ["out"]\n'
+        '[components.c]\nfiles = [{ from = "task:a", to = "/" }]\n'
+        '[images.i]\nbase = "scratch"\ncomponents = ["c"]\n'
+    )
+    project.build("--arg", "token=x")
+    ran = project.run("lower", "i")
+    assert ran.code == 2 and "missing argument 'token', which task:a needs" in ran.stderr
+    assert project.run("lower", "i", "--arg", "token=y").code == 0

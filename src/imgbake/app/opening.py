@@ -130,7 +130,7 @@ def node(project: Project, name: str, kind: str = "") -> str:
     raise UsageError(f"no {kind or 'node'} named '{name}'", hint=hint)
 
 
-def require_args(project: Project, names: tuple[str, ...]) -> None:
+def require_args(project: Project, names: Sequence[str]) -> None:
     """Raises MissingArguments for every argument that these nodes read and nobody gave."""
     missing: dict[str, list[str]] = {}
     for name in project.graph.closure(names):

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from imgbake.app.opening import require_args
 from imgbake.contract import Artifact, Lowered
 from imgbake.engine import fingerprint, judge
 from imgbake.engine.fingerprint import Change
@@ -124,6 +125,7 @@ def lower(project: Project, name: str) -> Lowered:
     node = project.graph.nodes[name]
     for step in planner.plan(node.before):
         if step.node not in planner.artifacts:
+            require_args(project, [step.node])
             why = ": ".join([step.action, *step.why])
             hint = f"build it first: `imgbake build {name.partition(':')[2]}`"
             raise BakeError(f"{name} is made from {step.node}, which is not there yet ({why})", hint=hint)
