@@ -59,13 +59,15 @@ def _members(asked: Request, files: Tree, name: str, ignore: str, ctx: RunContex
         yield from _text(plain, _IGNORE, ignore)
     by_time: dict[int, ustar.Headers] = {}
     sent, total = 0, sum(entry.size for entry in files.entries)
+    root = os.fspath(ctx.root)  # paths of pathlib would take as long as all the rest here
     for entry in files.entries:
         if ignore and entry.path == _IGNORE:
             continue
-        stat = os.lstat(ctx.root / entry.source)
+        path = f"{root}/{entry.source}"
+        stat = os.lstat(path)
         seconds = max(0, int(stat.st_mtime))
         headers = by_time.get(seconds) or by_time.setdefault(seconds, ustar.Headers(seconds))
-        yield from _member(headers, entry, stat.st_size, ctx)
+        yield from _member(headers, entry, path, stat.st_size)
         sent += entry.size
         ctx.progress(sent, total)
     yield ustar.END
@@ -77,7 +79,7 @@ def _text(headers: ustar.Headers, name: str, text: str) -> Iterator[bytes]:
     yield data + ustar.padding(len(data))
 
 
-def _member(headers: ustar.Headers, entry: Entry, size: int, ctx: RunContext) -> Iterator[bytes]:
+def _member(headers: ustar.Headers, entry: Entry, path: str, size: int) -> Iterator[bytes]:
     name = os.fsencode(entry.path)
     if entry.kind == "dir":
         yield headers.header(name + b"/", ustar.FOLDER, entry.mode, 0, 0)
@@ -85,17 +87,20 @@ def _member(headers: ustar.Headers, entry: Entry, size: int, ctx: RunContext) ->
         yield headers.header(name, ustar.SYMLINK, 0o777, 0, 0, 0, os.fsencode(entry.digest))
     else:
         yield headers.header(name, ustar.FILE, entry.mode, 0, 0, size)
-        yield from _content(entry, size, ctx)
+        yield from _content(entry, path, size)
         if padding := ustar.padding(size):
             yield padding
 
 
-def _content(entry: Entry, size: int, ctx: RunContext) -> Iterator[bytes]:
+def _content(entry: Entry, path: str, size: int) -> Iterator[bytes]:
     left = size
-    with open(ctx.root / entry.source, "rb", buffering=0) as file:
-        while left and (piece := file.read(min(left, _PIECE))):
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while left and (piece := os.read(file, min(left, _PIECE))):
             left -= len(piece)
             yield piece
+    finally:
+        os.close(file)
     if left:
         raise BakeError(f"{entry.source} became shorter while it was sent", hint="build again")
 
