@@ -22,6 +22,7 @@ from imgbake_oci.sources import Layout, LayoutArchive, Source
 
 SCRATCH = "scratch"
 _AT_ONCE = 4  # layers that are fetched at the same time
+_UNREAD = ("docker-daemon", "containers-storage")  # transports of skopeo that need an engine
 
 
 class Base(msgspec.Struct, frozen=True):
@@ -91,6 +92,10 @@ def _local(reference: str, found: str, proof: Path) -> Resolved:
 
 
 def _resolve_remote(reference: str, ctx: ResolveContext) -> Resolved:
+    transport = reference.partition(":")[0]
+    if transport in _UNREAD:
+        hint = f"`skopeo copy {reference} oci:DIR:TAG` makes a layout of it, which can be"
+        raise BakeError(f"{reference}: what is in {transport} can't be read", hint=hint)
     name = parse(reference)
     pinned = name.digest or ctx.pinned("bases", reference) or ""
     if pinned:

@@ -228,6 +228,12 @@ def test_a_source_that_is_not_there_is_said(project: Project, one: Registry) -> 
     assert ran.code == 1 and "error" in ran.stdout and "can't be read" in ran.stdout
 
 
+def test_a_source_that_only_others_read_is_said(project: Project, one: Registry) -> None:
+    ran = copy(project, "docker-daemon:shop:1", one.name("copy:1"), code=1)
+    assert "what is in docker-daemon can't be read" in ran.json["arrivals"][0]["error"]
+    assert "skopeo copy docker-daemon:shop:1 oci:DIR:TAG" in ran.stderr
+
+
 def test_what_is_no_destination_is_said(project: Project, one: Registry) -> None:
     ran = project.run("copy", one.name("shop:1"), "oci-archive:x.tar")
     assert ran.code == 2 and "nothing can be copied to 'oci-archive:x.tar'" in ran.stderr
