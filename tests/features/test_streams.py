@@ -599,6 +599,12 @@ def test_an_import_that_failed_does_not_stop_the_others(
     assert results(ran) == {"a:b": "failed", "python:3.12": "moved"}
 
 
+@pytest.mark.parametrize("command", ["sync", "watch"])
+def test_what_is_not_there_is_not_waited_for(project: Project, python: str, command: str) -> None:
+    refused(project.run("stream", command, "pyton"), "there is no stream 'pyton'")
+    refused(project.run("stream", command, "python:3.21"), "the stream 'python' has no tag '3.21'")
+
+
 def test_a_watcher_imports_what_is_due_and_ends_when_asked(
     project: Project, registry: Registry, python: str
 ) -> None:

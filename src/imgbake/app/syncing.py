@@ -89,6 +89,7 @@ def watch(order: Order, warn: Callable[[str], None], show: Callable[[Sequence[Im
             try:
                 with opened(order.request, warn, stop) as project:
                     declaring.declare(project, now())
+                    _streams(project, order)  # raises for what isn't there, as long as nothing has begun
                     has_begun, pause = True, _FIRST_PAUSE
                     _watch_until_changed(project, order, stop, show)
             except Interrupted:
@@ -140,6 +141,8 @@ def _without_recipe(root: Path, warn: Callable[[str], None]) -> Project:
 
 def _library(file: Path) -> Recipe:
     """A file with [streams], read as a recipe is. Raises RecipeError."""
+    if not file.exists():
+        raise UsageError(f"there is no file {file}", hint="`imgbake stream export -o FILE` writes one")
     loaded = recipes.read(file, given={}, environ=os.environ, kinds=plugins.installed())
     if loaded.faults:
         raise recipes.problems(loaded.faults, loaded.sources)
@@ -190,11 +193,20 @@ def _dates(
 
 
 def _streams(project: Project, order: Order) -> dict[str, Stream]:
-    chosen = [names.parse(text).stream for text in order.tags] or list(project.shelf.names())
-    if order.tags:
-        return {name: shelving.existing(project.shelf, name) for name in dict.fromkeys(chosen)}
-    loaded = {name: shelving.load(project.shelf, name) for name in chosen}
-    return {name: stream for name, stream in loaded.items() if stream is not None}
+    """The streams that are meant. Raises UsageError for a stream or a tag that isn't there."""
+    if not order.tags:
+        loaded = {name: shelving.load(project.shelf, name) for name in project.shelf.names()}
+        return {name: stream for name, stream in loaded.items() if stream is not None}
+    found: dict[str, Stream] = {}
+    for text in order.tags:
+        named = names.parse(text)
+        if named.stream not in found:
+            found[named.stream] = shelving.existing(project.shelf, named.stream)
+        if named.image:
+            raise UsageError(f"'{text}' is an image, which never changes", hint="write NAME:TAG")
+        if named.tag and named.tag not in found[named.stream].tags:
+            raise names.unknown_tag(named, found[named.stream])
+    return found
 
 
 def _is_meant(wanted: Wanted, texts: Sequence[str]) -> bool:

@@ -49,7 +49,7 @@ def parse(text: str) -> Named:
     if not at:
         stream, colon, tag = plain.partition(":")
         if colon and not is_tag(tag):
-            hint = "up to 128 letters, digits, '_', '.' and '-', of which the first two don't stand first"
+            hint = "up to 128 letters, digits, '_', '.' and '-', of which the last two don't stand first"
             raise UsageError(f"'{text}': '{tag}' can't be a tag", hint=hint)
     if not is_stream(stream):
         hint = (
