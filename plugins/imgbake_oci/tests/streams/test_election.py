@@ -200,6 +200,23 @@ def test_who_slept_while_old_tags_were_removed_does_not_decide_again() -> None:
     assert sleeper.began and not sleeper.done
 
 
+def test_old_tags_are_removed_in_the_order_that_sleepers_rely_on() -> None:
+    place = Place()
+    removed: list[Mark] = []
+
+    class Watched(Modelled):
+        def remove(self, tag: str) -> None:
+            removed.extend(parse([tag]))
+
+    for version in (5, 4, 1, 3, 2):
+        for tag in (f"{version:08x}.d", f"{version:08x}.0001aabcdef0123", f"{version:08x}.0001babcdef0123"):
+            place.listed[f"_python.{tag}"] = None
+    place.listed["_other.00000001.d"] = None
+    election.tidy(Watched(place, lambda: None), "python", 4)
+    versions = [(mark.version, mark.is_decided) for mark in removed]
+    assert versions == [(1, True), (2, False), (2, False), (2, True), (3, False), (3, False), (3, True)]
+
+
 def _finish(writer: Writer) -> None:
     _until(writer, lambda: False)
     writer.kill()
