@@ -60,6 +60,14 @@ def test_a_registry_that_removes_no_tags_keeps_them(registry: Registry) -> None:
     assert kept is not None and kept.data == b"19"
 
 
+def test_a_change_takes_twelve_requests(registry: Registry) -> None:
+    shelf = _changed(registry, 3)
+    registry.forget()
+    kept = shelf.load("python")
+    assert kept is not None and shelf.save("python", b"{}", kept.version)
+    assert len(registry.requests) == 12
+
+
 def test_no_tag_is_ever_put_twice(registry: Registry) -> None:
     _changed(registry, 20)
     put = [seen.target for seen in registry.requests if seen.method == "PUT" and "/manifests/" in seen.target]
