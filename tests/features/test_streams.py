@@ -508,7 +508,7 @@ def test_pruning_keeps_what_is_new_and_what_somebody_needs(
     good(project.run("stream", "prune", "--keep", "1", "--older-than", "30d", "--yes"))
     assert images(project, "3.12") == [digests[0], digests[3]]
     assert set(stream(project).images) == {digests[0], digests[3]}
-    assert good(project.run("stream", "prune", "--keep", "1", "--yes")).stdout == ""
+    assert good(project.run("stream", "prune", "--keep", "1", "--yes")).stdout == "nothing is to be removed\n"
 
 
 def test_pruning_keeps_what_a_distribution_holds(project: Project, registry: Registry, python: str) -> None:
@@ -756,6 +756,8 @@ def test_tags_are_imported_by_name_or_all_at_once(project: Project, registry: Re
     good(project.run("stream", "import", "python:3.12", "--from", name, "--every", "1h"))
     good(project.run("stream", "tag", name, "python:latest"))
     assert "every 1h" in project.run("stream", "ls", "python").stdout
+    ran = project.run("stream", "import", "python:3.12", "--from", registry.name("other:1"))
+    refused(ran, f"'python:3.12' comes from {name}")
     second = push(registry, "two")
     assert good(project.run("stream", "import", "python")).stdout.startswith(
         f"python:latest points to {second}"

@@ -33,6 +33,7 @@ class Tagging(msgspec.Struct, frozen=True):
     alias: bool = False
     intent: Intent = Intent()
     reason: str = ""
+    is_import: bool = False  # which changes no source that a tag has
 
 
 class Tagged(msgspec.Struct, frozen=True):
@@ -113,9 +114,8 @@ def _from_registry(wanted: Tagging, destinations: list[names.Named], project: Pr
     intent = replace(wanted.intent, source=source, kind=kind)
     asked = []
     for named in destinations:
-        changed = shelving.change(
-            project.shelf, named.stream, partial(_meant, named=named, intent=intent, moment=now())
-        )
+        meant = partial(_meant, named=named, intent=intent, moment=now(), keeps=wanted.is_import)
+        changed = shelving.change(project.shelf, named.stream, meant)
         assert changed.after is not None
         asked.append(Wanted(named.stream, named.tag, intent, changed.after.tags[named.tag].generation))
     imported = [None] * len(asked) if intent.reference else import_tags(project, asked)
@@ -150,10 +150,19 @@ def _follow(wanted: Tagging, source: names.Named, destination: names.Named, shel
     return Tagged(str(destination), str(source), is_alias=True)
 
 
-def _meant(stream: Stream | None, named: names.Named, intent: Intent, moment: datetime) -> Stream:
-    """The stream, made if there is none, with a tag that is meant so. Raises UsageError."""
+def _meant(
+    stream: Stream | None, named: names.Named, intent: Intent, moment: datetime, *, keeps: bool = False
+) -> Stream:
+    """The stream, made if there is none, with a tag that is meant so. Raises UsageError.
+
+    With `keeps`, also for a tag that comes from somewhere else.
+    """
     stream = stream or Stream(moment)
     before = stream.tags.get(named.tag)
+    source = (before.intent.source or before.intent.alias) if before and before.intent else ""
+    if keeps and source not in ("", intent.source):
+        hint = f"`imgbake stream tag {intent.source} {named}` changes that"
+        raise UsageError(f"'{named}' comes from {source}", hint=hint)
     if before is not None and before.intent is not None and before.intent.declared:
         hint = "change it there; `imgbake stream rollback` may hold it at an earlier image meanwhile"
         raise UsageError(f"the recipe of '{before.intent.declared}' says what '{named}' is", hint=hint)

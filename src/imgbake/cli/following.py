@@ -14,7 +14,7 @@ from imgbake.cli.words import Format, print_json, request, warn
 
 if TYPE_CHECKING:
     from imgbake.app.importing import Imported
-    from imgbake.app.tagging import Tagged
+    from imgbake.app.tagging import Tagged, Tagging
 
 
 class Source(StrEnum):
@@ -78,13 +78,21 @@ def tag(
 ) -> None:
     """Let tags point to an image, or say where theirs comes from."""
     from imgbake.app.tagging import Tagging
-    from imgbake.app.tagging import tag as tag_all
     from imgbake.streams.model import Intent
 
     intent = Intent(
         every=every or "", cron=cron or "", reference=reference, policy=policy.value, platform=platform
     )
-    wanted = Tagging(source, tuple(destinations), kind.value if kind else "", alias, intent, reason)
+    _tag(
+        ctx,
+        Tagging(source, tuple(destinations), kind.value if kind else "", alias, intent, reason),
+        format,
+    )
+
+
+def _tag(ctx: typer.Context, wanted: Tagging, format: Format) -> None:
+    from imgbake.app.tagging import tag as tag_all
+
     found = tag_all(wanted, request(ctx.obj, None), warn)
     if format is Format.JSON:
         print_json(found)
@@ -121,9 +129,13 @@ def import_tags(
         _show(ctx, args, syncing.import_library(library, request(ctx.obj, args), warn), format)
         return
     if source is not None:
+        from imgbake.app.tagging import Tagging
+        from imgbake.streams.model import Intent
+
         if every_tag or len(tags or ()) != 1:
             raise UsageError("--from needs one tag", hint="imgbake stream import NAME:TAG --from SOURCE")
-        tag(ctx, source, tags or [], Source.REGISTRY, every=every, cron=cron, format=format)
+        intent = Intent(every=every or "", cron=cron or "")
+        _tag(ctx, Tagging(source, tuple(tags or ()), Source.REGISTRY, False, intent, "", True), format)
         return
     if every or cron:
         raise UsageError("--every and --cron need --from", hint="or `imgbake stream tag`")

@@ -232,7 +232,9 @@ def prune(
         return
     for tag, each in pruned:
         typer.echo(f"{'removed' if yes else 'would remove'} {tag} {each.image}")
-    if pruned and not yes:
+    if not pruned:
+        typer.echo("nothing is to be removed")
+    elif not yes:
         typer.echo("nothing was removed: --yes does it")
 
 

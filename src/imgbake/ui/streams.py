@@ -129,7 +129,8 @@ def image(
         *_field("Tags", ", ".join(sorted(tags, key=_order)) or _NONE),
     ]
     for key, value in known.facts.items():
-        lines += _field(key.replace("_", " ").capitalize(), "\n".join(_said(value)))
+        if said := "\n".join(_said(value)):
+            lines += _field(key.replace("_", " ").capitalize(), said)
     return "\n".join(visible(line) for line in lines)
 
 
