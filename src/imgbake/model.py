@@ -270,4 +270,5 @@ class Recipe(msgspec.Struct, frozen=True):
     streams: dict[str, DeclaredStream] = {}
     triggers: dict[str, Trigger] = {}
     shelf: str = ""  # where streams are kept, as the recipe says it
+    folders: tuple[str, ...] = ()  # in which files to include were looked for by a pattern, absolute
     said: dict[str, str] = {}  # by `--arg`, or saved, for described images: [args] has no such names

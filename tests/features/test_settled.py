@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -99,3 +100,34 @@ def test_the_plainest_command_gives_the_same_answer_without_typer(project: Proje
     project.write("in", "2")
     assert project.run("run").code == 0
     assert project.read("out") == "2"
+
+
+def test_a_recipe_that_is_edited_while_it_is_built_is_built_again(project: Project) -> None:
+    recipe = """
+    [tasks.a]
+    run = "echo WORD > out; touch started; while [ ! -e go ]; do sleep 0.02; done"
+    outputs = ["out"]
+    """
+    project.recipe(recipe.replace("WORD", "one"))
+    time.sleep(0.1)  # until then what was written proves nothing
+    building = project.start("run")
+    project.wait_for("started")
+    project.recipe(recipe.replace("WORD", "two"))
+    time.sleep(0.1)
+    project.write("go")
+    assert building.communicate()[1].startswith("task:a: runs: never built") and building.returncode == 0
+    project.make()
+    assert project.read("out") == "two\n"
+
+
+def test_a_new_file_that_the_recipe_includes_is_noticed(project: Project) -> None:
+    project.recipe('include = ["*/tasks.toml"]\n[tasks.a]\nrun = "echo > a"\noutputs = ["a"]\n')
+    project.write("one/tasks.toml", '[tasks.b]\nrun = "echo > b"\noutputs = ["b"]\n')
+    (project.root / "two").mkdir()
+    project.write(".imgbake/tasks.toml", "what we keep there is none of it")
+    for _ in range(2):
+        project.make()
+        time.sleep(0.1)  # until then what was written proves nothing
+    assert "nothing to do" in project.make().stderr
+    project.write("two/tasks.toml", '[tasks.c]\nrun = "echo > c"\noutputs = ["c"]\n')
+    assert project.make().outcomes()["task:c"] == "ran"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def open_project(
 
     One that is opened read-only leaves no trace on the disk.
     """
+    opened = time.time_ns()
     found = plugins.installed()
     path, state = request.file, request.file.parent / STATE
     loaded = recipe.read(
@@ -80,6 +82,7 @@ def open_project(
         commits=_commits(request.commits, read),
         warn=warn,
         is_read_only=is_read_only,
+        opened=opened,
     )
 
 

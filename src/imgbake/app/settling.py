@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from imgbake.engine import keeping, settled
+from imgbake.engine import keeping, lockfile, settled
 from imgbake.engine.engine import Report
 from imgbake.engine.project import Project
-from imgbake.files.witness import signature
+from imgbake.files.witness import ABSENT, is_settled
 from imgbake.recipe import saved
 
 Shown = Callable[[], tuple[Sequence[str], str]]
@@ -25,9 +25,12 @@ def remember(project: Project, key: str, report: Report, shown: Shown, place: st
     project.files.save()
     if not key or not report.is_settled or None in project.questions.values():
         return 0
-    own = (project.root / "imgbake.lock", project.state / saved.NAME)
-    for path in (*project.recipe.files, *own, *_environment(project)):
-        project.watch(str(path))
+    read = _read(project)
+    for path in read:
+        project.watch(path)
+    seen = project.files.seen
+    if not all(is_settled(seen[path], project.opened) for path in read) or _is_gone(project):
+        return 0  # somebody has edited it meanwhile
     lines, document = shown()
     questions = [asked for asked in project.questions.values() if asked is not None]
     kept = settled.Settled(len(report.results), list(lines), document, questions)
@@ -35,7 +38,19 @@ def remember(project: Project, key: str, report: Report, shown: Shown, place: st
     return keeping.keep(place, key, kept, project.files.seen, project.env_read)
 
 
+def _read(project: Project) -> list[str]:
+    """What was read when the project was opened, or would have been, had it been there."""
+    own = (project.root / lockfile.NAME, project.state / saved.NAME)
+    return [*project.recipe.files, *project.recipe.folders, *map(str, own), *_environment(project)]
+
+
+def _is_gone(project: Project) -> bool:
+    """Was something removed since it was read?"""
+    files = (*project.recipe.files, *([str(project.root / lockfile.NAME)] if project.lock.tables else []))
+    return any(project.files.seen[path] == ABSENT for path in files)
+
+
 def _environment(project: Project) -> Iterator[str]:
     """What shows that a plugin was installed, removed or edited."""
-    yield from (path for path in sys.path if path and signature(path))
+    yield from filter(None, sys.path)
     yield from project.plugins.files()

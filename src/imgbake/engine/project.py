@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,9 +73,14 @@ class Project:
         is_read_only: bool = False,
         descriptions: Descriptions | None = None,
         state: Path | None = None,
+        opened: int | None = None,
     ) -> None:
-        """`state` is where state is kept, if not below the recipe's folder."""
+        """`state` is where state is kept, if not below the recipe's folder.
+
+        `opened` is a time before anything was read, in nanoseconds since 1970, if that isn't now.
+        """
         self.recipe = recipe
+        self.opened = time.time_ns() if opened is None else opened
         self.descriptions = descriptions or Descriptions(recipe, plugins)
         self.graph = graph
         self.plugins = plugins

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from imgbake.errors import UsageError, Where, did_you_mean
+from imgbake.files.glob import PRIVATE, is_literal
 from imgbake.model import At
 from imgbake.recipe import names
 from imgbake.recipe.expand import texts
@@ -77,6 +78,16 @@ def read_documents(
             continue
         documents.append(_document(file, data, parsed, faults, keep))
     return documents
+
+
+def include_folders(recipe: Document, folder: Path) -> Iterator[Path]:
+    """Where files to include are looked for by a pattern: one that comes to be there may be meant."""
+    patterns = recipe.table.get("include", [])
+    for pattern in patterns if isinstance(patterns, list) else []:
+        parts = Path(pattern).parts if isinstance(pattern, str) else ()
+        for index in range(len(parts)):
+            if not is_literal("/".join(parts[: index + 1])):
+                yield from _matching(folder, "/".join(parts[:index]), Path.is_dir) if index else [folder]
 
 
 def sections(documents: list[Document], faults: list[Fault]) -> dict[str, Section]:
@@ -146,11 +157,12 @@ def _included(recipe: Document, path: Path, faults: list[Fault]) -> Iterator[tup
                 yield str(file), at / index
 
 
-def _matching(folder: Path, pattern: str) -> list[Path]:
+def _matching(folder: Path, pattern: str, is_meant: Callable[[Path], bool] = Path.is_file) -> list[Path]:
     try:
-        return [path for path in sorted(folder.glob(pattern)) if path.is_file()]
+        found = [path for path in sorted(folder.glob(pattern)) if is_meant(path)]
     except (ValueError, NotImplementedError, OSError):  # what cannot be a pattern matches nothing
         return []
+    return [path for path in found if PRIVATE.isdisjoint(path.relative_to(folder).parts)]
 
 
 def _unknown_keys(document: Document, *, included: bool) -> Iterator[Fault]:

@@ -24,7 +24,7 @@ from imgbake.recipe.components import Components
 from imgbake.recipe.distributions import read_destinations, read_distributions
 from imgbake.recipe.expand import Expander, unevaluated
 from imgbake.recipe.faults import Fault, problems
-from imgbake.recipe.files import Document, Section, read_documents, sections
+from imgbake.recipe.files import Document, Section, include_folders, read_documents, sections
 from imgbake.recipe.images import image_tables, named_targets, read_images
 from imgbake.recipe.reading import Kinds, Reading
 from imgbake.recipe.tables import ProjectTable
@@ -78,7 +78,8 @@ def read(
 def _recipe(path: Path, documents: list[Document]) -> Recipe:
     folder = path.parent.resolve()
     files = tuple(str(folder / Path(document.file).relative_to(path.parent)) for document in documents)
-    return Recipe(folder.name, str(folder), files or (str(folder / path.name),), {}, {}, {}, {}, {})
+    looked = tuple(map(str, include_folders(documents[0], folder)))
+    return Recipe(folder.name, str(folder), files, {}, {}, {}, {}, {}, folders=looked)
 
 
 def _read(
