@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
+    from typer import Typer
+
 
 def main() -> NoReturn:
     """The program: runs its command line and ends the process."""
@@ -54,13 +56,13 @@ def _answer(argv: Sequence[str]) -> int:
         if code is not None:
             return code
         if argv[:1] == [shortcut.STREAM]:  # spares the loading of all other commands
-            from imgbake.cli import streams
+            from imgbake.cli.streams import app
 
-            streams.narrowed(argv[1:])(list(argv[1:]), prog_name=f"imgbake {shortcut.STREAM}")
+            _ask(app, argv[1:], f"imgbake {shortcut.STREAM}")
         else:
             from imgbake.cli.commands import app
 
-            app(list(argv), prog_name="imgbake")
+            _ask(app, argv, "imgbake")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt:
@@ -70,6 +72,12 @@ def _answer(argv: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001  # every error ends here
         return _refuse(error)
     return 0
+
+
+def _ask(app: Typer, words: Sequence[str], name: str) -> None:
+    from imgbake.cli.narrowing import narrowed
+
+    narrowed(app, words)(list(words), prog_name=name)
 
 
 def _refuse(error: Exception) -> int:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 import typer
-from typer.models import CommandInfo
 
 from imgbake.cli import following
 from imgbake.cli.options import Directory, File, OutputFormat, enter
@@ -31,23 +28,6 @@ app = typer.Typer(
 
 OneTag = Annotated[str, typer.Argument(metavar="NAME[:TAG]", help="A tag; `latest` when none is named.")]
 SomeStreams = Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", help="Streams; all if none.")]
-
-
-def narrowed(words: Sequence[str]) -> typer.Typer:
-    """The commands, or if the first word is one, that one alone.
-
-    Typer evaluates the annotations of all commands that there are, which takes longer than most answers.
-    """
-    named = [each for each in app.registered_commands if words[:1] == [_name_of(each)]]
-    if not named:
-        return app
-    fewer = copy(app)
-    fewer.registered_commands = named
-    return fewer
-
-
-def _name_of(command: CommandInfo) -> str:
-    return command.name or (command.callback.__name__ if command.callback else "")
 
 
 @app.callback()
