@@ -73,3 +73,15 @@ def test_a_build_needs_nobody_who_listens(project: Project, closed: str) -> None
     command = f"exec {sys.executable} -m imgbake run {closed}"
     assert subprocess.run(["/bin/sh", "-c", command], cwd=project.root, check=False).returncode == 0
     assert project.read("out") == "made\n" and "said" in project.run("log", "a").stdout
+
+
+def test_help_says_what_names_are_and_how_many_jobs_there_are(project: Project) -> None:
+    shown = " ".join(project.run("build", "--help").stdout.split())
+    assert "What to make; everything when none is named." in shown
+    assert "How many nodes run at once. [default: (one for each processor); x>=1]" in shown
+
+
+def test_no_line_of_the_overview_is_cut(project: Project) -> None:
+    lines = [line for words in ([], ["cache"]) for line in project.run(*words, "--help").stdout.splitlines()]
+    cut = {line.split()[0] for line in lines if line.startswith("  ") and line.endswith("...")}
+    assert not cut, cut

@@ -31,7 +31,7 @@ def show_args(
     save: Save = False,
     format: OutputFormat = Format.TEXT,
 ) -> None:
-    """List the arguments that images and tasks read: default, value, and who gave it."""
+    """List the arguments that images and tasks read. Of each, its default, its value, and what gave it."""
     enter(directory)
     from imgbake.app import opening
     from imgbake.app.arguments import listed

@@ -60,7 +60,7 @@ def usage(format: OutputFormat = Format.TEXT) -> None:
 
 @app.command()
 def gc(max_size: Size = None, older_than: Age = None, format: OutputFormat = Format.TEXT) -> None:
-    """Remove what was not used for long, until the store is small enough."""
+    """Remove what was not used for longest until there is room."""
     from imgbake.app import caching
     from imgbake.store.sizes import parse_age, parse_size
 
@@ -79,7 +79,7 @@ def gc(max_size: Size = None, older_than: Age = None, format: OutputFormat = For
 
 @app.command()
 def verify(format: OutputFormat = Format.TEXT) -> None:
-    """Read every blob, and remove those that are not what they should be. They are made again when needed."""
+    """Read every blob, and remove the damaged ones. They are made again when needed."""
     with _opened() as store:
         damaged = store.verify()
     if format is Format.JSON:

@@ -59,7 +59,7 @@ def distribute(
     format: OutputFormat = Format.TEXT,
     progress: ShownProgress = Progress.AUTO,
 ) -> None:
-    """Take finished images to their destinations: content first, names when all of it is there."""
+    """Take finished images to their destinations. Names move when all content is there."""
     enter(directory)
     wanted = Distributed(names or [], to or (), file, args, jobs, force, verify is Verify.FULL)
     shown = Shown(format, progress)
@@ -99,7 +99,7 @@ def copy(
     format: OutputFormat = Format.TEXT,
     progress: ShownProgress = Progress.AUTO,
 ) -> None:
-    """Copy an image, without a recipe, to any number of places; each part of it is read once."""
+    """Copy an image, without a recipe, to any number of places. Each part of it is read once."""
     enter(directory)
     verifies_all = verify is Verify.FULL
     wanted = Copied(source, destinations, platforms or (), referrers, atomic, force, verifies_all)

@@ -37,7 +37,7 @@ def shell(
     args: Args = None,
     progress: ShownProgress = Progress.AUTO,
 ) -> None:
-    """Open a shell in a throw-away copy of an image; builds what is needed first."""
+    """Open a shell in a throw-away copy of an image. Builds what is needed first."""
     enter(directory)
     from imgbake import ui
     from imgbake.app import building, entering

@@ -102,7 +102,7 @@ def lower(
     commits: Commits = None,
     format: OutputFormat = Format.TEXT,
 ) -> None:
-    """Print an image in its target's own words: what is sent, ready to read or to keep."""
+    """Print an image in its target's own words. This is what is sent, ready to read or to keep."""
     enter(directory)
     from imgbake.app import opening, planning
 
@@ -126,7 +126,7 @@ def list_nodes(
     args: Args = None,
     format: OutputFormat = Format.TEXT,
 ) -> None:
-    """List every node with its state: fresh, stale, never built, needs arguments."""
+    """List every node with its state. It is fresh, stale, never built, or needs arguments."""
     enter(directory)
     from imgbake.app.planning import Planner, as_json
 
@@ -187,7 +187,7 @@ def plugins(
     kind: Annotated[str | None, typer.Argument(help="Show the options of this kind.")] = None,
     format: OutputFormat = Format.TEXT,
 ) -> None:
-    """List what is installed: kinds of task and target, or the options of one kind."""
+    """List the kinds that plugins add, or the options of one."""
     from imgbake.app import catalogue
 
     if kind is not None:

@@ -23,7 +23,12 @@ from imgbake.cli.options import (
 from imgbake.cli.words import RECIPE, Format, Progress, request
 
 Names = Annotated[list[str] | None, typer.Argument(help="What to make; everything when none is named.")]
-Jobs = Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="How many nodes run at once.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "-j", "--jobs", min=1, help="How many nodes run at once.", show_default="one for each processor"
+    ),
+]
 KeepGoing = Annotated[bool, typer.Option("-k", "--keep-going", help="Go on with what a failure leaves.")]
 Force = Annotated[bool, typer.Option("-B", "--force", help="Run everything, changed or not.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave what is only made to bake with, to look at it.")]
@@ -54,7 +59,7 @@ def build(
     progress: ShownProgress = Progress.AUTO,
     no_input: NoInput = False,
 ) -> None:
-    """Build images and what they need: NAME, or NAME@TARGET for one target."""
+    """Build images and what they need. NAME is an image, NAME@TARGET what one target makes of it."""
     enter(directory)
     if dry_run:
         _plan(names, "image", file, args, commits, force, format)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imgbake.streams.names import Named
 
 app = typer.Typer(
-    help="Look after image streams: tags that point to exact images, and remember what they pointed to.",
+    help="Look after image streams. Their tags point to exact images, and remember what they pointed to.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -32,7 +32,7 @@ SomeStreams = Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", he
 
 @app.callback()
 def root(ctx: typer.Context, file: File = RECIPE, directory: Directory = None) -> None:
-    """Look after image streams: tags that point to exact images, and remember what they pointed to."""
+    """Look after image streams. Their tags point to exact images, and remember what they pointed to."""
     enter(directory)
     ctx.obj = file
 

@@ -51,7 +51,7 @@ def init(
 def check(
     file: File = RECIPE, directory: Directory = None, args: Args = None, format: OutputFormat = Format.TEXT
 ) -> None:
-    """Check the recipe, and print everything that is wrong with it."""
+    """Print everything that is wrong with the recipe."""
     enter(directory)
     from imgbake.app.opening import open_project
     from imgbake.errors import RecipeError
@@ -76,7 +76,7 @@ def check(
 
 
 def schema() -> None:
-    """Print the JSON Schema of imgbake.toml, with the options of every installed plugin."""
+    """Print the JSON Schema of recipes. It has the options of every installed plugin."""
     from imgbake import plugins
     from imgbake.recipe.schema import json_schema
 
@@ -91,7 +91,7 @@ def lock(
     args: Args = None,
     format: OutputFormat = Format.TEXT,
 ) -> None:
-    """Pin bases to digests and git refs to commits, in imgbake.lock."""
+    """Pin bases and git refs in imgbake.lock. Builds stay with what they are now."""
     enter(directory)
     from imgbake.app import pinning
     from imgbake.app.opening import open_project
