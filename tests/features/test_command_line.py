@@ -28,7 +28,7 @@ def test_a_recipe_further_up_is_pointed_out(project: Project) -> None:
 @pytest.mark.parametrize("words", [["-f", "other.toml", "check"], ["check", "-f", "other.toml"]])
 def test_a_recipe_is_named_before_the_command_or_after_it(project: Project, words: list[str]) -> None:
     project.write("other.toml", '[tasks.a]\nrun = "true"\n')
-    assert project.run(*words).stdout.startswith("other.toml: good: 1 tasks")
+    assert project.run(*words).stdout.startswith("other.toml: good: 1 task, 0 components")
 
 
 def test_the_recipe_named_last_is_read(project: Project) -> None:

@@ -72,7 +72,11 @@ def check(
     if format is Format.JSON:
         print_json({"problems": [], **counts})
     else:
-        typer.echo(f"{file}: good: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+        typer.echo(f"{file}: good: " + ", ".join(_counted(*each) for each in counts.items()))
+
+
+def _counted(names: str, count: int) -> str:
+    return f"{count} {names.removesuffix('s') if count == 1 else names}"
 
 
 def schema() -> None:
