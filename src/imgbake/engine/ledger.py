@@ -97,7 +97,9 @@ class Ledger:
         frame = _frame(entry)
         if self._fd is None:
             self._fd = self._open()
-        os.write(self._fd, frame)
+        written = 0
+        while written < len(frame):  # on a full disk a part is written, which the next record replaces
+            written += os.pwrite(self._fd, frame[written:], self._end + written)
         self._end += len(frame)
         self._keep(entry, len(frame))
 
@@ -143,7 +145,6 @@ class Ledger:
             os.write(fd, _MAGIC)
             self._end = len(_MAGIC)
         os.ftruncate(fd, self._end)
-        os.lseek(fd, self._end, os.SEEK_SET)
         return fd
 
     def _rewrite(self) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,19 @@ def test_history_is_dropped_when_it_outweighs_the_rest(tmp_path: Path) -> None:
     assert path.stat().st_size < 500_000  # one record has it four times
     last = ledger.Ledger(path).last("task:a")
     assert last is not None and last.seconds == 1.0
+
+
+def test_a_record_that_found_no_room_harms_none_that_follow(tmp_path: Path) -> None:
+    book = ledger.Ledger(tmp_path / "ledger")
+    book.add(_record("task:a"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "ledger").stat().st_size + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            book.add(_record("task:b", "x" * 100))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    book.add(_record("task:c"))
+    book.add(_record("task:d"))
+    book.close()
+    assert ledger.Ledger(tmp_path / "ledger").nodes() == ("task:a", "task:c", "task:d")
