@@ -90,6 +90,16 @@ def _play(project: Project, actions: list[str], rng: random.Random) -> None:
         assert project.read("out/upper.txt") == joined.upper() + world["suffix"]
 
 
+def test_an_output_that_is_lost_comes_back_however_often(project: Project) -> None:
+    project.recipe('[tasks.a]\nrun = "cat in > out"\ninputs = ["in"]\noutputs = ["out"]\n')
+    project.write("in", "1")
+    time.sleep(0.1)  # until then what was written proves nothing
+    for _ in range(4):
+        project.make()
+        assert project.read("out") == "1"
+        (project.root / "out").unlink()
+
+
 def test_the_plainest_command_gives_the_same_answer_without_typer(project: Project) -> None:
     project.recipe('[tasks.a]\nrun = "cat in > out"\ninputs = ["in"]\noutputs = ["out"]\n')
     project.write("in", "1")

@@ -73,6 +73,8 @@ def restore(project: Project, node: Node, tree: Tree) -> bool:
         path = _inside(project, entry.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _put(project, entry, path)
+    for entry in tree.entries:
+        project.watch(entry.path)  # it isn't what it was when it was judged: missing, above all
     return True
 
 
