@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from imgbake.api import Blueprint, RunContext, StepError, digest
 from imgbake_kaniko import buckets, commits, credentials, executor, manifests, packing, removing, uploading
 from imgbake_kaniko.cluster import kubeconfig
 from imgbake_kaniko.cluster.client import Client
-from imgbake_kaniko.cluster.connection import Connection
+from imgbake_kaniko.cluster.connection import Connection, Refused
 from imgbake_kaniko.commands import Commands
 from imgbake_kaniko.manifests import Manifest
 from imgbake_kaniko.options import Options
@@ -105,7 +106,8 @@ class _Run:
     def _make(self) -> None:
         """Makes the Job, asleep, then what it owns; and wakes it."""
         client, plan = self._client, self._plan
-        client.find("Job", plan.name)  # there is none: this tells a cluster that keeps silent
+        with contextlib.suppress(Refused):  # one that refuses to say does not keep silent
+            client.find("Job", plan.name)
         removing.remove_noted(client, plan, self._note, self._ctx)
         removing.remove_released(client, plan)
         if not self._is_kept:
