@@ -1,8 +1,8 @@
-"""What a docker engine does: it bakes images (the target `docker`) and runs tasks (the kind `container`)."""
+"""What a docker engine does: it bakes images (the target `docker`) and runs tasks (see `container`)."""
 
 from __future__ import annotations
 
-from imgbake.api import Step, Target, hookimpl
+from imgbake.api import Target, hookimpl
 
 
 @hookimpl
@@ -11,11 +11,3 @@ def imgbake_targets() -> list[type[Target]]:
     from imgbake_docker.target import Docker
 
     return [Docker]
-
-
-@hookimpl
-def imgbake_steps() -> list[type[Step]]:
-    """The kind `container`."""
-    from imgbake_docker.container import Container
-
-    return [Container]

@@ -31,9 +31,9 @@ class BuildKit:
 
     name = "buildkit"
 
-    def __init__(self, command: Sequence[str], context: str, client: Client) -> None:
-        """`context` is docker's context for the engine; the builder in it bears the same name."""
-        self.command = (*command, "build", f"--builder={context}")
+    def __init__(self, command: Sequence[str], client: Client) -> None:
+        """`command` is `buildx build` for the builder in the engine."""
+        self._command = command
         self._client = client
 
     def build(self, order: Order, ctx: RunContext) -> str:
@@ -44,7 +44,7 @@ class BuildKit:
             _write(folder, order, base)
             try:
                 ctx.run(
-                    [*self.command, *_flags(order, setup), f"--iidfile={told}", str(folder)],
+                    [*self._command, *_flags(order, setup), f"--iidfile={told}", str(folder)],
                     env={_SECRET + name: f"{{{{ {name} }}}}" for name in setup.secrets},
                     title="docker buildx build",
                     timeout=setup.timeout,

@@ -11,8 +11,6 @@ from pathlib import Path
 from imgbake.api import BakeError, Blueprint, Layer
 from imgbake_docker import engine
 from imgbake_docker.building import Builder
-from imgbake_docker.buildkit import BuildKit
-from imgbake_docker.classic import Classic
 from imgbake_docker.engine import Client
 
 _SECONDS = 20
@@ -25,8 +23,17 @@ _PLUGINS = tuple(
 def builder(wanted: str, client: Client) -> Builder:
     """The builder that the option `builder` means. Raises BakeError when it isn't installed."""
     if kind(wanted) == "classic":
+        from imgbake_docker.classic import Classic
+
         return Classic(client)
-    return BuildKit(buildx(), engine.context(), client)
+    from imgbake_docker.buildkit import BuildKit
+
+    return BuildKit(command(), client)
+
+
+def command() -> tuple[str, ...]:
+    """What builds with the engine's BuildKit: the builder in it bears the name of docker's context."""
+    return (*buildx(), "build", f"--builder={engine.context()}")
 
 
 def kind(wanted: str) -> str:

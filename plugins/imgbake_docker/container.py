@@ -10,7 +10,18 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from imgbake.api import Artifact, BakeError, Part, PartsContext, Pin, RunContext, UsageError, parse_size
+from imgbake.api import (
+    Artifact,
+    BakeError,
+    Part,
+    PartsContext,
+    Pin,
+    RunContext,
+    Step,
+    UsageError,
+    hookimpl,
+    parse_size,
+)
 from imgbake_docker.mounting import Mount
 from imgbake_oci.reference import parse
 
@@ -144,6 +155,12 @@ class Container:
     def _said(self, ctx: PartsContext | RunContext) -> ContainerOptions:
         """The options, with what a stream means by the image."""
         return msgspec.structs.replace(self.options, image=ctx.meant(self.options.image))
+
+
+@hookimpl
+def imgbake_steps() -> list[type[Step]]:
+    """The kind `container`."""
+    return [Container]
 
 
 def _as_value_error(key: str, check: Callable[[], object]) -> None:

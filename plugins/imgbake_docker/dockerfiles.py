@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections import deque
-from typing import Any
 
-from imgbake.api import BakeError, Blueprint, Described, RunContext, StepError, Tree
-from imgbake_docker import buildx, choosing, posting
-from imgbake_docker.buildkit import BuildKit
-from imgbake_docker.classic import CHATTER, CODE, STEP
+from imgbake.api import BakeError, Blueprint, Described, RunContext
+from imgbake_docker import choosing
 from imgbake_docker.engine import Client
 from imgbake_docker.options import Options
-from imgbake_docker.packing import packed
-from imgbake_dockerfile import parse
 from imgbake_dockerfile.request import Request, documents, request
-
-_TAIL = 20
 
 
 def lower(described: Described, blueprint: Blueprint, options: Options) -> dict[str, str]:
@@ -45,8 +36,8 @@ def bake(client: Client, blueprint: Blueprint, options: Options, ctx: RunContext
     assert described is not None
     asked = request(described)
     platform = asked.platforms[0] if asked.platforms else ""
-    builder = choosing.builder(options.builder, client)
-    if not isinstance(builder, BuildKit):
+    builder = choosing.kind(options.builder)
+    if builder == "classic":
         refuse_classic(described)
     _pull(client, described, platform, ctx)
     labels = {**options.labels, **asked.labels}
@@ -55,9 +46,11 @@ def bake(client: Client, blueprint: Blueprint, options: Options, ctx: RunContext
             from imgbake_docker import bases
 
             names.enter_context(bases.named(client, described.bases[of], name, platform, ctx))
-        if isinstance(builder, BuildKit):
-            return _by_buildkit(builder, asked, labels, blueprint.epoch, ctx), builder.name
-        return _by_classic(client, asked, described.files, labels, platform, ctx), builder.name
+        if builder == "buildkit":
+            return _by_buildkit(asked, labels, blueprint.epoch, ctx), builder
+        from imgbake_docker import classic_dockerfiles
+
+        return classic_dockerfiles.build(client, asked, described.files, labels, platform, ctx), builder
 
 
 def refuse_classic(described: Described, hint: str = "install docker's buildx plugin") -> None:
@@ -82,66 +75,9 @@ def _pull(client: Client, described: Described, platform: str, ctx: RunContext) 
             bases.pull(client, base.reference, base.digest, platform, ctx)
 
 
-def _by_buildkit(
-    builder: BuildKit, asked: Request, labels: dict[str, str], epoch: int, ctx: RunContext
-) -> str:
+def _by_buildkit(asked: Request, labels: dict[str, str], epoch: int, ctx: RunContext) -> str:
+    from imgbake_docker import buildx
+
     told = ctx.work / "image"
-    into = ("--load", f"--iidfile={told}")
-    buildx.build(builder.command, asked, labels, epoch, into, ctx)
+    buildx.build(choosing.command(), asked, labels, epoch, ("--load", f"--iidfile={told}"), ctx)
     return told.read_text().strip()
-
-
-def _by_classic(
-    client: Client, asked: Request, files: Tree, labels: dict[str, str], platform: str, ctx: RunContext
-) -> str:
-    dockerfile, context = packed(asked, files, ctx)
-    parameters: dict[str, Any] = {
-        "rm": "1", "forcerm": "1", "version": "1", "dockerfile": dockerfile, "target": asked.target,
-        "buildargs": json.dumps(asked.args), "labels": json.dumps(labels), "platform": platform,
-        "networkmode": asked.network.removeprefix("default"), "nocache": "1" if ctx.force else "",
-        "cachefrom": json.dumps(asked.cache_from),
-    }  # fmt: skip
-    empty = ("", "{}", "[]")
-    query = {name: value for name, value in parameters.items() if value not in empty}
-    return posting.build(client, query, context, lambda: _Told(asked, ctx), ctx)
-
-
-class _Told:
-    """What the classic builder has said so far."""
-
-    def __init__(self, asked: Request, ctx: RunContext) -> None:
-        self.image = ""
-        self._asked, self._ctx = asked, ctx
-        self._instructions = iter(parse(asked.dockerfile.text).instructions)
-        self._line = 0  # of the instruction that is built
-        self._text = ""
-        self._open = ""  # what was printed since the last line break
-        self._tail: deque[str] = deque(maxlen=_TAIL)
-
-    def hear(self, message: dict[str, Any]) -> None:
-        """Logs what is printed. Raises StepError when the build has failed."""
-        if "error" in message:
-            self._print("\n")
-            raise self._failure(str(message["error"]).strip())
-        if "aux" in message:
-            self.image = message["aux"].get("ID", self.image)
-        text = str(message.get("stream", ""))
-        if step := STEP.match(text):
-            self._print("\n" if self._open else "")
-            instruction = next(self._instructions, None)
-            self._line = instruction.first if instruction else 0
-            self._text = step[1].strip()
-            self._ctx.log(f"$ {self._text}")
-        elif not CHATTER.match(text):
-            self._print(text)
-
-    def _print(self, text: str) -> None:
-        *lines, self._open = (self._open + text).split("\n")
-        for line in filter(str.strip, lines):
-            self._tail.append(line)
-            self._ctx.log(line)
-
-    def _failure(self, error: str) -> StepError:
-        code = CODE.search(error)
-        said = f"`{self._text}` exited with code {code[1]}" if code else error
-        return self._asked.failure(said, self._line, tuple(self._tail))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -78,11 +77,11 @@ def export_folder(to: Path, root: Descriptor, tag: str, needed: Sequence[str], b
         hint = "choose another path; `skopeo copy` puts an image beside others"
         raise UsageError(f"{to} is a layout of several images, which would be lost", hint=hint)
     to = to.resolve()  # a link to a folder stays a link
-    beside = to.with_name(f".{to.name}.{secrets.token_hex(4)}")
+    beside = to.with_name(f".{to.name}.{os.urandom(4).hex()}")
     try:
         write(beside, root, tag, needed, blobs)
         if to.exists():
-            old = to.with_name(f".{to.name}.{secrets.token_hex(4)}.old")
+            old = to.with_name(f".{to.name}.{os.urandom(4).hex()}.old")
             to.rename(old)
             beside.rename(to)
             shutil.rmtree(old)
@@ -125,7 +124,7 @@ def _whole(to: Path) -> Iterator[Path]:
     """A path beside `to` that takes its place when all went well."""
     if to.is_dir():
         raise UsageError(f"{to} is a folder", hint="an archive is a file: choose another path")
-    beside = to.with_name(f".{to.name}.{secrets.token_hex(4)}")
+    beside = to.with_name(f".{to.name}.{os.urandom(4).hex()}")
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         yield beside
@@ -154,7 +153,7 @@ def _replace(path: Path, data: bytes) -> None:
     with contextlib.suppress(OSError):
         if path.read_bytes() == data:
             return
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     beside.write_bytes(data)
     beside.replace(path)
 

@@ -185,7 +185,7 @@ def test_what_is_asked_in_settled_builds_begins_with_what_python_brings(file: Pa
         ("import imgbake_ecr.destination", {"boto3", "botocore", "ssl", "http.client"}),
         ("import imgbake_regions.destination", {"boto3", "botocore", "ssl", "http.client"}),
         ("import imgbake_tasks", {"ssl", "http.client", "ftplib", "urllib.request"}),
-        ("import imgbake.app.building", {"rich", "sqlite3", "diskcache", "ssl"}),
+        ("import imgbake.app.building", {"rich", "sqlite3", "diskcache", "ssl", "imgbake.streams.model"}),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(code: str, unwanted: set[str]) -> None:

@@ -13,7 +13,6 @@ from types import FrameType
 import msgspec
 
 from imgbake.app import settling
-from imgbake.app.following import follow
 from imgbake.app.opening import Request, goals, open_project, require_args, save_args
 from imgbake.contract import Artifact
 from imgbake.engine import process, unmoved
@@ -65,7 +64,10 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
             same = _unmoved(project, order, names)
             report = Engine(project, how, [*observers, *project.plugins.observers()], stop, same).run(names)
             pushed = _push(project, names, report, stop, marker, observers) if order.push else ()
-            follow(project, report, pushed, warn)
+            if any(image.streams for image in project.recipe.images.values()):
+                from imgbake.app.following import follow  # few recipes have streams
+
+                follow(project, report, pushed, warn)
             outcome = Outcome(report, tuple(_lines(names, report)), pushed, bool(project.recipe.triggers))
             _remember(project, order, outcome)
             return outcome

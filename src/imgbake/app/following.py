@@ -26,15 +26,14 @@ def follow(project: Project, report: Report, references: Iterable[str], warn: Ca
 
     `references` are names, with digests, by which others can get them.
     """
-    if any(image.streams for image in project.recipe.images.values()):
-        made = _made(project, report)
-        found = {
-            node: reference
-            for reference in references
-            for node, artifact in made.items()
-            if reference.endswith(f"@{artifact.digest}")
-        }
-        _follow(project, made, found, warn)
+    made = _made(project, report)
+    found = {
+        node: reference
+        for reference in references
+        for node, artifact in made.items()
+        if reference.endswith(f"@{artifact.digest}")
+    }
+    _follow(project, made, found, warn)
 
 
 def _made(project: Project, report: Report) -> dict[str, Artifact]:

@@ -8,7 +8,7 @@ from typing import cast
 import msgspec
 
 from imgbake.contract import Artifact, Pin, Pinnable
-from imgbake.engine import lockfile, remembered
+from imgbake.engine import lockfile
 from imgbake.engine.context import Looking
 from imgbake.engine.describing import Describing
 from imgbake.engine.graph import Bake, Base, Node
@@ -16,6 +16,7 @@ from imgbake.engine.project import Project
 from imgbake.engine.steps import step_of, target_of
 from imgbake.errors import UsageError, did_you_mean
 from imgbake.model import Task
+from imgbake.streams import PREFIX as STREAM
 
 
 class Locked(msgspec.Struct, frozen=True):
@@ -63,7 +64,7 @@ def _current(node: Node, project: Project) -> Iterator[Pin]:
     """What a node would use if nothing were locked, of all that moves by itself."""
     ctx = Looking(project, node).pinned_to(None)
     if isinstance(node.work, Base):
-        if remembered.is_remembered(node.work.reference):
+        if node.work.reference.startswith(STREAM):
             return  # a stream moves only when it is told to
         resolved = project.plugins.resolve(node.work.kind, node.work.reference, ctx)
         if resolved.volatile and resolved.artifact.digest:

@@ -9,16 +9,18 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from imgbake.contract import Resolved
-from imgbake.engine import remembered
 from imgbake.engine.context import Looking
 from imgbake.engine.project import Project
 from imgbake.errors import BakeError
+from imgbake.streams import PREFIX as STREAM
 
 
 def resolve(kind: str, reference: str, project: Project, ctx: Looking) -> Resolved:
     """Pins a base to a digest. Raises BakeError when it isn't there."""
-    if not remembered.is_remembered(reference):
+    if not reference.startswith(STREAM):
         return project.plugins.resolve(kind, reference, ctx)
+    from imgbake.engine import remembered  # most recipes have no streams
+
     found = remembered.find(reference, project)
     if not found.image:
         return project.plugins.resolve(kind, found.source, ctx)

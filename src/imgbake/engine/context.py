@@ -18,11 +18,12 @@ from typing import IO, TypeVar
 
 from imgbake import digest
 from imgbake.contract import Artifact, Blobs, Completed, Part, Runner, Starter, Tree
-from imgbake.engine import fingerprint, process, remembered, spawn
+from imgbake.engine import fingerprint, process, spawn
 from imgbake.engine.graph import Node, folder_of
 from imgbake.engine.project import Project
 from imgbake.errors import Interrupted, StepError, TimedOut
 from imgbake.events import Event, NodeOutput, NodeProgress
+from imgbake.streams import PREFIX as STREAM
 
 T = TypeVar("T")
 
@@ -87,8 +88,10 @@ class Looking:
         return self._project.pinned(self._node, table, key)
 
     def meant(self, reference: str) -> str:
-        if not remembered.is_remembered(reference):
+        if not reference.startswith(STREAM):
             return reference
+        from imgbake.engine import remembered  # most recipes have no streams
+
         found = remembered.find(reference, self._project)
         if not found.proof:
             self.volatile()
@@ -258,8 +261,11 @@ class Working:
         return self._project.pinned(self._node, table, key)
 
     def meant(self, reference: str) -> str:
-        is_remembered = remembered.is_remembered(reference)
-        return remembered.find(reference, self._project).reference if is_remembered else reference
+        if not reference.startswith(STREAM):
+            return reference
+        from imgbake.engine import remembered
+
+        return remembered.find(reference, self._project).reference
 
     def runner(self, kind: str) -> Runner:
         return self._project.runner(kind)

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imgbake.contract import Artifact, Described, Format, Part, Resolved, Target, Tree
-from imgbake.engine import bases, fingerprint, remembered
+from imgbake.engine import bases, fingerprint
 from imgbake.engine.context import Looking
 from imgbake.engine.graph import IMAGE, Node
 from imgbake.engine.project import Project
 from imgbake.engine.secrets import without_passwords
 from imgbake.errors import BakeError, Interrupted, PluginError
+from imgbake.streams import PREFIX as STREAM
 
 _CONFIGS = 1  # moved when what is remembered of images changes its form
 
@@ -49,7 +50,7 @@ class Describing(Looking):
     def base(self, reference: str) -> Artifact:
         if reference.startswith(IMAGE):
             return self._images[reference.removeprefix(IMAGE)]
-        own, unasked = (None, None) if remembered.is_remembered(reference) else self._own(reference)
+        own, unasked = (None, None) if reference.startswith(STREAM) else self._own(reference)
         try:
             resolved = own or self._resolved(reference)
         except BakeError as error:
@@ -58,7 +59,7 @@ class Describing(Looking):
             raise BakeError(f"{unasked.placed}; {error.placed}", hint=unasked.hint) from None
         if resolved.volatile:
             self.volatile()
-            if own is None and not remembered.is_remembered(reference):
+            if own is None and not reference.startswith(STREAM):
                 self.moving[reference] = resolved.artifact.digest
         for path in resolved.local:
             self._project.watch(path)

@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from imgbake.contract import Artifact, Resolved, Runner, Shelf
@@ -41,9 +41,10 @@ from imgbake.model import Recipe
 from imgbake.plugins import Plugins
 from imgbake.store.faults import StoreUnwritable
 from imgbake.store.store import Store
-from imgbake.streams import shelving
-from imgbake.streams.model import Stream
 from imgbake.turns import Turns
+
+if TYPE_CHECKING:
+    from imgbake.streams.model import Stream
 
 Standing = tuple[Artifact | None, tuple[str, ...]]
 """What is there of something outside of this machine, and why that isn't enough."""
@@ -139,6 +140,8 @@ class Project:
     def shelf(self) -> Shelf:
         """Where image streams are kept. Raises BakeError when the recipe names no such place."""
         if self._shelf is None:
+            from imgbake.streams import shelving  # most recipes have no streams
+
             address = self.recipe.shelf or shelving.DEFAULT
             self._shelf = shelving.open_shelf(address, self.root, self.plugins, self.check)
         return self._shelf
@@ -147,6 +150,8 @@ class Project:
         """A stream, as it was when it was first asked for. Raises UsageError when there is none."""
         with self.turns.alone(("stream", name), self.check):
             if name not in self._streams:
+                from imgbake.streams import shelving
+
                 self._streams[name] = shelving.existing(self.shelf, name)
             return self._streams[name]
 

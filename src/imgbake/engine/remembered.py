@@ -29,11 +29,6 @@ class Remembered(msgspec.Struct, frozen=True):
         return f"{self.source}@{self.image}" if is_digest(self.image) else self.image
 
 
-def is_remembered(reference: str) -> bool:
-    """Is it a stream that says what this reference is?"""
-    return reference.startswith(names.PREFIX)
-
-
 def find(reference: str, project: Project) -> Remembered:
     """What a tag points to, or the image that is named. Raises BakeError when there is no such thing."""
     named = names.parse(reference)

@@ -19,7 +19,7 @@ from imgbake.engine.graph import IMAGE, Bake, Delivery, Node, Pack, Publication,
 from imgbake.errors import BakeError
 from imgbake.model import Destination, Distribution, Recipe, Route, Target
 from imgbake.recipe.faults import Fault
-from imgbake.streams import names
+from imgbake.streams import PREFIX as STREAM
 
 PointersOf = Callable[[Destination, str, Sequence[str]], tuple[str, ...]]
 """The names that a publish moves at a destination, of an image and its tags. Raises BakeError."""
@@ -81,7 +81,7 @@ def _source(
     nodes: Mapping[str, Node],
 ) -> Node | None:
     """The node whose artifact is taken there; None when there is none, which has been said."""
-    if route.image.startswith(names.PREFIX):
+    if route.image.startswith(STREAM):
         return base_node(route.kind, route.image, distribution.at / "images")
     source = nodes.get(f"{IMAGE}{route.image}@{route.target}")
     return _pack(source) if source and packs(recipe.targets[route.target]) else source
@@ -89,7 +89,9 @@ def _source(
 
 def _names(route: Route) -> tuple[str, str]:
     """What an image is called in the graph, and what a destination calls it."""
-    if route.image.startswith(names.PREFIX):
+    if route.image.startswith(STREAM):
+        from imgbake.streams import names
+
         return route.image, names.parse(route.image).stream
     return f"{route.image}@{route.target}", route.image
 

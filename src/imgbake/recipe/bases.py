@@ -13,10 +13,10 @@ from imgbake.model import At, Image
 from imgbake.recipe import options
 from imgbake.recipe.order import cycles
 from imgbake.recipe.reading import Reading
+from imgbake.streams import PREFIX as STREAM
 
 ANY = ""  # the artifact kind of a base that is written as one string
 _IMAGE = "image:"
-_STREAM = "stream:"
 _WRONG = "scratch"  # stands in for a table that is wrong, so that nothing more is said of it
 
 
@@ -46,7 +46,7 @@ def check(tables: Mapping[str, object], images: Mapping[str, Image], reading: Re
                 stands_on.setdefault(image.name, []).append(other)
                 if other not in tables:
                     reading.unknown(place, "image", other, tables)
-            elif reference.startswith(_STREAM):
+            elif reference.startswith(STREAM):
                 from imgbake.recipe.streams import check_base
 
                 check_base(reference, place, reading)

@@ -10,8 +10,7 @@ from imgbake.recipe.files import Section
 from imgbake.recipe.kinds import read_of_kind
 from imgbake.recipe.reading import Reading
 from imgbake.recipe.tables import DestinationTable, DistributionTable
-
-_STREAM = "stream:"
+from imgbake.streams import PREFIX as STREAM
 
 
 def read_destinations(section: Section, reading: Reading) -> dict[str, Destination]:
@@ -66,7 +65,7 @@ def _check_names(
 ) -> None:
     for index, name in enumerate(table.images):
         image = name.partition("@")[0]
-        if name.startswith(_STREAM):
+        if name.startswith(STREAM):
             from imgbake.recipe.streams import check_base
 
             check_base(name, at / "images" / index, reading)
@@ -89,7 +88,7 @@ def _routes(table: DistributionTable, at: At, recipe: Recipe, reading: Reading) 
     used: set[str] = set()
     for index, name in enumerate(table.images):
         place = at / "images" / index
-        if name.startswith(_STREAM):
+        if name.startswith(STREAM):
             ways = list(_of_stream(name, known, place, recipe, reading))
             used.update(route.destination for route in ways)
             yield from ways

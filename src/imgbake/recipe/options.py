@@ -38,7 +38,7 @@ def read_repaired(
     Of a wrong one the faults are added, and what is right in it is returned so that it can be checked
     further, with stand-ins for the rest (see `imgbake.recipe.repair`); None if not even that can be.
     """
-    if type(table) is dict and table.keys() <= _known(type_, *beside) and not _is_lenient(type_):
+    if type(table) is dict and table.keys() <= _known(type_, *beside) and not _may_hide_keys(table, type_):
         try:
             return msgspec.convert(_own(table, type_, beside), type_), True
         except msgspec.ValidationError:
@@ -59,7 +59,7 @@ def read_all(
     clean = {name: table for name, table in tables.items() if type(table) is dict and table.keys() <= known}
     if beside and type_.__struct_config__.forbid_unknown_fields:
         clean = {name: _own(table, type_, beside) for name, table in clean.items()}
-    if len(clean) == len(tables) and not _is_lenient(type_):
+    if len(clean) == len(tables) and not any(_may_hide_keys(table, type_) for table in clean.values()):
         try:
             values = msgspec.convert(clean, dict[str, type_])  # type: ignore[valid-type]  # known at run time
             return {name: (value, True) for name, value in values.items()}
@@ -110,9 +110,18 @@ def _own(table: dict[str, object], type_: type[msgspec.Struct], beside: Beside) 
     return {key: value for key, value in table.items() if key in mine}
 
 
+def _may_hide_keys(table: Mapping[str, object], type_: type[msgspec.Struct]) -> bool:
+    """May unknown keys below this table pass? Then it must be walked."""
+    return any(map(_holds_tables, table.values())) and _is_lenient(type_)
+
+
+def _holds_tables(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_holds_tables, value)))
+
+
 @cache
 def _is_lenient(type_: type[msgspec.Struct]) -> bool:
-    """Does the type hold structs that let unknown keys pass? Then each table must be walked."""
+    """Does the type hold structs that let unknown keys pass?"""
     structs = {info.cls: info for info in _structs(types.type_info(type_))}
     structs.pop(type_)  # its own keys are compared before it is converted
     return not all(info.forbid_unknown_fields for info in structs.values())

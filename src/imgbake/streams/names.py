@@ -1,6 +1,6 @@
 """What names a stream, a tag of it, or an image in it: NAME, NAME:TAG, NAME@DIGEST.
 
-`stream:` before it says so wherever a registry's reference could stand as well.
+`PREFIX` before it says so wherever a registry's reference could stand as well.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 import msgspec
 
 from imgbake.errors import UsageError, did_you_mean
+from imgbake.streams import PREFIX as PREFIX
 from imgbake.streams.model import Stream
 
-PREFIX = "stream:"
 LATEST = "latest"
 # A path component of the OCI distribution specification, so that any shelf can have it as a name.
 _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")

@@ -6,14 +6,14 @@ import re
 
 # Escape sequences carry no text: control strings (OSC, DCS, …) up to their end, CSI sequences, and
 # the two-byte rest (ECMA-48). A control string that never ends goes on to the end of the line.
-_SEQUENCES = re.compile(
+_SEQUENCES = (
     r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|\x1b[ -/]+[0-~]"
     r"|\x1b[0-Z\\`-~]"
 )
 # Every control character but the tab; what would break a line or reorder it; undecodable bytes.
-_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def visible(line: str) -> str:
@@ -24,9 +24,9 @@ def visible(line: str) -> str:
     """
     if line.isprintable():
         return line
-    line = _SEQUENCES.sub("", line)
+    line = re.sub(_SEQUENCES, "", line)
     line = next((piece for piece in reversed(re.split(r"[\r\n]", line)) if piece), "")
-    return _UNSAFE.sub(_spelled, line)
+    return re.sub(_UNSAFE, _spelled, line)
 
 
 def _spelled(match: re.Match[str]) -> str:
