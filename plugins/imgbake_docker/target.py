@@ -20,7 +20,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from imgbake.api import Artifact, BakeError, Blobs, Blueprint, Lowered, ResolveContext, Resolved, RunContext
+from imgbake.api import (
+    Artifact,
+    BakeError,
+    Blobs,
+    Blueprint,
+    Lowered,
+    ResolveContext,
+    Resolved,
+    RunContext,
+    is_given,
+)
 from imgbake_docker import naming
 from imgbake_docker.options import Options
 from imgbake_oci import kept
@@ -38,6 +48,11 @@ class Docker:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+
+    def names(self, image: str, target: str) -> tuple[str, ...]:
+        """Its names on the engine, once all of them can be told."""
+        given = all(map(is_given, self._options.tags))
+        return naming.tags_of(image, self._options.tags) if given else ()
 
     def lower(self, blueprint: Blueprint) -> Lowered:
         """A Dockerfile, and what is in the archives that it adds; or the user's own."""

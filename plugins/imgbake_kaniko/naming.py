@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from imgbake.api import BakeError, Blueprint
+from imgbake.api import BakeError
 from imgbake_kaniko.options import Options
 from imgbake_oci.reference import Reference, parse_tag
 
@@ -30,12 +30,12 @@ def joined(environment: str, project: str) -> str:
     return f"{_slug(environment)}__{_slug(project)}__{spelt}"
 
 
-def references(blueprint: Blueprint, options: Options) -> tuple[Reference, ...]:
-    """What the image is pushed to. Raises BakeError for what is no reference."""
+def references(image: str, target: str, options: Options) -> tuple[Reference, ...]:
+    """What an image is pushed to. Raises BakeError for what is no reference."""
     if options.tags:
         return tuple(parse_tag(tag) for tag in options.tags)
-    environment = options.environment or blueprint.target
-    project = options.project or blueprint.image
+    environment = options.environment or target
+    project = options.project or image
     if not environment or not project:
         raise BakeError("an image's environment and project must have names")
     return (parse_tag(f"{options.registry.rstrip('/')}/{joined(environment, project)}:latest"),)

@@ -78,7 +78,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan(blueprint: Blueprint, options: Options, run: str) -> Plan:
     """The plan of a bake; `run` tells it from others. Raises BakeError for tags that are none."""
-    destinations = naming.references(blueprint, options)
+    destinations = naming.references(blueprint.image, blueprint.target, options)
     name = naming.object_name(blueprint.image, blueprint.target, run)
     registries = {each.registry for each in (*destinations, *bases(blueprint))}
     found = Plan(

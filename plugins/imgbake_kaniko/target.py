@@ -13,7 +13,17 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
-from imgbake.api import Artifact, BakeError, Blobs, Blueprint, Lowered, ResolveContext, RunContext, digest
+from imgbake.api import (
+    Artifact,
+    BakeError,
+    Blobs,
+    Blueprint,
+    Lowered,
+    ResolveContext,
+    RunContext,
+    digest,
+    is_given,
+)
 from imgbake_kaniko import lowering, manifests, naming
 from imgbake_kaniko.options import Options
 from imgbake_kaniko.plan import plan
@@ -35,6 +45,17 @@ class Kaniko:
     def __init__(self, options: Options) -> None:
         self._options = options
 
+    def names(self, image: str, target: str) -> tuple[str, ...]:
+        """What it is pushed to, once that can be told."""
+        said = self._options
+        texts = said.tags or (said.registry, said.environment or target, said.project or image)
+        if not all(map(is_given, texts)):
+            return ()
+        try:
+            return tuple(str(each) for each in naming.references(image, target, said))
+        except BakeError:
+            return ()  # what is no reference is told when it is baked
+
     def lower(self, blueprint: Blueprint) -> Lowered:
         """The Dockerfile, and what is in its context. Beside them the manifests, named for what they bake:
         what they say of the image are options, and the rest decides nothing.
@@ -51,7 +72,7 @@ class Kaniko:
         from imgbake_kaniko import baking
 
         made, facts = baking.bake(blueprint, self._options, lowered.documents["Dockerfile"], ctx)
-        tags = [each.familiar for each in naming.references(blueprint, self._options)]
+        tags = [each.familiar for each in naming.references(blueprint.image, blueprint.target, self._options)]
         return Artifact("container", made, tags[0], {"tags": tags, **facts})
 
     def test(self, artifact: Artifact, blueprint: Blueprint, ctx: RunContext) -> None:

@@ -13,7 +13,12 @@ LABELED = 'labels = { a = "b" }'
 
 def test_scratch_is_a_base(project: OnEngine) -> None:
     project.write("file", "content")
-    project.image(f"""
+    project.recipe(f"""
+        [targets.docker]
+        uses = "docker"
+        tags = ["{project.name}:1"]
+        {project.options}
+
         [components.app]
         files = [{{ from = "file", to = "/srv/file" }}]
 
@@ -23,8 +28,7 @@ def test_scratch_is_a_base(project: OnEngine) -> None:
         targets = ["docker"]
         {LABELED}
     """)
-    ran = project.run("build", "bare", "--progress", "plain")
-    assert ran.code == 0, ran.stderr
+    project.build()
     assert project.baked()["Config"]["Labels"] == {"a": "b"}
 
 

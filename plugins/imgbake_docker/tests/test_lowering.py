@@ -10,6 +10,7 @@ import pytest
 from imgbake.api import Artifact, BakeError, CacheFolder, Healthcheck, ImageConfig, Layer, Setup
 from imgbake.testing import golden
 from imgbake.testing.blueprints import copied
+from imgbake.testing.project import Project
 from imgbake_docker.options import Builder, Options
 from imgbake_docker.target import Docker
 from imgbake_docker.tests.blueprints import DIGEST, blueprint
@@ -141,3 +142,26 @@ def test_what_a_builder_has_not_is_refused(builder: Builder, setup: Setup, key: 
 def test_wrong_options_are_refused(options: dict[str, tuple[str, ...]], key: str) -> None:
     with pytest.raises(ValueError, match=f"`{key}`"):
         Options(**options)  # type: ignore[arg-type]  # tuples all of them
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        'uses = "docker"\ntags = ["shop:1"]',
+        'uses = "kaniko"\ntags = ["shop:1"]',
+        'uses = "kaniko"\nregistry = "r.example.com"\nproject = "shop"',
+    ],
+)
+def test_two_images_of_one_name_are_refused(tmp_path: Path, target: str) -> None:
+    project = Project(tmp_path / "project")
+    images = "".join(
+        f'[images.{name}]\nbase = "scratch"\nlabels = {{ a = "{name}" }}\ntargets = ["t"]\n' for name in "ab"
+    )
+    project.recipe(f"[targets.t]\n{target}\n{images}")
+    ran = project.run("check")
+    assert ran.code == 2 and "image:b@t would take the name" in ran.stderr, ran.stderr
+    assert " from image:a@t at imgbake.toml:" in ran.stderr
+    project.recipe(
+        f"[targets.t]\n{target}\n{images}".replace('tags = ["shop:1"]', "").replace('project = "shop"', "")
+    )
+    assert "would take" not in project.run("check").stderr

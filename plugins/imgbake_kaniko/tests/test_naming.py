@@ -8,7 +8,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from imgbake_docker.tests.blueprints import blueprint
 from imgbake_kaniko import naming
 from imgbake_kaniko.options import Options
 from imgbake_oci.reference import parse_tag
@@ -46,10 +45,10 @@ def test_the_name_holds_both(environment: str, project: str, name: str) -> None:
 def test_environment_and_project_are_target_and_image_unless_they_are_said() -> None:
     default = Options(registry="r.example.com/team")
     said = Options(registry="r.example.com/team/", environment="prod", project="web")
-    assert [each.familiar for each in naming.references(blueprint(), default)] == [
+    assert [each.familiar for each in naming.references("shop", "container", default)] == [
         "r.example.com/team/container__shop"
     ]
-    assert [each.familiar for each in naming.references(blueprint(), said)] == [
+    assert [each.familiar for each in naming.references("shop", "container", said)] == [
         "r.example.com/team/prod__web"
     ]
 

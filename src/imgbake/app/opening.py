@@ -14,7 +14,7 @@ from imgbake import plugins
 from imgbake.engine import documents, graph, lockfile, routes, secrets
 from imgbake.engine.descriptions import Descriptions
 from imgbake.engine.project import STATE, Project
-from imgbake.engine.steps import all_outputs, image_outputs
+from imgbake.engine.steps import all_outputs, image_names, image_outputs
 from imgbake.errors import MissingArguments, UsageError, did_you_mean
 from imgbake.model import Destination, Image, Recipe, Target, Task
 from imgbake.recipe import faults, recipe, saved
@@ -68,7 +68,8 @@ def open_project(
         ),
     )
     unknown = described.unknown(request.args) if loaded.is_whole else []
-    wrong = (*loaded.faults, *more, *unknown, *documents.faults(loaded.recipe, found))
+    clashes = graph.name_clashes(drawn.nodes, lambda image, target: _image_names(image, target, found))
+    wrong = (*loaded.faults, *more, *clashes, *unknown, *documents.faults(loaded.recipe, found))
     if wrong:
         raise faults.problems(wrong, loaded.sources)
     return Project(
@@ -213,6 +214,11 @@ def _outputs(task: Task, found: plugins.Plugins) -> tuple[str, ...]:
 def _image_outputs(image: Image, target: Target, found: plugins.Plugins) -> tuple[str, ...]:
     cls = found.target(target.uses)
     return () if cls is None else image_outputs(image.name, target, cls)
+
+
+def _image_names(image: Image, target: Target, found: plugins.Plugins) -> tuple[str, ...]:
+    cls = found.target(target.uses)
+    return () if cls is None or target.options is None else image_names(image.name, target, cls)
 
 
 def _artifact(target: Target, found: plugins.Plugins) -> str:

@@ -278,6 +278,26 @@ def _image_clashes(nodes: Mapping[str, Node], writers: Writers) -> Iterator[Faul
             seen.append((place, node))
 
 
+def name_clashes(
+    nodes: Mapping[str, Node], names_of: Callable[[Image, Target], tuple[str, ...]]
+) -> Iterator[Fault]:
+    """Images that would take a name from another where targets of one kind keep them.
+
+    One image may be baked under a name by several targets: each may be for an engine of its own.
+    """
+    owners: dict[tuple[str, str], tuple[str, Image]] = {}
+    for node in nodes.values():
+        if not isinstance(node.work, Bake):
+            continue
+        image, target = node.work.image, node.work.target
+        for name in names_of(image, target):
+            owner, other = owners.setdefault((target.uses, name), (node.id, image))
+            if other.name != image.name:
+                message = f"{node.id} would take the name '{name}' from {owner}"
+                hint = "declare a target for each, with a name of its own"
+                yield Fault(at=image.at, message=message, hint=hint, other=other.at)
+
+
 def _copies(copy: FileCopy, place: str) -> bool:
     """Would a component copy something below this folder?"""
     if copy.source.startswith(_FILES_OF_TASK) or glob.Matcher((), copy.exclude).excluded(place):

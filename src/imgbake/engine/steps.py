@@ -365,6 +365,12 @@ def image_outputs(image: str, target: TargetTable, cls: type[Target]) -> tuple[s
     return tuple(said(image)) if said else ()
 
 
+def image_names(image: str, target: TargetTable, cls: type[Target]) -> tuple[str, ...]:
+    """What a target calls an image where it keeps it."""
+    said = getattr(_instance(cls, target.options), "names", None)
+    return tuple(said(image, target.name)) if said else ()
+
+
 def _instance(cls: Any, options: Any) -> Any:
     return cls(options)
 
