@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imgbake.api import digest
+from imgbake.testing.git import GitRepository
 from imgbake.testing.project import Ran
 from imgbake.testing.registry import Registry
 from imgbake.testing.shop import Shop, layout, registry
@@ -184,7 +185,7 @@ def test_a_name_that_somebody_else_moved_is_left_alone(shop: Shop, eu: Registry)
     ran = shop.run("distribute", "--rollback", "--to", "eu", "-n")
     assert ran.code == 1 and ran.stdout.startswith("ACTION") and "which is not from here" in ran.stdout
     ran = shop.run("distribute", "--rollback", "-B")
-    assert ran.code == 2 and "--rollback goes with neither -B nor --verify full" in ran.stderr
+    assert ran.code == 2 and "--rollback goes with none of -B, --verify full and --commit" in ran.stderr
     ran = shop.distribute("--rollback", "--to", "eu", code=3)
     assert meaning(eu, "shop:stable") == theirs
     assert sorted(bool(each["error"]) for each in ran.json) == [False, True]
@@ -222,6 +223,20 @@ def test_the_plan_says_what_is_missing(shop: Shop, eu: Registry) -> None:
     shop.write("app", "second")
     ran = shop.run("distribute", "-n")
     assert ran.stdout.count("image:shop@oci runs first") == 3
+
+
+def test_a_commit_is_named_as_in_a_build(shop: Shop, eu: Registry, tmp_path: Path) -> None:
+    upstream = GitRepository(tmp_path / "upstream")
+    first, _ = (upstream.commit({"app": content}) for content in ("first", "second"))
+    shop.to(eu=registry(f"{eu.host}/shop"), tags=["1"], files='{ from = "task:app", to = "/srv/" }')
+    task = f'[tasks.app]\nuses = "git"\nurl = "{upstream.url}"\nref = "main"\n\n'
+    shop.recipe(task + shop.read("imgbake.toml"))
+    built = shop.run("build", "--commit", first, "--format", "json").json["nodes"][-1]["artifact"]["digest"]
+    assert "image:shop@oci: runs" not in shop.distribute("--commit", first).stderr
+    assert meaning(eu, "shop:1") == built
+    assert results(shop.distribute("--commit", f"app={first}")) == {"eu": "there"}
+    assert results(shop.distribute()) == {"eu": "published"}
+    assert meaning(eu, "shop:1") != built
 
 
 def test_force_looks_for_every_blob_and_builds_nothing_anew(shop: Shop, eu: Registry) -> None:

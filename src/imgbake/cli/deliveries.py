@@ -33,6 +33,7 @@ class Distributed(NamedTuple):
     to: Sequence[str] = ()
     file: Path = RECIPE
     args: list[str] | None = None
+    commits: list[str] | None = None
     jobs: int | None = None
     force: bool = False
     verifies_all: bool = False
@@ -40,7 +41,7 @@ class Distributed(NamedTuple):
     @property
     def key(self) -> str:
         """Under which it is settled, once nothing is left to do."""
-        return shortcut.distribution_key(self.names, str(self.file), self.args, self.to)
+        return shortcut.distribution_key(self.names, str(self.file), self.args, self.commits, self.to)
 
     @property
     def place(self) -> str:
@@ -54,7 +55,7 @@ class Distributed(NamedTuple):
 
         from imgbake.app import building, distributing
 
-        wanted = msgspec.structs.replace(request(self.file, self.args), to=tuple(self.to))
+        wanted = msgspec.structs.replace(request(self.file, self.args, self.commits), to=tuple(self.to))
         jobs = self.jobs or building.processors()
         return distributing.Order(
             wanted, tuple(self.names), jobs, self.force, self.verifies_all, self.key, self.place
@@ -151,7 +152,8 @@ def carry_out(wanted: Wanted, shown: Shown) -> int:
     if isinstance(wanted, Distributed) and outcome.has_triggers and not outcome.report.was_interrupted:
         from imgbake.cli import triggering
 
-        return triggering.after(outcome.exit_code, request(wanted.file, wanted.args), shown.progress)
+        asked = request(wanted.file, wanted.args, wanted.commits)
+        return triggering.after(outcome.exit_code, asked, shown.progress)
     return outcome.exit_code
 
 
@@ -171,8 +173,9 @@ def roll_back(wanted: Distributed, shown: Shown, *, dry_run: bool) -> int:
     from imgbake.app.distributing import exit_code
     from imgbake.errors import UsageError
 
-    if wanted.force or wanted.verifies_all:
-        raise UsageError("--rollback goes with neither -B nor --verify full", hint="leave that out")
+    if wanted.force or wanted.verifies_all or wanted.commits:
+        message = "--rollback goes with none of -B, --verify full and --commit"
+        raise UsageError(message, hint="leave that out")
     order = wanted.order
     if dry_run:
         found = rolling_back.plan(order.request, wanted.names, warn)

@@ -11,7 +11,7 @@ from imgbake.cli import deliveries
 from imgbake.cli.builds import Shown
 from imgbake.cli.deliveries import Copied, Distributed
 from imgbake.cli.making import Jobs
-from imgbake.cli.options import Args, Directory, File, OutputFormat, ShownProgress, enter
+from imgbake.cli.options import Args, Commits, Directory, File, OutputFormat, ShownProgress, enter
 from imgbake.cli.words import RECIPE, Format, Progress
 
 
@@ -56,12 +56,14 @@ def distribute(
     directory: Directory = None,
     jobs: Jobs = None,
     args: Args = None,
+    commits: Commits = None,
     format: OutputFormat = Format.TEXT,
     progress: ShownProgress = Progress.AUTO,
 ) -> None:
     """Take finished images to their destinations. Names move when all content is there."""
     enter(directory)
-    wanted = Distributed(names or [], to or (), file, args, jobs, force, verify is Verify.FULL)
+    verifies_all = verify is Verify.FULL
+    wanted = Distributed(names or [], to or (), file, args, commits, jobs, force, verifies_all)
     shown = Shown(format, progress)
     if rollback:
         _end(deliveries.roll_back(wanted, shown, dry_run=dry_run))

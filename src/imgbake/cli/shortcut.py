@@ -68,10 +68,14 @@ def _distribute(argv: Sequence[str]) -> int:
 
 
 def distribution_key(
-    names: Sequence[str], file: str = RECIPE, args: Sequence[str] | None = None, to: Sequence[str] = ()
+    names: Sequence[str],
+    file: str = RECIPE,
+    args: Sequence[str] | None = None,
+    commits: Sequence[str] | None = None,
+    to: Sequence[str] = (),
 ) -> str:
     """The key of a distribution."""
-    return key("distribute", names, [file], args, to)
+    return key("distribute", names, [file], args, commits, to)
 
 
 def copy_key(
