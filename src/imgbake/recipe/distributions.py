@@ -25,14 +25,15 @@ def read_destinations(section: Section, reading: Reading) -> dict[str, Destinati
             _refuse_secrets(read.table, at, "destination", reading)
             policy = reading.policy(read.common, at)
             missing = reading.ungiven(read.args)
-            found[name] = Destination(name, at, read.kind, read.options, policy, read.args, missing)
+            if read.is_right:
+                found[name] = Destination(name, at, read.kind, read.options, policy, read.args, missing)
     return found
 
 
 def read_distributions(
     section: Section, images: Section, destinations: Section, recipe: Recipe, reading: Reading
 ) -> dict[str, Distribution]:
-    """The distributions, their names looked up in the recipe as far as it is read.
+    """The distributions, as far as they are right, their names looked up in the recipe as far as it is read.
 
     `images` and `destinations` have all that are declared, the recipe those that are right.
     """
@@ -43,7 +44,7 @@ def read_distributions(
             continue
         at = section.at(name)
         _refuse_secrets(expanded[0], at, "distribution", reading)
-        table = options.read(expanded[0], DistributionTable, at, reading.faults)
+        table, _ = options.read_repaired(expanded[0], DistributionTable, at, reading.faults)
         if table is None:
             continue
         _check_names(table, at, images, destinations, reading)

@@ -17,13 +17,17 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class OfKind(msgspec.Struct, Generic[T], frozen=True):
-    """Such a table: its kind, all of it as it is expanded, both halves, and the arguments that it reads."""
+    """Such a table: its kind, all of it as it is expanded, both halves, and the arguments that it reads.
+
+    Of one that is wrong, the core's keys as far as they are right, to be checked further.
+    """
 
     kind: str
     table: dict[str, Any]
     common: T
     options: Any
     args: tuple[str, ...]
+    is_right: bool
 
 
 def read_of_kind(
@@ -34,7 +38,7 @@ def read_of_kind(
     installed: Callable[[], Sequence[str]],
     reading: Reading,
 ) -> OfKind[T] | None:
-    """One table of a section; None, with its faults added, when it is wrong.
+    """One table of a section, with its faults added; None when nothing can be told of it.
 
     `class_of` gives the plugin's class of a kind, `installed` all kinds there are.
     """
@@ -53,9 +57,9 @@ def read_of_kind(
         reading.fault(at / "uses", f"there is no kind of {what} '{kind}'", did_you_mean(kind, installed()))
         return None
     type_ = own_options(kind, cls, common)
-    own = options.read(table, common, at, reading.faults, beside=(type_,))
+    own, is_right = options.read_repaired(table, common, at, reading.faults, beside=(type_,))
     typed = options.read(table, type_, at, reading.faults, beside=(common,))
-    return None if own is None or typed is None else OfKind(kind, table, own, typed, args)
+    return None if own is None else OfKind(kind, table, own, typed, args, is_right and typed is not None)
 
 
 def one_of(what: str, kinds: Collection[str]) -> str:

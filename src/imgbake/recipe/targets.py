@@ -41,6 +41,8 @@ def _target(name: str, section: Section, reading: Reading) -> Target | None:
     if read is None:
         return None
     policy = reading.policy(read.common, at)
+    if not read.is_right:
+        return None
     return Target(name, at, read.kind, read.options, policy, read.args, reading.ungiven(read.args))
 
 

@@ -18,7 +18,7 @@ from imgbake.recipe.tables import PlainTriggerTable, TriggerTable
 
 
 def read_triggers(section: Section, recipe: Recipe, reading: Reading) -> dict[str, Trigger]:
-    """The triggers that are right; the faults of the others are added."""
+    """The triggers, as far as they are right; the faults of the others are added."""
     found: dict[str, Trigger] = {}
     for name in section.tables:
         if not reading.is_table(section, name):
@@ -46,7 +46,10 @@ def _plain(name: str, section: Section, reading: Reading) -> Trigger | None:
         return None
     at = section.at(name)
     reading.expander.refuse_secrets(expanded[0], at, "a trigger")
-    table = options.read(expanded[0], PlainTriggerTable, at, reading.faults)
+    table, is_right = options.read_repaired(expanded[0], PlainTriggerTable, at, reading.faults)
+    if is_right and table and not (table.build or table.run or table.distribute):
+        hint = "add `build`, `run`, `distribute` or `uses`"
+        reading.fault(at, f"the trigger '{name}' does nothing", hint, value=False)
     return None if table is None else _trigger(name, table, *expanded, at, reading)
 
 
@@ -73,10 +76,6 @@ def _check(trigger: Trigger, recipe: Recipe, reading: Reading) -> None:
     at = trigger.at
     for index, text in enumerate(trigger.on):
         check_tag(text, at / "on" / index if len(trigger.on) > 1 else at / "on", reading)
-    wants = trigger.build or trigger.builds_standing or trigger.run or trigger.distribute or trigger.uses
-    if not wants:
-        hint = "add `build`, `run`, `distribute` or `uses`"
-        reading.fault(at, f"the trigger '{trigger.name}' does nothing", hint, value=False)
     images = [f"{image.name}@{target}" for image in recipe.images.values() for target in image.targets]
     _known(trigger.build, at / "build", "image", {*recipe.images, *images}, reading)
     _known(trigger.run, at / "run", "task", recipe.tasks, reading)
