@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,15 @@ class Shop:
     def sync(self) -> Ran:
         return self.project.run("stream", "sync", "--force")
 
+    def told(self) -> list[str]:
+        """What is told of triggers, without when it was."""
+        lines = self.project.run("stream", "describe", "python").stdout.splitlines()
+        return [
+            re.sub("(Less than a|About a|[0-9]+) [a-z]+ ago", "AGO", line.strip())
+            for line in lines
+            if line.startswith("    trigger ")
+        ]
+
     def noted(self) -> int:
         file = self.project.root / "noted"
         return len(file.read_text().splitlines()) if file.exists() else 0
@@ -132,9 +142,11 @@ def test_a_held_tag_starts_nothing_until_it_is_released(shop: Shop) -> None:
     shop.push("two")
     shop.sync()
     assert shop.noted() == 2
+    image = shop.project.run("stream", "image", "python:3.12", "--format", "json").json["image"]
     shop.project.run("stream", "rollback", "python:3.12")
     shop.sync()
     assert shop.noted() == 2
+    assert shop.told() == [f"trigger project/note: done for {image} AGO"]
     assert shop.project.run("stream", "release", "python:3.12").code == 0
     assert shop.noted() == 3
 
@@ -167,12 +179,14 @@ def test_a_failure_is_kept_and_tried_again_later(shop: Shop) -> None:
     assert ran.code == 1
     assert "trigger fail: python:3.12 points to" in ran.stderr and "task:fail failed" in ran.stderr
     assert shop.fired() == {"project/fail": "task:fail failed"}
+    assert shop.told() == ["trigger project/fail: failed AGO: task:fail failed"]
     assert shop.sync().code == 0  # not so soon
     assert shop.noted() == 1
     _age(shop, seconds=60)
     shop.project.write("good")
     assert shop.sync().code == 0
     assert (shop.noted(), shop.fired()) == (2, {"project/fail": ""})
+    assert shop.told() == ["trigger project/fail: done AGO"]
 
 
 def test_one_that_was_killed_while_it_ran_is_started_again(shop: Shop) -> None:
@@ -183,6 +197,8 @@ def test_one_that_was_killed_while_it_ran_is_started_again(shop: Shop) -> None:
     shop.project.wait_for("noted")
     running.kill()
     running.communicate()
+    (told,) = shop.told()
+    assert re.fullmatch("trigger project/slow: started AGO by .*/project, not yet done", told)
     shop.project.write("good")
     assert shop.project.run("stream", "trigger").code == 0
     assert shop.noted() == 2

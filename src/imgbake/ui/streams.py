@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from imgbake.streams.model import Intent, Known, Revision, Stream, Tag
+from imgbake.streams.model import Fired, Intent, Known, Revision, Stream, Tag
 from imgbake.ui.visible import visible
 
 _NONE = "<none>"
@@ -39,7 +39,8 @@ def describe(name: str, project: str, stream: Stream, now: datetime) -> str:
     following = {each for names in followers.values() for each in names}
     for tag in sorted((tag for tag in stream.tags if tag not in following), key=_order):
         also = f" ({', '.join(followers[tag])})" if tag in followers else ""
-        lines += ["", f"{tag}{also}", *_tag(stream.tags[tag], now)]
+        triggers = [line for name in (tag, *followers.get(tag, ())) for line in _triggers(name, stream, now)]
+        lines += ["", f"{tag}{also}", *_tag(stream.tags[tag], triggers, now)]
     return "\n".join(visible(line) for line in lines)
 
 
@@ -165,9 +166,10 @@ def _order(tag: str) -> tuple[int, tuple[int, ...], str]:
     return (1 if version[3] is None else 2), numbers, tag
 
 
-def _tag(tag: Tag, now: datetime) -> Iterator[str]:
+def _tag(tag: Tag, triggers: Sequence[str], now: datetime) -> Iterator[str]:
     yield f"  {_source(tag.intent)}"
     yield from _notes(tag, now)
+    yield from triggers
     yield ""
     if tag.intent and tag.intent.annotations:
         yield from _annotations(tag.intent.annotations)
@@ -190,6 +192,24 @@ def _notes(tag: Tag, now: datetime) -> Iterator[str]:
     if tag.hold:
         reason = f": {tag.hold.reason}" if tag.hold.reason else ""
         yield f"    held, {age(tag.hold.since, now)}{reason}"
+
+
+def _triggers(name: str, stream: Stream, now: datetime) -> Iterator[str]:
+    """What became of the triggers that were started because of a tag."""
+    tag = stream.tags[name]
+    on = f" on {name}" if stream.followed(name) != name else ""
+    for trigger, last in sorted(tag.fired.items()):
+        moved = f" for {last.image}" if tag.current is None or last.image != tag.current.image else ""
+        yield f"    trigger {trigger}{on}: {_became(last, moved, now)}"
+
+
+def _became(last: Fired, moved: str, now: datetime) -> str:
+    if last.claim:
+        return f"started{moved} {age(last.at, now)} by {last.claim.rpartition(' ')[0]}, not yet done"
+    if last.error:
+        times = f" {last.failures} times" if last.failures > 1 else ""
+        return f"failed{times}{moved} {age(last.at, now)}: {last.error}"
+    return f"done{moved} {age(last.at, now)}"
 
 
 def _source(intent: Intent | None) -> str:
