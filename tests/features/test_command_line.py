@@ -25,6 +25,15 @@ def test_a_recipe_further_up_is_pointed_out(project: Project) -> None:
     assert Project(project.root / "src" / "shop").run("list", "-C", "../..").code == 0
 
 
+@pytest.mark.parametrize("words", ["build", "list", "init", "copy oci:a oci:b", "stream ls"])
+def test_a_folder_that_was_removed_is_named_as_what_is_wrong(project: Project, words: str) -> None:
+    script = f'mkdir gone && cd gone && rmdir ../gone && "$0" -m imgbake {words}'
+    command = ["/bin/sh", "-c", script, sys.executable]
+    ran = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)
+    told = "error: the folder that you are in was removed\n  hint: change to one that is there\n"
+    assert (ran.returncode, ran.stderr) == (2, told)
+
+
 @pytest.mark.parametrize("words", [["-f", "other.toml", "check"], ["check", "-f", "other.toml"]])
 def test_a_recipe_is_named_before_the_command_or_after_it(project: Project, words: list[str]) -> None:
     project.write("other.toml", '[tasks.a]\nrun = "true"\n')

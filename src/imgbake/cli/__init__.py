@@ -84,6 +84,7 @@ def _refuse(error: Exception) -> int:
     """Prints what is wrong, and gives the exit code."""
     from imgbake.errors import BakeError
 
+    error = _or_nowhere(error)
     if isinstance(error, BakeError):
         print(f"error: {error.render()}", file=sys.stderr)  # noqa: T201  # the one place that prints errors
         return error.exit_code
@@ -96,3 +97,15 @@ def _refuse(error: Exception) -> int:
     traceback.print_exception(error)
     print("error: this is a bug in imgbake: please report it with the lines above", file=sys.stderr)  # noqa: T201
     return 70
+
+
+def _or_nowhere(error: Exception) -> Exception:
+    """The error; or, if it is that something isn't there, that the folder in which we are isn't."""
+    if isinstance(error, FileNotFoundError) or isinstance(error.__context__, FileNotFoundError):
+        try:
+            os.getcwd()  # noqa: PTH109  # pathlib is slow
+        except FileNotFoundError:
+            from imgbake.errors import UsageError
+
+            return UsageError("the folder that you are in was removed", hint="change to one that is there")
+    return error
