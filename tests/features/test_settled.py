@@ -130,6 +130,30 @@ def test_a_recipe_that_is_edited_while_it_is_built_is_built_again(project: Proje
     assert project.read("out") == "two\n"
 
 
+def test_saved_arguments_that_are_removed_during_a_build_are_noticed(project: Project) -> None:
+    project.recipe(
+        """
+    [args]
+    word = "one"
+    [tasks.a]
+    run = "echo {{ word }} > out; touch started; while [ ! -e go ]; do sleep 0.02; done"
+    inputs = ["in"]
+    """
+    )
+    project.write("in", "")
+    project.write(".imgbake/args.toml", 'word = "two"\n')
+    time.sleep(0.1)  # until then what was written proves nothing
+    building = project.start("run", env={"PYTHONSAFEPATH": "1"})  # or the folder would count, too
+    project.wait_for("started")
+    (project.root / ".imgbake/args.toml").unlink()
+    project.write("go")
+    assert (
+        building.communicate()[1].startswith("task:a: runs: never built") and project.read("out") == "two\n"
+    )
+    project.make()
+    assert project.read("out") == "one\n"
+
+
 def test_a_new_file_that_the_recipe_includes_is_noticed(project: Project) -> None:
     project.recipe('include = ["*/tasks.toml"]\n[tasks.a]\nrun = "echo > a"\noutputs = ["a"]\n')
     project.write("one/tasks.toml", '[tasks.b]\nrun = "echo > b"\noutputs = ["b"]\n')

@@ -43,10 +43,11 @@ def open_project(
     opened = time.time_ns()
     found = plugins.installed()
     path, state = request.file, request.file.parent / STATE
+    said_before = saved.read(state / saved.NAME)
     loaded = recipe.read(
         path,
         given=request.args,
-        saved=saved.read(state / saved.NAME),
+        saved=said_before,
         environ=environ,
         kinds=found,
         parsed=state / "parsed",
@@ -84,6 +85,7 @@ def open_project(
         warn=warn,
         is_read_only=is_read_only,
         opened=opened,
+        has_saved_args=bool(said_before),
     )
 
 

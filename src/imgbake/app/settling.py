@@ -40,13 +40,19 @@ def remember(project: Project, key: str, report: Report, shown: Shown, place: st
 
 def _read(project: Project) -> list[str]:
     """What was read when the project was opened, or would have been, had it been there."""
-    own = (project.root / lockfile.NAME, project.state / saved.NAME)
-    return [*project.recipe.files, *project.recipe.folders, *map(str, own), *_environment(project)]
+    return [*project.recipe.files, *project.recipe.folders, *_own(project), *_environment(project)]
+
+
+def _own(project: Project) -> tuple[str, str]:
+    """What is ours beside the recipe: the lock, and the arguments that were saved."""
+    return str(project.root / lockfile.NAME), str(project.state / saved.NAME)
 
 
 def _is_gone(project: Project) -> bool:
     """Was something removed since it was read?"""
-    files = (*project.recipe.files, *([str(project.root / lockfile.NAME)] if project.lock.tables else []))
+    lock, args = _own(project)
+    were = {lock: bool(project.lock.tables), args: project.has_saved_args}
+    files = (*project.recipe.files, *(path for path, was in were.items() if was))
     return any(project.files.seen[path] == ABSENT for path in files)
 
 

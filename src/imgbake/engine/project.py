@@ -75,6 +75,7 @@ class Project:
         descriptions: Descriptions | None = None,
         state: Path | None = None,
         opened: int | None = None,
+        has_saved_args: bool = False,
     ) -> None:
         """`state` is where state is kept, if not below the recipe's folder.
 
@@ -82,6 +83,7 @@ class Project:
         """
         self.recipe = recipe
         self.opened = time.time_ns() if opened is None else opened
+        self.has_saved_args = has_saved_args
         self.descriptions = descriptions or Descriptions(recipe, plugins)
         self.graph = graph
         self.plugins = plugins
