@@ -232,6 +232,8 @@ def test_a_commit_is_named_as_in_a_build(shop: Shop, eu: Registry, tmp_path: Pat
     task = f'[tasks.app]\nuses = "git"\nurl = "{upstream.url}"\nref = "main"\n\n'
     shop.recipe(task + shop.read("imgbake.toml"))
     built = shop.run("build", "--commit", first, "--format", "json").json["nodes"][-1]["artifact"]["digest"]
+    exported = shop.run("export", "shop", "-o", "shop.tar", "--format", "oci-archive", "--commit", first)
+    assert (exported.code, exported.stdout.split()[-1]) == (0, built)
     assert "image:shop@oci: runs" not in shop.distribute("--commit", first).stderr
     assert meaning(eu, "shop:1") == built
     assert results(shop.distribute("--commit", f"app={first}")) == {"eu": "there"}

@@ -59,6 +59,8 @@ def test_the_command_line_names_a_commit(project: Project, repository: Project) 
     _commit(repository, "2")
     assert _commit_of(project.make("--commit", first).json) == first
     assert _commit_of(project.make("--commit", f"assets={first}").json) == first
+    states = project.run("list", "--commit", first, "--format", "json").json
+    assert [each["state"] for each in states] == ["fresh"]
     ran = project.run("run", "--commit", f"asets={first}")
     assert ran.code == 2 and "did you mean 'assets'?" in ran.stderr
 

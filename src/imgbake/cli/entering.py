@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from imgbake.cli.making import Jobs
-from imgbake.cli.options import Args, Directory, File, ShownProgress, enter
+from imgbake.cli.options import Args, Commits, Directory, File, ShownProgress, enter
 from imgbake.cli.words import RECIPE, Progress, request, warn
 
 Image = Annotated[str, typer.Argument(help="NAME, or NAME@TARGET.")]
@@ -35,6 +35,7 @@ def shell(
     directory: Directory = None,
     jobs: Jobs = None,
     args: Args = None,
+    commits: Commits = None,
     progress: ShownProgress = Progress.AUTO,
 ) -> None:
     """Open a shell in a throw-away copy of an image. Builds what is needed first."""
@@ -46,7 +47,8 @@ def shell(
     if not words and not (sys.stdin.isatty() and sys.stdout.isatty()):
         hint = "name a command: imgbake shell NAME -- ls /"
         raise UsageError("a shell needs a terminal", hint=hint)
-    order = building.Order(request(file, args), "image", (name,), jobs or building.processors())
+    wanted = request(file, args, commits)
+    order = building.Order(wanted, "image", (name,), jobs or building.processors())
     screen = ui.for_progress(progress.value, sys.stderr, os.environ)
     try:
         needed = entering.build(order, at, [screen], warn)

@@ -124,13 +124,14 @@ def list_nodes(
     file: File = RECIPE,
     directory: Directory = None,
     args: Args = None,
+    commits: Commits = None,
     format: OutputFormat = Format.TEXT,
 ) -> None:
     """List every node with its state. It is fresh, stale, never built, or needs arguments."""
     enter(directory)
     from imgbake.app.planning import Planner, as_json
 
-    project = _open(request(file, args))
+    project = _open(request(file, args, commits))
     steps = Planner(project).plan(tuple(project.graph.nodes))
     if format is Format.JSON:
         print_json(as_json(steps))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from imgbake.cli.options import Args, Directory, File, OutputFormat, enter
+from imgbake.cli.options import Args, Commits, Directory, File, OutputFormat, enter
 from imgbake.cli.words import RECIPE, Format, print_json, request, warn
 
 
@@ -123,6 +123,7 @@ def export(
     file: File = RECIPE,
     directory: Directory = None,
     args: Args = None,
+    commits: Commits = None,
 ) -> None:
     """Write a built image as files, whole or not at all."""
     from imgbake.app import copying, opening, shipping
@@ -133,6 +134,6 @@ def export(
     if name.startswith(names.PREFIX):
         typer.echo(f"{output}  {copying.export(name, output, form, file, warn)}")
         return
-    project = opening.open_project(request(file, args), warn)
+    project = opening.open_project(request(file, args, commits), warn)
     node = opening.node(project, name, "image")
     typer.echo(f"{output}  {shipping.export(project, node, output, form)}")
