@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from imgbake.testing.http import HttpServer
 from imgbake.testing.project import Project
 
 SECRET = "s3cr3t-Value-42"
@@ -111,14 +112,30 @@ def _files_with(folder: Path, text: str) -> list[Path]:
     ]  # fmt: skip
 
 
-def test_an_image_is_lowered_once_the_arguments_of_its_tasks_are_given(project: Project) -> None:
+def test_what_is_there_is_looked_at_without_the_secrets_that_made_it(project: Project) -> None:
     project.recipe(
         "[args]\ntoken = { secret = true }\n"
         '[tasks.a]\nrun = "echo made > out"\nenv = { T = "{{ token }}" }\noutputs = ["out"]\n'
         '[components.c]\nfiles = [{ from = "task:a", to = "/" }]\n'
         '[images.i]\nbase = "scratch"\ncomponents = ["c"]\n'
     )
-    project.build("--arg", "token=x")
     ran = project.run("lower", "i")
     assert ran.code == 2 and "missing argument 'token', which task:a needs" in ran.stderr
-    assert project.run("lower", "i", "--arg", "token=y").code == 0
+    project.build("--arg", "token=x")
+    assert project.run("lower", "i").code == project.run("export", "i", "-o", "out.oci").code == 0
+    assert project.run("explain", "a").stdout.startswith("task:a: fresh")
+    assert "needs: token" in project.run("plan", "i").stdout  # as a build does
+
+
+def test_a_server_is_not_asked_with_a_secret_that_nobody_gave(project: Project) -> None:
+    with HttpServer() as server:
+        server.put("/x", b"content")
+        project.recipe(
+            "[args]\ntoken = { secret = true }\n"
+            f'[tasks.a]\nuses = "http"\nurl = "{server.url}/x"\nrefresh = true\n'
+            'headers = { Authorization = "{{ token }}" }\n'
+        )
+        project.make("--arg", "token=x")
+        asked = len(server.requests)
+        assert project.run("explain", "a").stdout.startswith("task:a: needs arguments\n")
+        assert len(server.requests) == asked

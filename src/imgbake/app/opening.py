@@ -79,7 +79,7 @@ def open_project(
         found,
         descriptions=described,
         lock=lockfile.read(path.parent),
-        secrets=secrets.Secrets(loaded.secrets),
+        secrets=secrets.Secrets(loaded.secrets, _secret(read) - loaded.secrets.keys()),
         environ=environ,
         commits=_commits(request.commits, read),
         warn=warn,
@@ -150,16 +150,14 @@ def require_args(project: Project, names: Sequence[str]) -> None:
         give = f"--arg {name}=VALUE" + (f", or {arg.env} in the environment" if arg.env else "")
         about = f" ({arg.help})" if arg.help else ""
         lines.append(f"missing argument '{name}'{about}, which {readers[0]} needs: give {give}")
-    secret = {name for name in missing if name in project.recipe.args and project.recipe.args[name].secret}
-    raise MissingArguments(tuple(missing), secret, "\n".join(lines))
+    raise MissingArguments(tuple(missing), _secret(project.recipe), "\n".join(lines))
 
 
 def save_args(project: Project, given: Mapping[str, str], warn: Callable[[str], None]) -> None:
     """Keeps these arguments for the next builds, but for secrets. Raises BakeError."""
-    declared = project.recipe.args
-    secret = sorted(name for name in given if name in declared and declared[name].secret)
+    secret = _secret(project.recipe) & given.keys()
     if secret:
-        warn(f"secrets are not saved: {', '.join(secret)}")
+        warn(f"secrets are not saved: {', '.join(sorted(secret))}")
     values = {name: value for name, value in given.items() if name not in secret}
     if values:
         saved.save(project.state / saved.NAME, values)
@@ -171,6 +169,11 @@ def pointers_of(
     """The names that a publish moves at a destination. Raises BakeError for tags that can't be."""
     cls: Any = found.destination(table.uses)
     return () if cls is None else tuple(cls(table.options).pointers(image, tags))
+
+
+def _secret(read: Recipe) -> set[str]:
+    """The arguments that are secret."""
+    return {name for name, arg in read.args.items() if arg.secret}
 
 
 def _narrowed(read: Recipe, to: tuple[str, ...]) -> Recipe:

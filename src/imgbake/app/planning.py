@@ -45,11 +45,18 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 class Planner:
-    """Judges nodes without running any."""
+    """Judges nodes without running any.
 
-    def __init__(self, project: Project, force: frozenset[str] = frozenset()) -> None:
+    With `to_look`, what is there is looked at, and nothing is to be built: then secrets may be missing,
+    for their values decide nothing.
+    """
+
+    def __init__(
+        self, project: Project, force: frozenset[str] = frozenset(), *, to_look: bool = False
+    ) -> None:
         self._project = project
         self._force = force
+        self._spared = project.secrets.missing if to_look else frozenset()
         self._found: dict[str, Planned] = {}
         self.artifacts: dict[str, Artifact] = {}
 
@@ -62,8 +69,8 @@ class Planner:
         return tuple(self._found[name] for name in names)
 
     def _planned(self, node: Node, before: dict[str, Planned]) -> Planned:
-        if node.missing:
-            return Planned(node.id, "needs arguments", ("needs: " + ", ".join(node.missing),))
+        if not self._spared.issuperset(node.missing):
+            return _needing(node)
         deciding = node.needs if node.kind == "publish" else node.before  # it only waits for the others
         unknown = [name for name in deciding if name not in self.artifacts]
         if unknown:
@@ -78,6 +85,8 @@ class Planner:
             if isinstance(work, BakeWork) and verdict.action == "run":
                 work.require()
         except (BakeError, OSError) as error:
+            if node.missing:  # somebody must be asked with a secret
+                return _needing(node)
             message = error.placed if isinstance(error, BakeError) else str(error)
             return Planned(node.id, "error", (self._project.secrets.mask(message),))
         if isinstance(work, BaseWork):
@@ -88,6 +97,10 @@ class Planner:
         why = () if verdict.action == "cached" else verdict.why
         makes = work.draw()[1].makes if isinstance(work, BakeWork) and verdict.action == "run" else ()
         return Planned(node.id, verdict.action, why, verdict, makes)
+
+
+def _needing(node: Node) -> Planned:
+    return Planned(node.id, "needs arguments", ("needs: " + ", ".join(node.missing),))
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -105,7 +118,7 @@ class Explained(msgspec.Struct, frozen=True):
 
 def explain(project: Project, name: str) -> Explained:
     """What differs now from a node's last run."""
-    steps = Planner(project).plan([name])
+    steps = Planner(project, to_look=True).plan([name])
     own = next(step for step in steps if step.node == name)
     upstream = tuple(step for step in steps if step.node != name and step.action not in ("cached", "restore"))
     last = project.ledger.last(name)
@@ -121,7 +134,7 @@ def lower(project: Project, name: str) -> Lowered:
     """The native documents of an image. Raises BakeError while a task that it copies has not run."""
     if not name.startswith("image:"):
         raise UsageError(f"{name} is not an image", hint="write NAME@TARGET; see `imgbake list`")
-    planner = Planner(project)
+    planner = Planner(project, to_look=True)
     node = project.graph.nodes[name]
     for step in planner.plan(node.before):
         if step.node not in planner.artifacts:

@@ -7,7 +7,9 @@ is printed, whoever wrote them there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+
+from imgbake.errors import BakeError
 
 MASK = "***"
 _REFERENCE = re.compile(r"\{\{\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*\}\}")
@@ -16,17 +18,21 @@ _SHORTEST_LINE = 4  # a shorter line of a secret of several lines says nothing a
 
 
 class Secrets:
-    """The secrets of one run, by argument name."""
+    """The secrets of one run, by argument name. `missing` are those that nobody gave."""
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, str], missing: Collection[str] = ()) -> None:
         self._values = dict(values)
+        self.missing = frozenset(missing)
         self._pattern = _pattern(self._values.values())
 
     def reveal(self, text: str) -> str:
-        """The text with every secret put in."""
-        if "{{" not in text:
-            return text
-        return _REFERENCE.sub(lambda match: self._values.get(match[1], match[0]), text)
+        """The text with every secret put in. Raises BakeError for one that is missing."""
+        return _REFERENCE.sub(self._value, text) if "{{" in text else text
+
+    def _value(self, match: re.Match[str]) -> str:
+        if match[1] in self.missing:
+            raise BakeError(f"missing argument '{match[1]}'", hint=f"give --arg {match[1]}=VALUE")
+        return self._values.get(match[1], match[0])
 
     def mask(self, text: str) -> str:
         """The text as it may be shown: without secrets and without passwords in URLs."""
