@@ -191,9 +191,13 @@ class Plugins:
             for name, entries in sorted(self._entries.items())
         }
 
+    def packages(self) -> frozenset[str]:
+        """The packages of the plugins that were imported, or their modules."""
+        return frozenset(name.partition(".")[0] for name, _ in self._manager.list_name_plugin())
+
     def files(self) -> tuple[str, ...]:
         """The source files of the plugins that were imported."""
-        names = {name.partition(".")[0] for name, _ in self._manager.list_name_plugin()}
+        names = self.packages()
         modules = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] in names]
         return tuple(sorted({str(file) for module in modules if (file := getattr(module, "__file__", None))}))
 

@@ -143,15 +143,18 @@ def test_a_plugin_that_cannot_be_imported_is_named(
     assert "Traceback" not in ran.stderr
 
 
-def test_a_plugin_that_breaks_while_it_runs_is_a_bug_with_its_place(
+def test_a_plugin_that_breaks_while_it_runs_is_named_with_its_line(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = GREET.replace('(ctx.root / ctx.folder / "greeting.txt")', "1 / 0; (ctx.root)")
+    code = GREET.replace(
+        '(ctx.root / ctx.folder / "greeting.txt")', "ctx.blobs.path('sha256:' + 64 * '0'); (ctx.root)"
+    )
     _install(tmp_path, monkeypatch, "greet_plugin", code, "greet")
     project.recipe('[tasks.hi]\nuses = "greet"\n[tasks.fine]\nrun = "true"\n')
     ran = project.run("run", "-k", "--format", "json")
     assert ran.code == 70 and ran.outcomes() == {"task:hi": "failed", "task:fine": "ran"}
-    assert "ZeroDivisionError" in ran.stderr and "greet_plugin.py:" in ran.stderr
+    assert "plugin greet_plugin: failed unexpectedly: KeyError(" in ran.stderr
+    assert "greet_plugin.py:" in ran.stderr and "store.py:" in ran.stderr  # who asked, and who refused
 
 
 def test_a_plugin_that_no_recipe_uses_is_not_imported(
