@@ -143,7 +143,8 @@ def _check_targets(image: Image, declared: Section, targets: Mapping[str, Target
     for index, name in enumerate(image.targets):
         known = {*declared.tables, DEFAULT}
         if name not in known:
-            reading.unknown(at / index, "target", name, known)
+            hint = _declare(name) if reading.kinds.target(name) else ""
+            reading.unknown(at / index, "target", name, () if hint else known, hint)
         elif name in image.targets[:index]:
             reading.fault(at / index, f"the target '{name}' is listed twice")
         elif name in targets and image.description is not None:
@@ -153,6 +154,10 @@ def _check_targets(image: Image, declared: Section, targets: Mapping[str, Target
             for component in image.components:
                 _check_phases(component, targets[name], reading)
                 _check_document(component, targets[name], reading)
+
+
+def _declare(kind: str) -> str:
+    return f'declare it: [targets.{kind}] with uses = "{kind}"'
 
 
 def _check_artifact(image: Image, target: Target, reading: Reading) -> None:

@@ -314,6 +314,22 @@ imgbake.toml:3:12: there is no target 'prod'
     assert recipes.errors(recipe) == shown
 
 
+def test_a_target_that_is_named_as_its_kind_and_not_declared(recipes: Recipes) -> None:
+    recipe = """\
+[images.a]
+base = "scratch"
+targets = ["vm"]
+"""
+    shown = """\
+imgbake.toml:3:12: there is no target 'vm'
+ 3 | targets = ["vm"]
+   |            ^^^^
+  hint: declare it: [targets.vm] with uses = "vm"
+
+1 error in the recipe"""
+    assert recipes.errors(recipe) == shown
+
+
 def test_an_unknown_task_in_files(recipes: Recipes) -> None:
     recipe = """\
 [tasks.wheel]
