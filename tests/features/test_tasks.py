@@ -238,9 +238,10 @@ def test_two_projects_with_one_recipe_do_not_share_what_names_no_inputs(project:
     assert other.read("out") == "other"
 
 
-def test_modes_and_symlinks_of_outputs_are_kept(project: Project) -> None:
+def test_modes_symlinks_and_long_names_of_outputs_are_kept(project: Project) -> None:
+    longest = 255 * "n"
     project.recipe(
-        '[tasks.a]\nrun = "mkdir -p d/e; cp in.txt d/x; chmod +x d/x; ln -s x d/l"\n'
+        f'[tasks.a]\nrun = "mkdir -p d/e; cp in.txt d/x; chmod +x d/x; ln -s x d/l; cp in.txt d/{longest}"\n'
         'inputs = ["in.txt"]\noutputs = ["d"]\n'
     )
     project.write("in.txt", "#!")
@@ -248,7 +249,7 @@ def test_modes_and_symlinks_of_outputs_are_kept(project: Project) -> None:
     shutil.rmtree(project.root / "d")
     assert project.make().outcomes() == {"task:a": "restored"}
     assert os.access(project.root / "d/x", os.X_OK) and (project.root / "d/l").readlink() == Path("x")
-    assert (project.root / "d/e").is_dir()
+    assert (project.root / "d/e").is_dir() and project.read(f"d/{longest}") == "#!"
 
 
 def test_going_back_runs_what_makes_no_files_again(project: Project) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from imgbake.contract import Artifact, Entry, Tree
+from imgbake.digest import of_bytes
 from imgbake.engine.graph import Node
 from imgbake.engine.project import Project
 from imgbake.errors import BakeError, StepError
@@ -103,7 +104,8 @@ def _put(project: Project, entry: Entry, path: Path) -> None:
     if entry.kind == "dir":
         path.mkdir(exist_ok=True)
         return
-    beside = path.with_name(f".{path.name}.imgbake")
+    unique = of_bytes(os.fsencode(path.name))[7:23]  # as long as any: a name of 255 bytes leaves no room
+    beside = path.with_name(f".{unique}.imgbake")
     with contextlib.suppress(FileNotFoundError):
         beside.unlink()
     if entry.kind == "symlink":
