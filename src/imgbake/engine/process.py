@@ -24,6 +24,7 @@ from imgbake.engine.spawn import Child
 MARKER = "IMGBAKE_BUILD"
 GRACE = 5.0  # seconds between the polite signal and the one that can't be refused
 _CHUNK = 1 << 16
+_FULL_PIPE = 1 << 20  # bytes that fit into a pipe, see pipe(7)
 _LONGEST_LINE = 1 << 16
 
 
@@ -193,20 +194,19 @@ def _patience(deadline: float | None, *, watched: bool) -> float | None:
     return None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
 
 
-def _move(fd: int, sink: Callable[[bytes], object]) -> bool:
-    data = os.read(fd, _CHUNK)
+def _move(fd: int, sink: Callable[[bytes], object], most: int = _CHUNK) -> bool:
+    data = os.read(fd, most)
     if data:
         sink(data)
     return bool(data)
 
 
 def _drain(sinks: Mapping[int, Callable[[bytes], object]]) -> None:
-    """Takes what is already in the pipes. A child left in the background may hold them open."""
+    """Takes what is already in the pipes. A child left in the background may hold them open, and go on."""
     for fd, sink in sinks.items():
         os.set_blocking(fd, False)
         with contextlib.suppress(BlockingIOError):
-            while _move(fd, sink):
-                pass
+            _move(fd, sink, _FULL_PIPE)
 
 
 def _end(child: Child, sinks: Mapping[int, Callable[[bytes], object]], stop: Stop, grace: float) -> None:

@@ -20,12 +20,13 @@ def stop() -> Iterator[Stop]:
 
 
 def _run(
-    script: str, stop: Stop, tmp_path: Path, *, deadline: float | None = None, capture: bool = False
-) -> tuple[Ended, list[str]]:
+    script: str, stop: Stop, tmp_path: Path, *, deadline: float | None = None, capture: bool = False,
+    grace: float = process.GRACE,
+) -> tuple[Ended, list[str]]:  # fmt: skip
     lines: list[str] = []
     ended = process.run(
         ["/bin/sh", "-c", script], env=dict(os.environb), cwd=tmp_path, on_line=lines.append, stop=stop,
-        deadline=deadline, capture=capture,
+        deadline=deadline, capture=capture, grace=grace,
     )  # fmt: skip
     return ended, lines
 
@@ -56,6 +57,18 @@ def test_a_child_in_the_background_does_not_hold_us_up(stop: Stop, tmp_path: Pat
     os.kill(int((tmp_path / "pid").read_text()), 9)
 
 
+def test_a_child_in_the_background_that_writes_faster_than_we_read_does_not_hold_us_up(
+    stop: Stop, tmp_path: Path
+) -> None:
+    started = time.monotonic()
+    script = "timeout 20 yes $(printf %01000d 0) & sleep 0.1"
+    process.run(
+        ["/bin/sh", "-c", script], env=dict(os.environb), cwd=tmp_path, stop=stop,
+        on_line=lambda line: time.sleep(0.001),
+    )  # fmt: skip
+    assert time.monotonic() - started < 10
+
+
 def test_a_deadline_ends_the_whole_group(stop: Stop, tmp_path: Path) -> None:
     ended, _ = _run("sleep 60 & echo $! > pid; wait", stop, tmp_path, deadline=time.monotonic() + 0.3)
     assert ended.by == "timeout"
@@ -68,13 +81,9 @@ def test_the_stop_signal_ends_what_runs(stop: Stop, tmp_path: Path) -> None:
     assert ended.by == "stop"
 
 
-def test_a_command_that_ignores_the_polite_signal_is_killed(
-    stop: Stop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process, "GRACE", 0.2)
-    ended, _ = _run(
-        "trap '' TERM; while :; do sleep 0.05; done", stop, tmp_path, deadline=time.monotonic() + 0.2
-    )
+def test_a_command_that_ignores_the_polite_signal_is_killed(stop: Stop, tmp_path: Path) -> None:
+    script, soon = "trap '' TERM; while :; do sleep 0.05; done", time.monotonic() + 0.2
+    ended, _ = _run(script, stop, tmp_path, deadline=soon, grace=0.2)
     assert (ended.by, ended.code) == ("timeout", -9)
 
 
