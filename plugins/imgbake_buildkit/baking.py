@@ -22,14 +22,14 @@ from imgbake_oci.kept import Image
 def bake(blueprint: Blueprint, dockerfile: str, options: Options, ctx: RunContext) -> list[Image]:
     """The image for each platform, all of it in the store. Raises BakeError."""
     with builders.opened(options, ctx) as builder, _layout(ctx) as to:
-        if blueprint.described is not None:
-            asked = request(blueprint.described)
+        if (described := blueprint.described) is not None:
+            asked = request(described)
             labels = {**options.labels, **asked.labels}
             flags = [builders.into(to)]
             for name, of in asked.contexts.items():
-                base = blueprint.described.bases[of]
+                base = described.bases[of]
                 flags.append(context(name, base.digest, ctx.root / base.facts["layout"]))
-            buildx.build(builder.command, asked, labels, blueprint.epoch, flags, ctx, builder.env)
+            buildx.build(builder.command, described, labels, blueprint.epoch, flags, ctx, builder.env)
             return received(to, ctx)
         return [
             image

@@ -37,11 +37,13 @@ class Copier:
     def source(self, artifact: Artifact, ctx: Context) -> Source:
         """Where the content of an artifact is read."""
         from imgbake_copy import sources
+        from imgbake_oci.amazon import Registries
 
         with self._lock:
             name = artifact.reference
             if name not in self._sources:
-                self._sources[name] = sources.opened(name, ctx.root, self.client, self._spools)
+                registries = ctx.shared(Registries)
+                self._sources[name] = sources.opened(name, ctx.root, self.client, self._spools, registries)
             return self._sources[name]
 
     def content(self, artifact: Artifact, options: Options, ctx: Context) -> Content:

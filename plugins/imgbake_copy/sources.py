@@ -13,6 +13,7 @@ from imgbake.api import BakeError
 from imgbake.api import digest as digests
 from imgbake_copy.spool import Check, Spools
 from imgbake_oci import media_types, sources
+from imgbake_oci.amazon import Registries, introduced
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.reference import Reference, parse
 from imgbake_oci.registry import Client, FilePart, Watch
@@ -96,8 +97,8 @@ class Files:
 class Remote:
     """A repository of a registry."""
 
-    def __init__(self, client: Client, reference: Reference, spools: Spools) -> None:
-        self.name = reference.familiar
+    def __init__(self, client: Client, reference: Reference, name: str, spools: Spools) -> None:
+        self.name = name
         self.repository: Reference | None = Reference(reference.registry, reference.repository)
         self._reference = self.repository
         self._client = client
@@ -136,7 +137,7 @@ class _Manifests(msgspec.Struct):
     media_type: str = msgspec.field(default="", name="mediaType")
 
 
-def opened(reference: str, root: Path, client: Client, spools: Spools) -> Source:
+def opened(reference: str, root: Path, client: Client, spools: Spools, registries: Registries) -> Source:
     """The source that a reference names, spelled as a base is. Raises BakeError."""
     transport, path, _ = sources.split(reference)
     if transport == "oci":
@@ -146,7 +147,8 @@ def opened(reference: str, root: Path, client: Client, spools: Spools) -> Source
     if transport == "docker-archive" or reference.startswith("docker-daemon:"):
         hint = "push it, or export it as an OCI layout, and copy that"
         raise BakeError(f"{reference} has no manifest that could be copied as it is", hint=hint)
-    return Remote(client, parse(reference), spools)
+    named = parse(reference)
+    return Remote(client, introduced(named, client, registries), named.familiar, spools)
 
 
 def _index_digests(data: bytes) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from imgbake.api import Artifact, BakeError, Blueprint, RunContext
+from imgbake_docker import logins
 from imgbake_docker.engine import Client
 from imgbake_docker.following import each
 from imgbake_docker.naming import SCRATCH, base_name, image_id, is_baked
@@ -18,7 +19,7 @@ from imgbake_oci.bases import Base
 from imgbake_oci.compression import Format
 from imgbake_oci.descriptor import platform as parsed
 from imgbake_oci.documents import encoded
-from imgbake_oci.reference import parse
+from imgbake_oci.reference import Reference, parse
 
 _FORMAT = Format("gzip", 1)
 _PIECE = 1 << 20
@@ -70,25 +71,32 @@ def _is_for(found: dict[str, Any], platform: str) -> bool:
 
 
 def pull(client: Client, reference: str, digest: str, platform: str, ctx: RunContext) -> None:
-    """Pulls by digest, with the credentials of docker's own configuration. Raises BakeError."""
+    """Pulls by digest, with credentials of docker's own configuration or issued ones. Raises BakeError."""
     from docker.errors import APIError
 
     named = parse(reference)
     repository = msgspec.structs.replace(named, tag="", digest="").familiar
+    auth = logins.of_engine(named, ctx)
     ctx.log(f"-- pull {named.familiar}")
 
     def messages() -> Any:
-        return client.pull(repository, tag=digest, stream=True, decode=True, platform=platform or None)
+        more = {"stream": True, "decode": True, "platform": platform or None, "auth_config": auth}
+        return client.pull(repository, tag=digest, **more)
 
     try:
         for message in each(messages, ctx):
             if "error" in message:
-                raise BakeError(f"the engine can't pull {named.familiar}: {message['error']}")
+                raise _unpulled(named, message["error"])
             detail = message.get("progressDetail") or {}
             if "total" in detail:
                 ctx.progress(detail.get("current", 0), detail["total"])
     except APIError as error:
-        raise BakeError(f"the engine can't pull {named.familiar}: {error.explanation}") from None
+        raise _unpulled(named, error.explanation) from None
+
+
+def _unpulled(named: Reference, reason: object) -> BakeError:
+    hint = logins.advice(str(reason), named)
+    return BakeError(f"the engine can't pull {named.familiar}: {reason}", hint=hint)
 
 
 @contextlib.contextmanager

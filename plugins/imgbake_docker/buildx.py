@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from imgbake.api import RunContext, StepError
+from imgbake.api import Described, RunContext, StepError
+from imgbake_docker import logins
 from imgbake_dockerfile import parse
-from imgbake_dockerfile.request import Request
+from imgbake_dockerfile.request import Request, request
+from imgbake_oci.reference import Reference
+from imgbake_oci.reference import parse as parse_reference
 
 _SECRET = "IMGBAKE_SECRET_"
 _FAILED_AT = re.compile(r"^Dockerfile:(\d+)$")
@@ -29,7 +32,7 @@ WHY_GONE = "did it end during the build? Is it still running, and has it enough 
 
 def build(
     command: Sequence[str],
-    asked: Request,
+    described: Described,
     labels: Mapping[str, str],
     epoch: int,
     into: Sequence[str],
@@ -40,19 +43,30 @@ def build(
 
     BuildKit takes from the folder what it needs, and knows what it has already. Raises StepError.
     """
+    asked = request(described)
     dockerfile = ctx.work / "Dockerfile"
     dockerfile.write_text(asked.dockerfile.text)
     (ctx.work / "Dockerfile.dockerignore").write_text("\n".join(asked.ignore.patterns) + "\n")
     flags = [f"--file={dockerfile}", *into, *_flags(asked, labels, epoch, ctx)]
     secret = {f"{_SECRET}{each.id}": f"{{{{ {each.arg} }}}}" for each in asked.secrets if each.arg}
     try:
-        ctx.run(
-            [*command, *flags, str(ctx.root / asked.folder)],
-            env={**_NO_GIT, **(env or {}), **secret},
-            title="docker buildx build",
-        )
+        with logins.of_command(_references(described), ctx) as login:
+            ctx.run(
+                [*command, *flags, str(ctx.root / asked.folder)],
+                env={**_NO_GIT, **login, **(env or {}), **secret},
+                title="docker buildx build",
+            )
     except StepError as error:
         raise _failure(asked, error) from None
+
+
+def _references(described: Described) -> Iterator[Reference]:
+    """The images in registries that it takes."""
+    asked = request(described)
+    for image in asked.images:
+        base = described.bases[image.reference]
+        if base.digest and not base.facts.get("is_local") and image.reference not in asked.contexts.values():
+            yield parse_reference(base.reference)
 
 
 def _flags(asked: Request, labels: Mapping[str, str], epoch: int, ctx: RunContext) -> Iterator[str]:

@@ -8,7 +8,7 @@ from imgbake.api import BakeError, Blueprint, Described, RunContext
 from imgbake_docker import choosing
 from imgbake_docker.engine import Client
 from imgbake_docker.options import Options
-from imgbake_dockerfile.request import Request, documents, request
+from imgbake_dockerfile.request import documents, request
 
 
 def lower(described: Described, blueprint: Blueprint, options: Options) -> dict[str, str]:
@@ -47,7 +47,7 @@ def bake(client: Client, blueprint: Blueprint, options: Options, ctx: RunContext
 
             names.enter_context(bases.named(client, described.bases[of], name, platform, ctx))
         if builder == "buildkit":
-            return _by_buildkit(asked, labels, blueprint.epoch, ctx), builder
+            return _by_buildkit(described, labels, blueprint.epoch, ctx), builder
         from imgbake_docker import classic_dockerfiles
 
         return classic_dockerfiles.build(client, asked, described.files, labels, platform, ctx), builder
@@ -75,9 +75,9 @@ def _pull(client: Client, described: Described, platform: str, ctx: RunContext) 
             bases.pull(client, base.reference, base.digest, platform, ctx)
 
 
-def _by_buildkit(asked: Request, labels: dict[str, str], epoch: int, ctx: RunContext) -> str:
+def _by_buildkit(described: Described, labels: dict[str, str], epoch: int, ctx: RunContext) -> str:
     from imgbake_docker import buildx
 
     told = ctx.work / "image"
-    buildx.build(choosing.command(), asked, labels, epoch, ("--load", f"--iidfile={told}"), ctx)
+    buildx.build(choosing.command(), described, labels, epoch, ("--load", f"--iidfile={told}"), ctx)
     return told.read_text().strip()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imgbake.api import Artifact, BakeError, Blobs, Part, RunContext, UsageError
-from imgbake_docker import engine, naming
+from imgbake_docker import engine, logins, naming
 from imgbake_docker.engine import Client
 from imgbake_docker.following import each
 from imgbake_oci import kept as kept_images
@@ -71,7 +71,7 @@ def load(client: Client, archive: str, ctx: RunContext) -> None:
 
 
 def push(artifact: Artifact, ctx: RunContext) -> tuple[str, ...]:
-    """Pushes each of the image's names, with the credentials of docker's own configuration.
+    """Pushes each of the image's names, with the credentials of docker's own configuration, or issued ones.
 
     Returns the references with the digest that the registry gave. Raises BakeError.
     """
@@ -83,13 +83,13 @@ def _push(client: Client, tag: str, ctx: RunContext) -> str:
     from docker.errors import APIError
 
     repository, _, name = tag.rpartition(":")
+    more = {"stream": True, "decode": True, "auth_config": logins.of_engine(parse(tag), ctx)}
     digest = ""
     try:
-        for message in each(lambda: client.push(repository, tag=name, stream=True, decode=True), ctx):
+        for message in each(lambda: client.push(repository, tag=name, **more), ctx):
             if "error" in message:
-                raise BakeError(
-                    f"{tag} can't be pushed: {message['error']}", hint=_login(message["error"], tag)
-                )
+                hint = logins.advice(str(message["error"]), parse(tag))
+                raise BakeError(f"{tag} can't be pushed: {message['error']}", hint=hint)
             digest = (message.get("aux") or {}).get("Digest", digest)
             detail = message.get("progressDetail") or {}
             if detail.get("total"):
@@ -98,11 +98,6 @@ def _push(client: Client, tag: str, ctx: RunContext) -> str:
         raise BakeError(f"{tag} can't be pushed: {error.explanation}") from None
     ctx.log(f"pushed {tag}")
     return f"{tag}@{digest}" if digest else tag
-
-
-def _login(error: str, tag: str) -> str:
-    denied = ("denied", "unauthorized", "authentication", "no basic auth")
-    return f"`docker login {parse(tag).registry}`" if any(word in error for word in denied) else ""
 
 
 def _save(archive: Iterable[bytes], to: Path) -> str:

@@ -74,11 +74,13 @@ def _on(client: Client, image: str) -> str:
 
 def _asked(image: str) -> str:
     """What the registry says. Raises BakeError."""
+    from imgbake_oci.amazon import Registries, introduced
     from imgbake_oci.registry import Client as Registry
 
     try:
         with Registry() as registry:
-            return str(registry.resolve(parse(image)).digest)
+            there = introduced(parse(image), registry, Registries())
+            return str(registry.resolve(there).digest)
     except BakeError as error:
         message = f"the docker engine has no image {image}, and {error.message}"
         raise BakeError(message, hint=error.hint) from None

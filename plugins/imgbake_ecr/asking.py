@@ -51,7 +51,7 @@ def _answers(asked: Sequence[Mapping[str, Any]]) -> list[bool]:
 
     from imgbake_aws.sites import Site
     from imgbake_copy.asking import found_by
-    from imgbake_ecr.registries import Registries, issuer
+    from imgbake_oci.amazon import Registries, issuer
     from imgbake_oci.reference import Reference
     from imgbake_oci.registry import Client, Retries
 

@@ -20,7 +20,7 @@ from imgbake_ecr.repositories import Repositories, Repository
 from imgbake_oci.reference import Reference, parse, parse_tag
 
 if TYPE_CHECKING:  # what knows credentials imports all of HTTP and TLS, which reading a recipe doesn't need
-    from imgbake_ecr.registries import Registries
+    from imgbake_oci.amazon import Registries
 
 Context = ResolveContext | RunContext
 
@@ -40,7 +40,7 @@ class Ecr:
     def parse(cls, text: str, said: Mapping[str, Any]) -> tuple[Options, tuple[str, ...]] | None:
         """The repository and the tag of a reference to ECR; None for any other place, and where somebody
         has logged in by docker, which may be as somebody else."""
-        from imgbake_ecr.registries import owner
+        from imgbake_oci.amazon import owner
         from imgbake_oci.registry.credentials import from_environment
 
         place = owner(text.partition("/")[0])
@@ -130,7 +130,7 @@ class Ecr:
 
     def _registry(self, name: Reference, ctx: Context) -> Registry:
         """The registry as it is reached, with a password that is good for this repository."""
-        from imgbake_ecr.registries import issuer
+        from imgbake_oci.amazon import issuer
 
         host = self._host(ctx)
         there = Reference(host, name.repository)
@@ -138,7 +138,7 @@ class Ecr:
         return Registry(self._options.at(host))
 
     def _registries(self, ctx: Context) -> Registries:
-        from imgbake_ecr.registries import Registries
+        from imgbake_oci.amazon import Registries
 
         return ctx.shared(Registries)
 

@@ -6,13 +6,14 @@ import base64
 from collections.abc import Iterable
 
 from imgbake.api import Json, RunContext
-from imgbake_ecr import registries, repositories
+from imgbake_ecr import repositories
 from imgbake_ecr.options import Create
-from imgbake_ecr.registries import Registries
 from imgbake_ecr.repositories import Repositories
 from imgbake_kaniko.manifests import auth_key
+from imgbake_oci import amazon
+from imgbake_oci.amazon import Registries
 from imgbake_oci.reference import Reference
-from imgbake_oci.registry import Client, Credential, credentials
+from imgbake_oci.registry import Credential, credentials
 
 
 def auths(references: Iterable[Reference], ctx: RunContext) -> dict[str, Json]:
@@ -25,23 +26,15 @@ def auths(references: Iterable[Reference], ctx: RunContext) -> dict[str, Json]:
     for reference in references:
         key = auth_key(reference.registry)
         credential = known.find(reference).credential
-        if credential is None and (place := registries.owner(reference.registry)) is not None:
-            credential = ctx.shared(Registries).credential(place[1])
+        credential = credential or amazon.issued(reference, ctx.shared(Registries), known)
         if credential is not None and key not in found:
             found[key] = _entry(credential)
     return found
 
 
-def reached(reference: Reference, client: Client, issuing: Registries) -> Reference:
-    """A reference as our own client reaches it, as who the Job is there. Raises BakeError."""
-    if credentials.from_environment().find(reference).credential is not None:
-        return reference
-    return registries.introduced(reference, client, issuing)
-
-
 def ensure_repository(reference: Reference, ctx: RunContext) -> bool:
     """Makes a repository of Amazon ECR that is missing. Says whether it did. Raises BakeError."""
-    place = registries.owner(reference.registry)
+    place = amazon.owner(reference.registry)
     if place is None:
         return False
     account, site = place

@@ -6,9 +6,8 @@ import tempfile
 from pathlib import Path
 
 from imgbake.api import Artifact, BakeError, Blobs, ResolveContext
-from imgbake_ecr.registries import Registries
-from imgbake_kaniko.credentials import reached
 from imgbake_oci import documents, layouts
+from imgbake_oci.amazon import Registries, introduced
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.documents import Index
 from imgbake_oci.reference import parse_tag
@@ -22,7 +21,7 @@ def is_there(artifact: Artifact, ctx: ResolveContext) -> bool:
     watch, issuing = Watch(ctx.check), ctx.shared(Registries)
     with Client() as client:
         try:
-            named = (reached(parse_tag(tag), client, issuing) for tag in artifact.facts["tags"])
+            named = (introduced(parse_tag(tag), client, issuing) for tag in artifact.facts["tags"])
             return all(client.resolve(tag, watch).digest == artifact.digest for tag in named)
         except RegistryError as error:
             if error.status in _GONE:
@@ -33,7 +32,7 @@ def is_there(artifact: Artifact, ctx: ResolveContext) -> bool:
 def export(artifact: Artifact, blobs: Blobs, to: Path, form: str) -> None:
     """Writes an image to a path as "oci" or "oci-archive", by way of the store. Raises BakeError."""
     with Client() as client, tempfile.TemporaryDirectory(dir=blobs.scratch()) as work:
-        reference = reached(parse_tag(artifact.facts["tags"][0]), client, Registries())
+        reference = introduced(parse_tag(artifact.facts["tags"][0]), client, Registries())
         media_type, data = client.manifest(reference, artifact.digest)
         manifest = documents.manifest_or_index(data, reference.familiar)
         assert not isinstance(manifest, Index), "Kaniko pushes images for one platform"

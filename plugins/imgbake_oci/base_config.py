@@ -23,7 +23,7 @@ def read(base: Artifact, wanted: str, ctx: ResolveContext) -> dict[str, Any] | N
     if sources.split(base.reference)[0] == "docker-archive":
         return None
     found = platform(wanted) if wanted else bases.host()
-    with sources.opened(base.reference, ctx.root, ctx.check, lambda done, total: None) as source:
+    with sources.opened(base.reference, ctx) as source:
         manifest = _manifest(source, base.digest, found)
         whole = documents.config(blob(source, manifest.config), manifest, source.name).whole
     config: dict[str, Any] = whole.get("config") or {}

@@ -21,7 +21,7 @@ def read(base: Artifact, ctx: ResolveContext) -> dict[str, Any] | None:
     """
     if sources.split(base.reference)[0] == "docker-archive":
         return None
-    with sources.opened(base.reference, ctx.root, ctx.check, lambda done, total: None) as source:
+    with sources.opened(base.reference, ctx) as source:
         outer = documents.manifest_or_index(source.manifest(base.digest), source.name)
         if isinstance(outer, Manifest):
             return {"media_type": outer.media_type, **_of_image(outer, source)}

@@ -64,7 +64,7 @@ def fetch(base: Artifact, platform: Platform | None, format: Format, ctx: RunCon
             raise BakeError(f"{base.reference} changed while it was used", hint="build again")
         config, layers = archive.fetch(format, ctx)
         return Base(_checked(config.platform, platform, base.reference), layers, config)
-    with sources.opened(base.reference, ctx.root, ctx.check, ctx.progress) as source:
+    with sources.opened(base.reference, ctx, ctx.progress) as source:
         return _fetch(source, base.digest, platform, ctx)
 
 
@@ -103,10 +103,12 @@ def _resolve_remote(reference: str, ctx: ResolveContext) -> Resolved:
             hint = "`imgbake lock --upgrade` writes it anew"
             raise BakeError(f"imgbake.lock pins {reference} to {pinned!r}, which is no digest", hint=hint)
         return Resolved(Artifact("container", pinned, reference))
+    from imgbake_oci.amazon import Registries, introduced
     from imgbake_oci.registry import Client, Watch
 
     with Client() as client:
-        found = client.resolve(name, Watch(ctx.check)).digest
+        there = introduced(name, client, ctx.shared(Registries))
+        found = client.resolve(there, Watch(ctx.check)).digest
     return Resolved(Artifact("container", found, reference), volatile=True)
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from imgbake.api import Artifact, BakeError, RunContext
 from imgbake_oci import documents
+from imgbake_oci.amazon import Registries, introduced
 from imgbake_oci.documents import Index
 from imgbake_oci.reference import Reference, parse_tag
 from imgbake_oci.registry import Client, Watch
@@ -27,11 +28,12 @@ def push(artifact: Artifact, tags: Sequence[str], ctx: RunContext) -> tuple[str,
     references = [parse_tag(tag) for tag in tags]
     manifests, content = _sorted(artifact, ctx)
     with Client() as client:
-        for reference in {reference.name: reference for reference in references}.values():
-            _push_content(client, reference, content, manifests, ctx)
-        for reference in references:
+        reached = {each: introduced(each, client, ctx.shared(Registries)) for each in references}
+        for there in {there.name: there for there in reached.values()}.values():
+            _push_content(client, there, content, manifests, ctx)
+        for reference, there in reached.items():
             media_type, data = manifests[artifact.digest]
-            client.push_manifest(reference, media_type, data, Watch(ctx.check), tag=reference.tag)
+            client.push_manifest(there, media_type, data, Watch(ctx.check), tag=there.tag)
             ctx.log(f"pushed {reference.familiar}")
     return tuple(f"{reference.familiar}@{artifact.digest}" for reference in references)
 

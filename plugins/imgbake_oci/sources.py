@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from imgbake.api import BakeError, digest
+from imgbake.api import BakeError, ResolveContext, RunContext, digest
 from imgbake_oci import documents, tarfiles
 from imgbake_oci.compression import Damaged
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.reference import Reference, parse
 
 if TYPE_CHECKING:  # all of HTTP and TLS, which local bases don't need
+    from imgbake_oci.amazon import Registries
     from imgbake_oci.registry import Client, Watch
 
-Check = Callable[[], None]
 Progress = Callable[[int, int], None]
 
 _REF_NAME = "org.opencontainers.image.ref.name"
@@ -167,17 +168,25 @@ class LayoutArchive(Archive):
 class Remote:
     """An image in a registry (distribution-spec)."""
 
-    def __init__(self, client: Client, reference: Reference, watch: Watch) -> None:
+    def __init__(self, client: Client, reference: Reference, watch: Watch, registries: Registries) -> None:
         self.name = reference.familiar
-        self._reference = reference
+        self._named = reference
         self._client = client
         self._watch = watch
+        self._registries = registries
 
     def manifest(self, digest: str) -> bytes:
         return self._client.manifest(self._reference, digest, self._watch)[1]
 
     def blob(self, descriptor: Descriptor, to: Path) -> None:
         self._client.blob(self._reference, descriptor, to, self._watch)
+
+    @cached_property
+    def _reference(self) -> Reference:
+        """As it is reached, which may have to be asked: not where all of it is in the store."""
+        from imgbake_oci.amazon import introduced
+
+        return introduced(self._named, self._client, self._registries)
 
 
 def split(reference: str) -> tuple[str, str, str]:
@@ -195,18 +204,21 @@ def is_remote(reference: str) -> bool:
 
 
 @contextlib.contextmanager
-def opened(reference: str, root: Path, check: Check, progress: Progress) -> Iterator[Source]:
+def opened(
+    reference: str, ctx: ResolveContext | RunContext, progress: Progress = lambda done, total: None
+) -> Iterator[Source]:
     """The source that a base's reference names; docker archives are read by `docker_archive`."""
     transport, path, _ = split(reference)
     if transport == "oci":
-        yield Layout(root / path, reference)
+        yield Layout(ctx.root / path, reference)
     elif transport == "oci-archive":
-        yield LayoutArchive(root / path, reference)
+        yield LayoutArchive(ctx.root / path, reference)
     else:
+        from imgbake_oci.amazon import Registries
         from imgbake_oci.registry import Client, Watch
 
         with Client() as client:
-            yield Remote(client, parse(reference), Watch(check, progress))
+            yield Remote(client, parse(reference), Watch(ctx.check, progress), ctx.shared(Registries))
 
 
 def _index(data: bytes, name: str) -> documents.Index:

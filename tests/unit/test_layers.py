@@ -45,7 +45,7 @@ BESIDE = {
         "imgbake_oci",
         "imgbake_tasks",
     },
-    "imgbake_oci": {"imgbake_tasks"},
+    "imgbake_oci": {"imgbake_aws", "imgbake_tasks"},
     "imgbake_packer": {"imgbake_aws", "imgbake_oci"},
     "imgbake_regions": {"imgbake_aws"},
     "imgbake_s3": {"imgbake_aws", "imgbake_copy", "imgbake_oci"},

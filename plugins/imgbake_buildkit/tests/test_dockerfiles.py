@@ -12,7 +12,11 @@ from imgbake_buildkit.tests.conftest import OnBuildKit
 from imgbake_buildkit.tests.test_baking import outcomes, platforms
 from imgbake_docker import choosing
 from imgbake_docker.tests import trees
+from imgbake_docker.tests.private import account as account
+from imgbake_docker.tests.private import amazon as amazon
+from imgbake_docker.tests.private import private as private
 from imgbake_docker.tests.projects import Put
+from tests.services.amazon import EcrRegistry
 
 IMAGE = """
     [images.app]
@@ -26,6 +30,17 @@ IMAGE = """
 def busybox(registry: Put, base: Path) -> str:
     """Busybox in a registry."""
     return registry(base, "busybox", "1")
+
+
+def test_a_password_is_issued_where_nobody_has_logged_in(project: OnBuildKit, private: EcrRegistry) -> None:
+    write(project, f"FROM {private.host}/private:1\nRUN echo 1 > /one\n")
+    ran = project.build()
+    (password,) = private.passwords
+    assert password not in ran.stderr
+    left = [
+        path for path in project.root.rglob("*") if path.is_file() and password.encode() in path.read_bytes()
+    ]
+    assert not left
 
 
 def write(project: OnBuildKit, dockerfile: str, keys: str = "", options: str = "", head: str = "") -> None:

@@ -13,7 +13,11 @@ import pytest
 
 from imgbake_docker import choosing, engine
 from imgbake_docker.tests import trees
+from imgbake_docker.tests.private import account as account
+from imgbake_docker.tests.private import amazon as amazon
+from imgbake_docker.tests.private import private as private
 from imgbake_docker.tests.projects import OnEngine, Put, outcome
+from tests.services.amazon import EcrRegistry
 
 DOCKERFILE = """\
 # syntax is left to the builder
@@ -84,6 +88,15 @@ def fill(project: OnEngine) -> None:
     (project.root / "app/src/a.txt").chmod(0o4711)
     (project.root / "app/link").symlink_to("src/b/c.txt")
     (project.root / "app/src/dangling").symlink_to("nowhere")
+
+
+def test_a_password_is_issued_where_nobody_has_logged_in(project: OnEngine, private: EcrRegistry) -> None:
+    base = f"{private.host}/private:1"
+    write(project, f"FROM {base}\nRUN echo hi > /hi\n")
+    ran = project.build()
+    assert private.passwords and not any(password in ran.stderr for password in private.passwords)
+    with contextlib.suppress(Exception):
+        project.client.remove_image(f"{private.host}/private", force=True)
 
 
 def theirs(project: OnEngine, builder: str, *args: str) -> str:

@@ -214,6 +214,33 @@ def test_a_copy_without_a_recipe_gets_a_password_unless_somebody_has_logged_in(
     assert account.cloud.calls == []
 
 
+def test_bases_and_sources_get_a_password_where_they_are_asked(
+    shop: InEcr, account: Account, ecr: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ecr(EU)
+    shop.into(eu_west_1="create = {}")
+    shop.distribute()
+    home = f"{MINE}.dkr.ecr.{EU}.amazonaws.com/team/shop"
+    assert shop.run("copy", f"{home}:1", "oci:copied:1").code == 0
+    above = f'[images.above]\nbase = "{home}:1"\ntargets = ["oci"]\nlabels = {{ a = "1" }}\n'
+    shop.recipe(f'[targets.oci]\nuses = "oci"\ntags = ["{home}:2"]\n{above}')
+    assert shop.run("lock").code == 0
+    account.cloud.calls.clear()
+    ran = shop.run("build", "--push", "--progress", "plain")
+    assert ran.code == 0 and f"{home}:2@sha256:" in ran.stdout, ran.stderr
+    assert account.cloud.calls == [f"ecr:GetAuthorizationToken {EU}"]
+
+    account.cloud.calls.clear()
+    shop.write("imgbake.toml", shop.read("imgbake.toml").replace('"1"', '"2"'))
+    shop.build()
+    assert account.cloud.calls == []
+    (shop.root / "imgbake.lock").unlink()
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    ran = shop.run("build")
+    assert ran.code == 1 and "there are no credentials for AWS" in ran.stderr
+    assert f"or log in by `docker login {MINE}.dkr.ecr" in ran.stderr
+
+
 def test_another_account_is_reached_by_a_role(shop: InEcr, account: Account, ecr: Start) -> None:
     ecr(EU, account="111122223333")
     role = 'account = "111122223333"\nrole_arn = "arn:aws:iam::111122223333:role/push"\ncreate = {}'

@@ -53,8 +53,8 @@ class Client:
         self._pools = Pools(Contexts(tls), timeouts or Timeouts(), connections)
         transport = Transport(self._pools)
         origins = Origins(transport, tls.insecure)
-        self._credentials = credentials or credential_files.from_environment()
-        auth = Auth(transport, origins, self._credentials)
+        self.credentials = credentials or credential_files.from_environment()
+        auth = Auth(transport, origins, self.credentials)
         self._session = Session(transport, origins, auth, retries or Retries())
 
     def __enter__(self) -> Self:
@@ -71,7 +71,7 @@ class Client:
 
     def issue(self, reference: Reference, issuer: Issuer) -> None:
         """Lets somebody say who we are at a repository, instead of what `docker login` left behind."""
-        self._credentials.issue(reference, issuer)
+        self.credentials.issue(reference, issuer)
 
     def resolve(self, reference: Reference, watch: Watch = _UNWATCHED) -> Descriptor:
         """The manifest or index that a reference means now: its media type, digest and size."""

@@ -1,21 +1,30 @@
-"""Where registries of ECR are, and passwords for them, which last for hours and are made anew in time."""
+"""Registries of Amazon ECR: where they are, and passwords for them.
+
+A password lasts for hours, and is made anew in time. It is for those who have not logged in there; only the
+destination `ecr`, which says in its options who we are, never asks what docker knows.
+"""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import re
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
-from imgbake_aws import sdk
-from imgbake_aws.sites import Site
+from imgbake.api import BakeError
 from imgbake_oci.reference import Reference
-from imgbake_oci.registry import Client, Credential
+
+if TYPE_CHECKING:  # all of HTTP and TLS, and how AWS is asked, which other registries don't need
+    from imgbake_aws.sites import Site
+    from imgbake_oci.registry import Client, Credential, Credentials
 
 _REAL = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z0-9-]+)\."
@@ -63,15 +72,30 @@ class Registries:
 def owner(host: str) -> tuple[str, Site] | None:
     """The account and the place of the registry that this host is; None for a host that isn't ECR's."""
     found = _REAL.fullmatch(host)
-    return (found["account"], Site(found["region"])) if found else None
+    if found is None:
+        return None
+    from imgbake_aws.sites import Site
+
+    return found["account"], Site(found["region"])
+
+
+def issued(reference: Reference, registries: Registries, known: Credentials) -> Credential | None:
+    """The password for a repository of ECR's, if nobody is `known` to have logged in. Raises BakeError."""
+    place = owner(reference.registry)
+    if place is None or known.find(reference).credential is not None:
+        return None
+    with _advised(reference):
+        return registries.credential(place[1])
 
 
 def introduced(reference: Reference, client: Client, registries: Registries) -> Reference:
-    """A reference as a client of registries reaches it, which is given passwords if it is ECR's."""
+    """A reference as a client of registries reaches it, which is given passwords for a repository of ECR's
+    if it knows of nobody who has logged in. Raises BakeError."""
     place = owner(reference.registry)
-    if place is None:
+    if place is None or client.credentials.find(reference).credential is not None:
         return reference
-    there = msgspec.structs.replace(reference, registry=registries.host(place[1], reference.registry))
+    with _advised(reference):
+        there = msgspec.structs.replace(reference, registry=registries.host(place[1], reference.registry))
     client.issue(there, issuer(registries, place[1]))
     return there
 
@@ -81,7 +105,20 @@ def issuer(registries: Registries, site: Site) -> partial[Credential]:
     return partial(registries.credential, site)
 
 
+@contextlib.contextmanager
+def _advised(reference: Reference) -> Iterator[None]:
+    """Says what else can be done where no password is issued."""
+    try:
+        yield
+    except BakeError as error:
+        other = f"log in by `docker login {reference.registry}`"
+        raise BakeError(error.message, hint="; or ".join(filter(None, (error.hint, other)))) from None
+
+
 def _ask(site: Site) -> _Held:
+    from imgbake_aws import sdk
+    from imgbake_oci.registry import Credential
+
     with sdk.asking(f"ecr:GetAuthorizationToken in {site.region}"):
         said = site.client("ecr").get_authorization_token()["authorizationData"][0]
     user, _, password = base64.b64decode(said["authorizationToken"]).decode().partition(":")
