@@ -96,6 +96,18 @@ def test_missing_arguments_are_listed(app: Project) -> None:
     assert "missing argument 'IMAGE' (to stand on, app/Dockerfile:2)" in ran.stderr
 
 
+def test_missing_arguments_of_a_file_that_a_task_makes_are_listed_once_it_is_there(app: Project) -> None:
+    (app.root / "app/Dockerfile").unlink()
+    write = "printf 'FROM scratch\\nARG V\\nARG W\\nLABEL v=$V$W\\n' >app/Dockerfile; echo >>ran"
+    app.recipe(RECIPE + f"[tasks.make]\nrun = {json.dumps(write)}\noutputs = ['app/Dockerfile']\n")
+    for _ in range(2):
+        ran = app.run("build", "--no-input")
+        assert ran.code == 2
+        assert "missing argument 'V' (app/Dockerfile:2), which image:app@docker needs" in ran.stderr
+        assert "missing argument 'W' (app/Dockerfile:3), which image:app@docker needs" in ran.stderr
+    assert app.read("ran") == "\n"
+
+
 def test_a_misspelt_argument_is_told(app: Project) -> None:
     app.write("app/Dockerfile", "FROM scratch\nARG VERSION=1\nLABEL v=$VERSION\n")
     ran = app.run("plan", "--arg", "VERSOIN=2")

@@ -50,7 +50,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], None]) -> Outcome:
-    """Brings what was ordered up to date. Raises BakeError when it could not even begin."""
+    """Brings what was ordered up to date. Raises BakeError when it could not even begin, and
+    MissingArguments also when only what was built tells that some are missing."""
     root = order.request.file.parent
     with only_build(root, warn) as marker, stoppable() as stop:
         project = open_project(order.request, warn)
@@ -63,6 +64,7 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
             how = Settings(order.jobs, order.keep_going, force, order.keep, marker)
             same = _unmoved(project, order, names)
             report = Engine(project, how, [*observers, *project.plugins.observers()], stop, same).run(names)
+            _require_new_args(order, names, report, warn)
             pushed = _push(project, names, report, stop, marker, observers) if order.push else ()
             if any(image.streams for image in project.recipe.images.values()):
                 from imgbake.app.following import follow  # few recipes have streams
@@ -87,6 +89,24 @@ def _unmoved(project: Project, order: Order, names: Sequence[str]) -> Unmoved:
         for variable in found.since.env:
             project.env(variable)
     return found
+
+
+def _require_new_args(
+    order: Order, names: Sequence[str], report: Report, warn: Callable[[str], None]
+) -> None:
+    """Raises MissingArguments where all that failed are images whose file was made by this build, and names
+    arguments that nobody gave."""
+    failed = [name for name, result in report.results.items() if result.outcome == "failed"]
+    if not any(name.startswith("image:") for name in failed):
+        return
+    try:
+        project = open_project(order.request, warn, is_read_only=True)
+    except BakeError:
+        return  # the recipe was edited meanwhile
+    with contextlib.closing(project):
+        nodes = project.graph.nodes
+        if all(name in nodes and nodes[name].missing for name in failed):
+            require_args(project, names)
 
 
 def with_args(order: Order, given: Mapping[str, str]) -> Order:
