@@ -63,6 +63,7 @@ def test_what_only_images_can_do_means_the_image_of_that_name(project: Project) 
         components = ["app"]
         """
     )
+    assert ("base:scratch", "cached", []) in _actions(project)
     project.build()
     assert "task:app" not in project.run("lower", "app").stderr
     assert project.run("export", "app", "-o", "out").code == 0
@@ -70,3 +71,6 @@ def test_what_only_images_can_do_means_the_image_of_that_name(project: Project) 
     assert ran.code == 2 and "'app' is several nodes" in ran.stderr
     ran = project.run("lower", "other")
     assert ran.code == 2 and "no image named 'other'\n  hint: it is a task" in ran.stderr
+    ran = project.run("lower", "scratch")
+    assert ran.stderr == "error: no image named 'scratch'\n  hint: known here: app@oci, image:app@oci\n"
+    assert project.run("explain", "scratch").stdout.startswith("base:scratch: fresh\n")

@@ -127,12 +127,14 @@ def node(project: Project, name: str, kind: str = "") -> str:
     kinds = (kind,) if kind else ("task", "image")
     found = [found for each in kinds for found in _named(project, name, each)]
     found = [name for name in found if not name.startswith("test:")] or found
+    if not found and not kind:  # a base, say
+        found = [each for each in nodes if each.partition(":")[2] == name]
     if len(found) == 1:
         return found[0]
     if found:
         raise UsageError(f"'{name}' is several nodes", hint="name one: " + ", ".join(found))
-    short = [node.partition(":")[2] for node in nodes]
-    hint = _elsewhere(name, kind, project, [*nodes, *short])
+    known = project.graph.of_kind(kind) if kind else tuple(nodes)
+    hint = _elsewhere(name, kind, project, [*known, *(each.partition(":")[2] for each in known)])
     raise UsageError(f"no {kind or 'node'} named '{name}'", hint=hint)
 
 

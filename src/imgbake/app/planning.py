@@ -91,7 +91,8 @@ class Planner:
             return Planned(node.id, "error", (self._project.secrets.mask(message),))
         if isinstance(work, BaseWork):
             self.artifacts[node.id] = work.resolved
-            return Planned(node.id, "cached", verdict.why, verdict)
+            why = () if verdict.why == (NEVER_BUILT,) else verdict.why
+            return Planned(node.id, "cached", why, verdict)
         if verdict.artifact is not None:
             self.artifacts[node.id] = verdict.artifact
         why = () if verdict.action == "cached" else verdict.why
