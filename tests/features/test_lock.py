@@ -63,6 +63,9 @@ def test_the_command_line_names_a_commit(project: Project, repository: Project) 
     assert [each["state"] for each in states] == ["fresh"]
     ran = project.run("run", "--commit", f"asets={first}")
     assert ran.code == 2 and "did you mean 'assets'?" in ran.stderr
+    project.recipe('[tasks.a]\nrun = "true"\n')
+    ran = project.run("run", "--commit", first)
+    assert ran.code == 2 and "check the commit out and build" in ran.stderr
 
 
 def test_what_is_no_longer_used_is_dropped(project: Project, repository: Project) -> None:

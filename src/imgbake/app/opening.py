@@ -238,8 +238,11 @@ def _commits(given: Mapping[str, str], read: Recipe) -> dict[str, str]:
     tasks = [task.name for task in read.tasks.values() if task.uses == "git"]
     commits = {}
     for name, commit in given.items():
+        if not tasks:
+            hint = 'check the commit out and build, or fetch it by a task with uses = "git"'
+            raise UsageError("--commit is for git tasks, and there is none here", hint=hint)
         if not name and len(tasks) != 1:
-            hint = "write --commit TASK=COMMIT; git tasks here: " + (", ".join(tasks) or "none")
+            hint = "write --commit TASK=COMMIT; git tasks here: " + ", ".join(tasks)
             raise UsageError("--commit needs the name of a git task", hint=hint)
         if name and name not in tasks:
             raise UsageError(f"--commit names '{name}', which is no git task", hint=did_you_mean(name, tasks))
