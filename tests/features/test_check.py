@@ -79,6 +79,38 @@ run = ["x"]
     ]
 
 
+def test_nothing_is_said_to_be_taken_by_nobody_because_another_table_is_wrong(project: Project) -> None:
+    project.recipe(
+        """\
+[images.a]
+base = "scratch"
+targets = ["t"]
+[images.b]
+base = "scratch"
+[targets.t]
+uses = "packer"
+regoin = "eu-west-1"
+[destinations.ami]
+uses = "ami-region"
+region = "eu-west-1"
+[destinations.out]
+uses = "layout"
+folder = "out"
+[destinations.more]
+uses = "layout"
+foldr = "out"
+[distributions.p]
+images = ["a", "b"]
+to = ["ami", "out"]
+[distributions.q]
+images = ["b"]
+to = ["ami", "more"]
+""",
+    )
+    ran = project.run("check")
+    assert [line for line in _told(ran) if "take" in line] == [] and "unknown key 'regoin'" in ran.stderr
+
+
 def _told(ran: Ran) -> list[str]:
     """The faults that were told, without the lines that show where."""
     lines = ran.stderr.removeprefix("error: ").splitlines()

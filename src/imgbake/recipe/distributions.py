@@ -86,6 +86,7 @@ def _check_names(
 def _routes(table: DistributionTable, at: At, recipe: Recipe, reading: Reading) -> Iterator[Route]:
     """Each image to each destination that takes its kind of artifact."""
     known = [name for name in table.to if name in recipe.destinations]
+    is_known = len(known) == len(table.to)  # else nobody can tell who takes nothing
     used: set[str] = set()
     for index, name in enumerate(table.images):
         place = at / "images" / index
@@ -96,7 +97,9 @@ def _routes(table: DistributionTable, at: At, recipe: Recipe, reading: Reading) 
             continue
         image = recipe.images.get(name.partition("@")[0])
         if image is None:
+            is_known = False
             continue
+        is_known &= all(target in recipe.targets for target in image.targets)
         targets = list(_targets(image, name.partition("@")[2], place, recipe, reading))
         taken = {}
         for destination in known:
@@ -105,13 +108,13 @@ def _routes(table: DistributionTable, at: At, recipe: Recipe, reading: Reading) 
             if len(fitting) > 1:
                 message = f"'{destination}' would take '{name}' from several targets: {', '.join(fitting)}"
                 reading.fault(place, message, f"name one: {image.name}@{fitting[0]}")
-        if known and targets and not any(taken.values()):
+        if is_known and targets and not any(taken.values()):
             made = ", ".join(sorted({_artifact(target, recipe, reading) for target in targets}))
             reading.fault(place, f"no destination takes '{name}', which is baked into: {made}")
         used.update(destination for destination, fitting in taken.items() if fitting)
         yield from (Route(image.name, fitting[0], where) for where, fitting in taken.items() if fitting)
     for index, name in enumerate(table.to):
-        if used and name in known and name not in used:
+        if used and is_known and name not in used:
             reading.fault(at / "to" / index, f"'{name}' takes none of the images", "leave it out")
 
 
