@@ -180,6 +180,7 @@ def test_a_failure_is_kept_and_tried_again_later(shop: Shop) -> None:
     assert "trigger fail: python:3.12 points to" in ran.stderr and "task:fail failed" in ran.stderr
     assert shop.fired() == {"project/fail": "task:fail failed"}
     assert shop.told() == ["trigger project/fail: failed AGO: task:fail failed"]
+    assert "trigger failed" in shop.project.run("stream", "ls", "python").stdout
     assert shop.sync().code == 0  # not so soon
     assert shop.noted() == 1
     _age(shop, seconds=60)

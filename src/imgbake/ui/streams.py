@@ -85,6 +85,8 @@ def state(tag: Tag) -> str:
         words.append("import failed")
     elif tag.is_pending:
         words.append("import is due")
+    if any(last.error for last in tag.fired.values()):
+        words.append("trigger failed")
     if intent and intent.is_scheduled:
         words.append(schedule(intent))
     if intent and intent.alias:
