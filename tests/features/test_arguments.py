@@ -127,6 +127,22 @@ def test_what_is_there_is_looked_at_without_the_secrets_that_made_it(project: Pr
     assert "needs: token" in project.run("plan", "i").stdout  # as a build does
 
 
+def test_a_base_that_an_argument_names_waits_for_it(project: Project) -> None:
+    project.recipe('[args]\nregistry = {}\n[images.i]\nbase = "{{ registry }}/python:3"\n')
+    states = {step["node"]: step["state"] for step in project.run("list", "--format", "json").json}
+    assert states == {
+        "base:{{ registry }}/python:3": "needs arguments",
+        "image:i@oci": "needs arguments",
+    }
+    for words in (["lock"], ["lower", "i"]):
+        ran = project.run(*words)
+        told = (
+            "missing argument 'registry', which base:{{ registry }}/python:3 needs: give --arg registry=VALUE"
+        )
+        assert (ran.code, ran.stderr) == (2, f"error: {told}\n")
+    assert "'registry', which image:i@oci needs" in project.run("build", "--no-input").stderr
+
+
 def test_a_server_is_not_asked_with_a_secret_that_nobody_gave(project: Project) -> None:
     with HttpServer() as server:
         server.put("/x", b"content")

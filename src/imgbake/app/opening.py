@@ -151,7 +151,8 @@ def require_args(project: Project, names: Sequence[str]) -> None:
         arg = project.recipe.args.get(name) or project.descriptions.argument(name)
         give = f"--arg {name}=VALUE" + (f", or {arg.env} in the environment" if arg.env else "")
         about = f" ({arg.help})" if arg.help else ""
-        lines.append(f"missing argument '{name}'{about}, which {readers[0]} needs: give {give}")
+        reader = next((each for each in readers if not each.startswith("base:")), readers[0])
+        lines.append(f"missing argument '{name}'{about}, which {reader} needs: give {give}")
     raise MissingArguments(tuple(missing), _secret(project.recipe), "\n".join(lines))
 
 

@@ -7,6 +7,7 @@ from typing import cast
 
 import msgspec
 
+from imgbake.app.opening import require_args
 from imgbake.contract import Artifact, Pin, Pinnable
 from imgbake.engine import lockfile
 from imgbake.engine.context import Looking
@@ -14,7 +15,7 @@ from imgbake.engine.describing import Describing
 from imgbake.engine.graph import Bake, Base, Node
 from imgbake.engine.project import Project
 from imgbake.engine.steps import step_of, target_of
-from imgbake.errors import UsageError, did_you_mean
+from imgbake.errors import BakeError, UsageError, did_you_mean
 from imgbake.model import Task
 from imgbake.streams import PREFIX as STREAM
 
@@ -37,7 +38,7 @@ def lock(project: Project, names: tuple[str, ...], *, upgrade: bool) -> tuple[Lo
     found: dict[tuple[str, str], Locked] = {}
     known: set[str] = set()
     for node in project.graph.nodes.values():
-        for pin in _current(node, project):
+        for pin in _asked(node, project):
             aliases = {pin.key, node.id, node.id.partition(":")[2]}
             known |= aliases
             moves = upgrade and (not names or not aliases.isdisjoint(names))
@@ -58,6 +59,15 @@ def _locked(now: Pin, old: dict[tuple[str, str], Pin], *, moves: bool) -> Locked
     if not moves or before.value == now.value:
         return Locked(before, "kept")
     return Locked(now, "moved", before.value)
+
+
+def _asked(node: Node, project: Project) -> list[Pin]:
+    """The same as `_current`. Raises MissingArguments when that may be why something can't be asked."""
+    try:
+        return list(_current(node, project))
+    except BakeError:
+        require_args(project, [node.id])
+        raise
 
 
 def _current(node: Node, project: Project) -> Iterator[Pin]:

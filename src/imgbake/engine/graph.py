@@ -128,10 +128,12 @@ class Graph(msgspec.Struct, frozen=True):
         return tuple(name for name, node in self.nodes.items() if node.kind == kind)
 
 
-def base_node(kind: str, reference: str, at: At, after: tuple[str, ...] = ()) -> Node:
+def base_node(
+    kind: str, reference: str, at: At, after: tuple[str, ...] = (), missing: tuple[str, ...] = ()
+) -> Node:
     """The node that finds out what a reference to an artifact of a kind means."""
     name = f"base:{reference}" if kind == "container" else f"base:{kind}:{reference}"
-    return Node(name, "base", at, Base(kind, reference), after=after)
+    return Node(name, "base", at, Base(kind, reference), after=after, missing=missing)
 
 
 def folder_of(task: str) -> str:
@@ -204,7 +206,8 @@ def _add_image(
             return
     else:
         after = tuple(f"task:{name}" for name in dict.fromkeys(writers.of(_paths(reference))))
-        node = base_node(kind, reference, image.at / "base", after)
+        lacking = tuple(name for name in image.missing if f"{{{{ {name} }}}}" in reference)
+        node = base_node(kind, reference, image.at / "base", after, lacking)
         base = nodes.setdefault(node.id, node).id
     bake = Bake(image, target, base)
     name = f"image:{image.name}@{target.name}"
