@@ -68,8 +68,15 @@ def test_sizes_and_ages_that_are_none_are_refused(project: Project, tmp_path: Pa
     env = _built(project, tmp_path)
     ran = project.run("cache", "gc", "--max-size", "big", env=env)
     assert ran.code == 2 and "--max-size" in ran.stderr and "20GB" in ran.stderr
-    ran = project.run("cache", "gc", "--older-than", "soon", env=env)
-    assert ran.code == 2 and "30d" in ran.stderr
+    for age in "soon", "²d", "3.5":
+        ran = project.run("cache", "gc", "--older-than", age, env=env)
+        assert ran.code == 2 and "30d" in ran.stderr
+
+
+def test_a_size_or_an_age_beyond_all_bounds_keeps_everything(project: Project, tmp_path: Path) -> None:
+    env = {**_built(project, tmp_path), "IMGBAKE_CACHE_SIZE": f"{10**30}TB"}
+    assert project.make("-B", env=env).outcomes() == {"task:a": "ran"}
+    assert project.run("cache", "gc", "--older-than", f"{10**30}w", env=env).code == 0 and _blobs(tmp_path)
 
 
 def test_the_cache_may_be_deleted_at_any_time(project: Project, tmp_path: Path) -> None:

@@ -20,8 +20,11 @@ _UNITS = {
     "gi": 2**30,
     "ti": 2**40,
 }
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE | re.ASCII)
+_LARGEST = 1 << 62  # bytes: larger than any disk, and the store's index can still count it
+_AGE = re.compile(r"(\d+)([mhdw])", re.ASCII)
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_OLDEST = 10**10  # seconds, 300 years: a date as far back as that is still one
 
 
 def default_limit(environ: Mapping[str, str] = os.environ) -> int:
@@ -38,12 +41,13 @@ def parse_size(text: str, what: str = "the size") -> int:
             f"{what} can't be '{text}'", hint="write a number and a unit, such as 20GB or 500MiB"
         )
     number, unit = match.groups()
-    return int(float(number) * _UNITS[(unit or "").lower()])
+    return int(min(float(number) * _UNITS[(unit or "").lower()], _LARGEST))
 
 
 def parse_age(text: str, what: str = "the age") -> float:
     """The seconds in "90m", "12h", "30d" or "4w". Raises UsageError, naming `what` it is."""
-    number, unit = text[:-1], text[-1:]
-    if unit not in _SECONDS or not number.isdigit():
+    match = _AGE.fullmatch(text)
+    if match is None:
         raise UsageError(f"{what} {text} is no time span", hint="write a number and m, h, d or w: 30d")
-    return float(int(number) * _SECONDS[unit])
+    number, unit = match.groups()
+    return min(float(number) * _SECONDS[unit], _OLDEST)
