@@ -125,9 +125,8 @@ def _fetch(source: Source, wanted: str, platform: Platform | None, ctx: RunConte
         if layer.media_type not in media_types.LAYERS:
             hint = "foreign and encrypted layers can't be built on"
             raise BakeError(f"{source.name} has a layer of the type {layer.media_type}", hint=hint)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for done in [pool.submit(_blob, source, layer, ctx) for layer in layers]:
-            done.result()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # by `map`, so that none is begun after one has failed
+        list(pool.map(lambda layer: _blob(source, layer, ctx), layers))
     return Base(offered or config.platform, layers, config)
 
 

@@ -62,8 +62,7 @@ def _push_content(
     def push_one(digest: str) -> None:
         client.push_blob(reference, digest, ctx.blobs.path(digest), watch)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for done in [pool.submit(push_one, digest) for digest in content]:
-            done.result()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # by `map`, so that none is begun after one has failed
+        list(pool.map(push_one, content))
     for media_type, data in manifests.values():
         client.push_manifest(reference, media_type, data, Watch(ctx.check))

@@ -207,6 +207,14 @@ def test_what_goes_wrong_once_is_tried_again(project: Project, registry: Registr
     assert _built(project, registry.name("base:1")).tar(0) == LAYER
 
 
+def test_when_one_blob_can_not_be_had_no_others_are_begun(project: Project, registry: Registry) -> None:
+    registry.add_image("base:1", [tar_of(Member(f"{number}", "x")) for number in range(64)])
+    config = json.loads(registry.manifest("base:1") or b"")["config"]["digest"]
+    registry.fault(path=f"/blobs/(?!{config})", times=1000, status=500)
+    _refused(project, registry.name("base:1"))
+    assert registry.count("GET", "/blobs/") < 64
+
+
 def test_a_blob_that_comes_in_many_pieces_is_put_together(project: Project, registry: Registry) -> None:
     registry.add_image("base:1", [LAYER])
     registry.fault(path="/blobs/", times=100, truncate=True, after=500)
