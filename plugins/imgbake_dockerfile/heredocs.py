@@ -8,7 +8,6 @@ from imgbake_dockerfile.expansion import BadExpansion, Style, expand
 from imgbake_dockerfile.syntax import Heredoc
 
 _MARK = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")
-_TABS = re.compile(r"^\t+", re.MULTILINE)
 _WORDS = Style(keep_quotes=True, keep_escapes=True, keep_unset=True)
 _NAME = Style(keep_unset=True)
 _QUOTED_NAME = Style(keep_unset=True, keep_quotes=True)
@@ -45,11 +44,6 @@ def is_heredoc(word: str) -> bool:
         return heredoc(word) is not None
     except BadExpansion:
         return False
-
-
-def without_tabs(content: str) -> str:
-    """A content as it is after `<<-`."""
-    return _TABS.sub("", content)
 
 
 def _quotes(text: str) -> int:

@@ -26,7 +26,6 @@ TEMPLATE = "image.pkr.json"
 PLUGINS = "plugins.pkr.json"
 MANIFEST = "manifest.json"
 VALUES = "values.pkrvars.json"
-AMAZON = "amazon-ebs"
 _INSTANCE = "amazon-ebsvolume"
 _OWN_PLUGINS = ("amazon", "docker", "qemu")  # and the beginnings of the types of their builders
 _HERE = "${path.root}/"  # the folder of the template, wherever Packer is started
