@@ -216,10 +216,14 @@ def _unreachable(origin: Origin, error: Exception) -> BakeError:
         return Unreachable(f"{origin.host}: TLS failed: {error.reason or error}", hint=hint)
     if isinstance(error, socket.gaierror):
         return Unreachable(f"{origin.host}: no such host: {error.strerror}", hint="check the name")
-    why = "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    why = "no answer" if isinstance(error, TimeoutError) else _words(error)
     return Unreachable(f"{origin.host}: could not connect: {why}", hint="check the name, port and network")
 
 
 def _broken(request: Request, error: Exception | str) -> RegistryError:
-    why = str(error) or type(error).__name__
-    return RegistryError(f"{request.method} {shown(request.url)}: {why}")
+    return RegistryError(f"{request.method} {shown(request.url)}: {_words(error)}")
+
+
+def _words(error: Exception | str) -> str:
+    """What went wrong, without the system's number for it."""
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

@@ -158,7 +158,8 @@ def test_a_tag_that_is_not_there(project: Project, registry: Registry) -> None:
 
 
 def test_a_registry_that_is_not_there(project: Project) -> None:
-    assert "127.0.0.1:1" in _refused(project, "127.0.0.1:1/base:1").stderr
+    ran = _refused(project, "127.0.0.1:1/base:1")
+    assert "127.0.0.1:1: could not connect: Connection refused" in ran.stderr
 
 
 @pytest.mark.parametrize("reference", ["a b", "https://host/name", "name:", "a//b", "x@sha256:1"])
