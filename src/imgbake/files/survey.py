@@ -224,6 +224,8 @@ def content(path: str | Path) -> str:
             return _link_as_text(os.readlink(path))
         if stat.S_ISDIR(mode):
             return listing_text(glob.names(os.fspath(path)))
+        if not stat.S_ISREG(mode):
+            return ""  # a pipe would block
         (digest,) = hashing.of_files([(os.fspath(path), 0)])
         return digest if isinstance(digest, str) else ""
     except OSError:

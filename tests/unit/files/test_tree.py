@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -327,6 +328,16 @@ class TestProof:
         files.settle()
         files.save()
         assert witness.UNSETTLED not in files.seen.values()
+
+    def test_a_pipe_settles_without_waiting_for_a_writer(self, root: Path) -> None:
+        os.mkfifo(root / "pipe")
+        files = Files(root)
+        files.tree(["*"])
+        age()
+        settling = threading.Thread(target=files.settle, daemon=True)
+        settling.start()
+        settling.join(10)
+        assert not settling.is_alive() and witness.UNSETTLED not in files.seen.values()
 
     def test_what_changed_meanwhile_does_not_settle(self, root: Path) -> None:
         path = put(root, "d/a", "1")
