@@ -315,6 +315,12 @@ def test_a_tag_whose_first_import_fails_is_there_and_says_so(project: Project) -
     assert stream(project).tags["3.12"].failure is not None
 
 
+def test_a_recipe_with_a_byte_order_mark_is_read_as_builds_read_it(project: Project) -> None:
+    project.recipe('\ufeff[project]\nname = "shop"\n')
+    ran = project.run("stream", "ls")
+    assert (ran.code, ran.stderr) == (0, "")
+
+
 # Images of the recipe.
 
 

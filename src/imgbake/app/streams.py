@@ -68,7 +68,7 @@ def _project_table(file: Path) -> dict[str, Any]:
     import tomllib  # takes as long as much of the rest
 
     try:
-        table = tomllib.loads(file.read_text()).get("project", {})
+        table = tomllib.loads(file.read_text("utf-8-sig")).get("project", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} can't be read: {error}", hint="see `imgbake check`") from None
     return table if isinstance(table, dict) else {}

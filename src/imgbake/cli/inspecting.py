@@ -217,7 +217,7 @@ def _write(documents: Mapping[str, str], folder: Path) -> Iterator[Path]:
     """Writes each document to a file of its name, and gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     for title, text in documents.items():
-        (folder / title).write_text(text)
+        (folder / title).write_text(text, "utf-8")
         yield folder / title
 
 

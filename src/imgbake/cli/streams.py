@@ -233,7 +233,7 @@ def export(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_text(text)
+        output.write_text(text, "utf-8")
 
 
 def _streams(ctx: typer.Context) -> Streams:

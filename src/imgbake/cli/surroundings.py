@@ -25,7 +25,7 @@ class Surroundings:
 
     def project(self) -> str:
         try:
-            table = tomllib.loads((self.root / self._recipe).read_text()).get("project", {})
+            table = tomllib.loads((self.root / self._recipe).read_text("utf-8-sig")).get("project", {})
         except FileNotFoundError:
             return ""
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

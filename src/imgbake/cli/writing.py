@@ -38,7 +38,7 @@ def init(
         target = folder / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
+            target.write_text(text, "utf-8")
             written.append(str(target))
     if format is Format.JSON:
         print_json({"written": written})

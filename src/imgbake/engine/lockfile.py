@@ -61,7 +61,7 @@ def write(root: Path, pins: Iterable[Pin]) -> None:
     for pin in sorted(pins, key=lambda pin: (pin.table, pin.key)):
         tables.setdefault(pin.table, {})[pin.key] = pin.value
     beside = root / (NAME + ".new")
-    beside.write_text(_HEADER + tomli_w.dumps(_plain(tables)))
+    beside.write_text(_HEADER + tomli_w.dumps(_plain(tables)), "utf-8")
     beside.replace(root / NAME)
 
 
