@@ -23,6 +23,7 @@ from imgbake_docker.following import follow
 _SHELLS = frozenset({"ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"})
 _MARK = "\x01imgbake-command "
 _TAIL = 20
+_LONGEST_LINE = 1 << 16  # bytes
 
 
 def run(
@@ -81,7 +82,10 @@ def give_secrets(client: Client, container: str, setup: Setup, ctx: RunContext) 
 
 
 def printed(client: Client, container: str) -> Callable[[Callable[[str], None]], None]:
-    """What `follow` takes: hands over each line that a container prints, until it has ended."""
+    """What `follow` takes: hands over each line that a container prints, until it has ended.
+
+    One that is too long to be kept whole comes in pieces.
+    """
 
     def read(put: Callable[[str], None]) -> None:
         rest = b""
@@ -89,6 +93,9 @@ def printed(client: Client, container: str) -> Callable[[Callable[[str], None]],
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 put(line.decode("utf-8", "replace"))
+            if len(rest) > _LONGEST_LINE:
+                put(rest.decode("utf-8", "replace"))
+                rest = b""
         if rest:
             put(rest.decode("utf-8", "replace"))
 
