@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -135,17 +136,24 @@ def test_ctrl_c_ends_children_and_keeps_what_is_done(project: Project) -> None:
     assert project.make().outcomes() == {"task:a": "cached", "task:b": "ran"}
 
 
-def test_a_killed_build_leaves_nothing_running_once_the_next_one_starts(project: Project) -> None:
-    project.recipe('[tasks.a]\nrun = "echo $$ > pid; exec sleep 60"\n[tasks.b]\nrun = "true"\n')
-    process = project.start("run", "a")
-    project.wait_for("pid")
-    time.sleep(0.2)
-    process.kill()
-    process.communicate()
+def test_a_killed_build_leaves_nothing_once_the_next_one_starts(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        project.recipe(
+            '[tasks.a]\nrun = "echo $$ > pid; exec sleep 60"\n[tasks.b]\nrun = "true"\n'
+            f'[tasks.c]\nuses = "http"\nmethod = "POST"\nurl = "http://{address}/"\n'
+        )
+        process = project.start("run", "a", "c", "-j", "2")
+        project.wait_for("pid")
+        project.wait_for(".imgbake/work")
+        time.sleep(0.2)
+        process.kill()
+        process.communicate()
     pid = int(project.read("pid"))
     assert _is_alive(pid)
     ran = project.make("b")
     assert "ended 1 processes that an interrupted build left running" in ran.stderr
+    assert list((project.root / ".imgbake/work").iterdir()) == []
     time.sleep(0.1)
     assert not _is_alive(pid)
 

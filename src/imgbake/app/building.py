@@ -15,7 +15,7 @@ import msgspec
 from imgbake.app import settling
 from imgbake.app.opening import Request, goals, open_project, require_args, save_args
 from imgbake.contract import Artifact
-from imgbake.engine import process, unmoved
+from imgbake.engine import context, process, unmoved
 from imgbake.engine.engine import Engine, Report
 from imgbake.engine.graph import MADE
 from imgbake.engine.project import STATE, Project
@@ -193,7 +193,7 @@ def _push(
 
 @contextlib.contextmanager
 def only_build(root: Path, warn: Callable[[str], None]) -> Iterator[str]:
-    """Holds the project's lock, and ends what an interrupted build left running. Gives our marker."""
+    """Holds the project's lock, and clears away what an interrupted build left. Gives our marker."""
     state = root / STATE
     try:
         state.mkdir(exist_ok=True)
@@ -205,8 +205,10 @@ def only_build(root: Path, warn: Callable[[str], None]) -> Iterator[str]:
         _lock(file.fileno(), state, warn)
         file.seek(0)
         left = file.read().strip()
-        if left and (ended := process.end_orphans(left)):
-            warn(f"ended {ended} processes that an interrupted build left running")
+        if left:
+            if ended := process.end_orphans(left):
+                warn(f"ended {ended} processes that an interrupted build left running")
+            context.remove_work(state, left)
         marker = os.urandom(16).hex()
         file.truncate(0)
         file.write(marker)

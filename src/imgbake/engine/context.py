@@ -27,8 +27,20 @@ from imgbake.streams import PREFIX as STREAM
 
 T = TypeVar("T")
 
+_WORK = "work"  # the folder of the folders of nodes, in the project's state
 _TAIL = 20  # lines of a failed command that are shown
 _PROGRESS_EVERY = 0.1  # seconds
+
+
+def remove_work(state: Path, build: str) -> None:
+    """Removes the folders in which a build that died did its work."""
+    for folder in (state / _WORK).glob("*"):
+        if folder.name.startswith(_prefix(build)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prefix(build: str) -> str:
+    return f"{build[:8]}-"
 
 
 class Looking:
@@ -182,9 +194,9 @@ class Working:
     @property
     def work(self) -> Path:
         if self._work is None:
-            parent = self._project.state / "work"
+            parent = self._project.state / _WORK
             parent.mkdir(parents=True, exist_ok=True)
-            self._work = Path(tempfile.mkdtemp(dir=parent))
+            self._work = Path(tempfile.mkdtemp(prefix=_prefix(self._build), dir=parent))
         return self._work
 
     def files(self, patterns: Sequence[str], exclude: Sequence[str] = ()) -> Tree:
