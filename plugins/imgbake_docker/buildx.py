@@ -50,12 +50,11 @@ def build(
     flags = [f"--file={dockerfile}", *into, *_flags(asked, labels, epoch, ctx)]
     secret = {f"{_SECRET}{each.id}": f"{{{{ {each.arg} }}}}" for each in asked.secrets if each.arg}
     try:
-        with logins.of_command(_references(described), ctx) as login:
-            ctx.run(
-                [*command, *flags, str(ctx.root / asked.folder)],
-                env={**_NO_GIT, **login, **(env or {}), **secret},
-                title="docker buildx build",
-            )
+        ctx.run(
+            [*command, *flags, str(ctx.root / asked.folder)],
+            env={**_NO_GIT, **logins.of_command(_references(described), ctx), **(env or {}), **secret},
+            title="docker buildx build",
+        )
     except StepError as error:
         raise _failure(asked, error) from None
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +31,7 @@ def advice(refusal: str, reference: Reference) -> str:
     return f"`docker login {reference.registry}`" if any(word in refusal for word in _DENIED) else ""
 
 
-@contextlib.contextmanager
-def of_command(references: Iterable[Reference], ctx: RunContext) -> Iterator[dict[str, str]]:
+def of_command(references: Iterable[Reference], ctx: RunContext) -> dict[str, str]:
     """The environment in which a command that reads docker's settings knows us; empty if it does already.
 
     It finds the user's settings with helpers for these registries, which tell what is in that environment: so
@@ -42,14 +39,14 @@ def of_command(references: Iterable[Reference], ctx: RunContext) -> Iterator[dic
     """
     found = _issued(references, ctx)
     if not found:
-        yield {}
-        return
-    with tempfile.TemporaryDirectory() as settings:  # other passwords of the user's may be in there
-        _write_settings(Path(settings), found)
-        path = os.pathsep.join([_helpers(len(found), ctx.work), os.environ.get("PATH", os.defpath)])
-        answers = [_answer(host, credential) for host, credential in found.items()]
-        said = {f"{_VARIABLE}{number}": answer for number, answer in enumerate(answers)}
-        yield {"DOCKER_CONFIG": settings, "PATH": path, **said}
+        return {}
+    settings, helpers = ctx.work / "docker", ctx.work / "helpers"
+    _write_settings(settings, found)
+    _write_helpers(helpers, len(found))
+    answers = [_answer(host, credential) for host, credential in found.items()]
+    said = {f"{_VARIABLE}{number}": answer for number, answer in enumerate(answers)}
+    path = os.pathsep.join([str(helpers), os.environ.get("PATH", os.defpath)])
+    return {"DOCKER_CONFIG": str(settings), "PATH": path, **said}
 
 
 def _issued(references: Iterable[Reference], ctx: RunContext) -> dict[str, Credential]:
@@ -68,19 +65,19 @@ def _answer(host: str, known: Credential) -> str:
     return json.dumps({"ServerURL": host, "Username": known.username, "Secret": known.password})
 
 
-def _helpers(count: int, work: Path) -> str:
-    """A folder with so many helpers, as docker asks them."""
-    folder = work / "helpers"
+def _write_helpers(folder: Path, count: int) -> None:
+    """So many helpers, as docker asks them."""
     folder.mkdir()
     for number in range(count):
         program = folder / f"docker-credential-imgbake-{number}"
         program.write_text(f'#!/bin/sh\nprintf "%s\\n" "${_VARIABLE}{number}"\n')
         program.chmod(0o700)
-    return str(folder)
 
 
 def _write_settings(folder: Path, hosts: Iterable[str]) -> None:
-    """The user's settings, and a helper for each host."""
+    """The user's settings, and a helper for each host. Other passwords may be in there, for as long as the
+    work goes on; no other user can enter its folder."""
+    folder.mkdir()
     own = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker").expanduser()
     settings: dict[str, Any] = {}
     for path in own.iterdir() if own.is_dir() else ():
