@@ -7,6 +7,8 @@ values of its ARGs ───────┼── plan ── images ── reso
 
 from __future__ import annotations
 
+import errno
+import os
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -231,11 +233,14 @@ class DockerfileFormat:
         for name in (*self._files(), *(folder.path for folder in self._folders())):
             path = ctx.root / name
             if path.is_symlink():
-                ctx.watch(str(path.resolve()))
+                ctx.watch(os.path.realpath(path))  # of a link to itself, too
 
     def _read(self, root: Path) -> Dockerfile:
+        path = root / self._options.file
         try:
-            data = (root / self._options.file).read_bytes()
+            if path.is_fifo():  # whoever opens it waits for somebody who writes, and can't be stopped
+                raise OSError(errno.EINVAL, "it is a pipe")
+            data = path.read_bytes()
         except OSError as error:
             hint = "`dockerfile` is a path relative to the recipe's folder"
             message = f"{self._options.file} can't be read: {error.strerror}"

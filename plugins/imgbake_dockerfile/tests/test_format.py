@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -136,6 +137,16 @@ def test_an_image_that_nobody_can_be_asked_for_is_told(app: Project, monkeypatch
 def test_a_dockerfile_that_is_not_there_is_told(app: Project) -> None:
     (app.root / "app/Dockerfile").unlink()
     assert why(app) == "app/Dockerfile can't be read: No such file or directory"
+
+
+def test_a_dockerfile_that_is_a_pipe_or_leads_nowhere_is_told(app: Project) -> None:
+    file = app.root / "app/Dockerfile"
+    file.unlink()
+    os.mkfifo(file)
+    assert "app/Dockerfile is not a file" in why(app)
+    file.unlink()
+    file.symlink_to("Dockerfile")
+    assert "app/Dockerfile can't be read: Too many levels of symbolic links" in why(app)
 
 
 @pytest.mark.parametrize(
