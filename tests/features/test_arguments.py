@@ -134,13 +134,21 @@ def test_a_base_that_an_argument_names_waits_for_it(project: Project) -> None:
         "base:{{ registry }}/python:3": "needs arguments",
         "image:i@oci": "needs arguments",
     }
-    for words in (["lock"], ["lower", "i"]):
+    for words, node in (
+        (["lock"], "base:{{ registry }}/python:3"),
+        (["lower", "i"], "image:i@oci"),
+        (["build", "--no-input"], "image:i@oci"),
+    ):
         ran = project.run(*words)
-        told = (
-            "missing argument 'registry', which base:{{ registry }}/python:3 needs: give --arg registry=VALUE"
-        )
+        told = f"missing argument 'registry', which {node} needs: give --arg registry=VALUE"
         assert (ran.code, ran.stderr) == (2, f"error: {told}\n")
-    assert "'registry', which image:i@oci needs" in project.run("build", "--no-input").stderr
+
+
+def test_no_image_is_lowered_without_the_arguments_that_it_reads(project: Project) -> None:
+    project.recipe('[args]\nv = {}\n[images.i]\nbase = "scratch"\nlabels = { version = "{{ v }}" }\n')
+    ran = project.run("lower", "i")
+    assert ran.code == 2 and "missing argument 'v', which image:i@oci needs" in ran.stderr
+    assert '"version": "1"' in project.run("lower", "i", "--arg", "v=1").stdout
 
 
 def test_a_server_is_not_asked_with_a_secret_that_nobody_gave(project: Project) -> None:

@@ -132,11 +132,14 @@ def explain(project: Project, name: str) -> Explained:
 
 
 def lower(project: Project, name: str) -> Lowered:
-    """The native documents of an image. Raises BakeError while a task that it copies has not run."""
+    """The native documents of an image. Raises BakeError while a task that it copies has not run, or an
+    argument is missing; secrets are in them by name."""
     if not name.startswith("image:"):
         raise UsageError(f"{name} is not an image", hint="write NAME@TARGET; see `imgbake list`")
     planner = Planner(project, to_look=True)
     node = project.graph.nodes[name]
+    if not project.secrets.missing.issuperset(node.missing):
+        require_args(project, [name])
     for step in planner.plan(node.before):
         if step.node not in planner.artifacts:
             require_args(project, [step.node])
