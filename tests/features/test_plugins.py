@@ -97,6 +97,13 @@ def test_its_options_are_checked_and_listed(project: Project, greet: None) -> No
     assert "greet" in project.run("schema").stdout
 
 
+def test_triggers_are_listed_with_the_other_kinds(project: Project) -> None:
+    listed = {each["name"]: each for each in project.run("plugins", "--format", "json").json}
+    assert (listed["webhook"]["role"], listed["s3"]["role"]) == ("trigger", "destination")
+    assert listed["webhook"]["origin"].startswith("imgbake_triggers.webhook (")
+    assert project.run("plugins", "webhook").stdout.split("\n")[1].startswith("url ")
+
+
 def test_a_misspelt_kind_is_told(project: Project, greet: None) -> None:
     project.recipe('[tasks.hi]\nuses = "gret"\n')
     ran = project.run("check")

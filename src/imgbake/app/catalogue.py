@@ -15,10 +15,10 @@ from imgbake.recipe.options import options_of
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A kind of task, target or destination, or of file that describes images."""
+    """A kind of task, target, destination or trigger, or of file that describes images."""
 
     name: str
-    role: str  # "task", "target", "destination" or "image"
+    role: str  # "task", "target", "destination", "trigger" or "image"
     origin: str
     summary: str
 
@@ -42,19 +42,22 @@ def kinds() -> list[Kind]:
     places = [
         _kind(name, "destination", found.destination(name), origins) for name in found.destination_kinds()
     ]
-    return tasks + targets + formats + places
+    triggers = [_kind(name, "trigger", found.trigger(name), origins) for name in found.trigger_kinds()]
+    return tasks + targets + formats + places + triggers
 
 
 def options(kind: str) -> list[Option]:
     """The options of a kind. Raises UsageError when it is not installed."""
     found = plugins.installed()
-    cls: Any = found.step(kind) or found.target(kind) or found.format(kind) or found.destination(kind)
+    looks = (found.step, found.target, found.format, found.destination, found.trigger)
+    cls: Any = next(filter(None, (look(kind) for look in looks)), None)
     if cls is None:
         known = [
             *found.step_kinds(),
             *found.target_kinds(),
             *found.format_kinds(),
             *found.destination_kinds(),
+            *found.trigger_kinds(),
         ]
         raise UsageError(f"no plugin adds the kind '{kind}'", hint=did_you_mean(kind, known))
     return [_option(field) for field in msgspec.structs.fields(options_of(cls))]
@@ -62,7 +65,8 @@ def options(kind: str) -> list[Option]:
 
 def _kind(name: str, role: str, cls: Any, origins: dict[str, str]) -> Kind:
     summary = (inspect.getdoc(cls) or "").partition("\n")[0]
-    return Kind(name, role, origins.get(name, cls.__module__), summary)
+    origin = origins.get(name) or origins.get(f"{role}-{name}", cls.__module__)
+    return Kind(name, role, origin, summary)
 
 
 def _option(field: msgspec.structs.FieldInfo) -> Option:
