@@ -164,6 +164,18 @@ def test_a_plugin_that_breaks_while_it_runs_is_named_with_its_line(
     assert "greet_plugin.py:" in ran.stderr and "store.py:" in ran.stderr  # who asked, and who refused
 
 
+def test_a_plugin_that_breaks_while_a_plan_is_made_is_named(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = GREET.replace("        return ()\n", "        return 1 / 0\n")
+    _install(tmp_path, monkeypatch, "greet_plugin", code, "greet")
+    project.recipe('[tasks.hi]\nuses = "greet"\n')
+    for words in ["plan", "hi"], ["list"], ["explain", "hi"]:
+        ran = project.run(*words)
+        assert ran.code == 70 and "Traceback" not in ran.stderr
+        assert "plugin greet_plugin: failed unexpectedly: ZeroDivisionError" in ran.stderr
+
+
 def test_a_plugin_that_no_recipe_uses_is_not_imported(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

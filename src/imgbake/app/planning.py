@@ -10,7 +10,7 @@ import msgspec
 
 from imgbake.app.opening import require_args
 from imgbake.contract import Artifact, Lowered
-from imgbake.engine import fingerprint, judge
+from imgbake.engine import bugs, fingerprint, judge
 from imgbake.engine.fingerprint import Change
 from imgbake.engine.graph import Node
 from imgbake.engine.judge import NEVER_BUILT, Verdict
@@ -89,6 +89,8 @@ class Planner:
                 return _needing(node)
             message = error.placed if isinstance(error, BakeError) else str(error)
             return Planned(node.id, "error", (self._project.secrets.mask(message),))
+        except Exception as error:
+            raise bugs.told(node.id, error, self._project) from error
         if isinstance(work, BaseWork):
             self.artifacts[node.id] = work.resolved
             why = () if verdict.why == (NEVER_BUILT,) else verdict.why
@@ -148,7 +150,12 @@ def lower(project: Project, name: str) -> Lowered:
             raise BakeError(f"{name} is made from {step.node}, which is not there yet ({why})", hint=hint)
     work = work_of(node, project, planner.artifacts)
     assert isinstance(work, BakeWork)
-    return work.draw()[1]
+    try:
+        return work.draw()[1]
+    except (BakeError, OSError):
+        raise
+    except Exception as error:
+        raise bugs.told(name, error, project) from error
 
 
 def as_json(steps: Sequence[Planned]) -> list[dict[str, Any]]:

@@ -10,21 +10,19 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
 
 import msgspec
 
 from imgbake.contract import Artifact
-from imgbake.engine import judge
+from imgbake.engine import bugs, judge
 from imgbake.engine.context import Working
 from imgbake.engine.graph import Node
 from imgbake.engine.judge import Verdict
 from imgbake.engine.process import Stop
 from imgbake.engine.project import Project
 from imgbake.engine.steps import Work
-from imgbake.errors import BakeError, Interrupted, PluginError, StepError
+from imgbake.errors import BakeError, Interrupted, StepError
 from imgbake.events import Event, NodeNote
-from imgbake.plugins import Plugins
 
 _RETRY_PAUSE = 1.0  # seconds before the first retry; doubles
 _LONGEST_PAUSE = 30.0
@@ -105,7 +103,7 @@ class Workers:
         except OSError as error:
             raise _refused(error) from error
         except Exception as error:
-            raise _broken(node, error, self._project.plugins) from error
+            raise bugs.told(node.id, error, self._project) from error
 
     def judge_apart(self, node: Node, work: Work) -> None:
         """Has a worker judge a node, which waits for something outside."""
@@ -144,9 +142,8 @@ class Workers:
         except OSError as error:
             self.messages.put(Failed(node.id, _refused(error), time.monotonic() - started))
         except Exception as error:  # noqa: BLE001  # a plugin may raise anything; the user gets a message
-            self.messages.put(
-                Failed(node.id, _broken(node, error, self._project.plugins), time.monotonic() - started)
-            )
+            bug = bugs.told(node.id, error, self._project)
+            self.messages.put(Failed(node.id, bug, time.monotonic() - started))
 
     def _restore(self, node: Node, artifact: Artifact, work: Work) -> Artifact:
         """Puts back what was made; what was lost since it was judged means a run after all."""
@@ -206,24 +203,3 @@ def _refused(error: OSError) -> BakeError:
     where = f" ({error.filename})" if error.filename else ""
     hint = "free some space and run again: what was built is kept" if error.errno == 28 else ""
     return BakeError(f"{os.strerror(error.errno) if error.errno else error}{where}", hint=hint)
-
-
-def _broken(node: Node, error: Exception, plugins: Plugins) -> BakeError:
-    """A bug: the deepest plugin on the way to it is named, else the node, and the lines to look at."""
-    import traceback
-
-    calls = list(traceback.walk_tb(error.__traceback__))
-    packages = plugins.packages()
-    theirs = [call for call in calls if _package(call[0]) in packages]
-    lines = [_line(*call) for call in dict.fromkeys([*theirs[-1:], calls[-1]])]
-    hint = f"this is a bug: please report it, with this: {', '.join(lines)}"
-    named = _package(theirs[-1][0]) if theirs else node.id
-    return PluginError(named, f"failed unexpectedly: {error!r}", hint=hint)
-
-
-def _package(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
-
-
-def _line(frame: FrameType, number: int) -> str:
-    return f"{frame.f_code.co_filename}:{number} in {frame.f_code.co_name}"
