@@ -246,8 +246,8 @@ def _require_utf8(name: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        shown = ascii(name)
-        raise BakeError(f"the name {shown} is not UTF-8", hint="rename the file or exclude it") from None
+        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+        raise BakeError(f"the name '{shown}' is not UTF-8", hint="rename the file or exclude it") from None
 
 
 def _unreadable(error: OSError, verb: str) -> BakeError:
