@@ -262,6 +262,11 @@ def test_a_place_that_cannot_be_written_is_named_as_the_user_wrote_it(app: Proje
     assert "error: can't export to /proc/image: " in message and "/proc/.image" not in message
 
 
+def test_nobody_waits_for_an_image_at_the_output(app: Project) -> None:
+    assert "is not exported to the output" in _refused(app, "-", "oci-archive")
+    assert not (app.root / "-").exists()
+
+
 def test_neither_a_device_nor_a_symlink_is_replaced(app: Project) -> None:
     os.mkfifo(app.root / "pipe")
     for path in ("pipe", "/dev/null"):

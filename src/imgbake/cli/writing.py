@@ -127,8 +127,11 @@ def export(
 ) -> None:
     """Write a built image as files, whole or not at all."""
     from imgbake.app import copying, opening, shipping
+    from imgbake.errors import UsageError
     from imgbake.streams import names
 
+    if output == Path("-"):  # elsewhere it means the output
+        raise UsageError("an image is not exported to the output", hint="name a file or a folder")
     enter(directory)
     output = output.absolute()
     if name.startswith(names.PREFIX):
