@@ -33,6 +33,7 @@ _LONGEST_LINK = 4096
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 _ZIP_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
 _ZIP_ENCRYPTED = 1  # of the flags (APPNOTE 4.4.4)
+_ZIP_UTF8 = 1 << 11  # of the flags; without it a name is in code page 437 (APPNOTE, D.1)
 _ZIP_LOCAL_HEADER = 30  # bytes, without name and extra field (APPNOTE 4.3.7)
 _UNIX = frozenset({3, 19})  # systems that store permissions, Unix and macOS (APPNOTE 4.4.2)
 _WINDOWS = frozenset({0, 10})  # those whose programs may write backslashes
@@ -201,8 +202,8 @@ def _check_overlap(members: list[zipfile.ZipInfo]) -> None:
     for member in sorted(members, key=lambda member: member.header_offset):
         if member.header_offset < end:
             raise Damaged(f"{member.filename!r} overlaps the member before it")
-        name = len(os.fsencode(member.orig_filename))
-        end = member.header_offset + _ZIP_LOCAL_HEADER + name + member.compress_size
+        name = member.orig_filename.encode("utf-8" if member.flag_bits & _ZIP_UTF8 else "cp437")
+        end = member.header_offset + _ZIP_LOCAL_HEADER + len(name) + member.compress_size
 
 
 class _ZipContent:

@@ -134,6 +134,12 @@ def test_a_zip_of_windows_may_have_backslashes(tmp_path: Path) -> None:
     assert _unpack(_zip(("lib\\b.dll", "x", 0o100644)), tmp_path) == {"lib\\b.dll": b"x"}  # a Unix name
 
 
+def test_names_in_a_zip_may_be_older_than_unicode(tmp_path: Path) -> None:
+    data = _zip(("a.txt", "1", 0), ("o.txt", "2", 0), system=0)
+    data = data.replace(b"a.txt", b"\x84.txt").replace(b"o.txt", b"\x94.txt")
+    assert _unpack(data, tmp_path) == {"ä.txt": b"1", "ö.txt": b"2"}
+
+
 def test_what_is_excluded_is_left_out_and_needs_no_sense(tmp_path: Path) -> None:
     data = tar_of(
         Member("a.py", "a"),
