@@ -12,7 +12,7 @@ still taken for a folder, which no known image does.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -39,6 +39,22 @@ class Added(msgspec.Struct, frozen=True, omit_defaults=True):
     links: dict[str, str] = {}  # symlinks and what they hold
     removed: tuple[str, ...] = ()
     emptied: tuple[str, ...] = ()  # folders whose content below this layer is hidden
+
+    @classmethod
+    def named(
+        cls,
+        folders: Mapping[str, Attributes],
+        links: Mapping[str, str],
+        removed: Iterable[str] = (),
+        emptied: Iterable[str] = (),
+    ) -> Added:
+        """All but names that are not UTF-8, which no recipe can mean and no document can hold."""
+        return cls(
+            {path: attributes for path, attributes in folders.items() if _is_text(path)},
+            {path: target for path, target in links.items() if _is_text(path) and _is_text(target)},
+            tuple(filter(_is_text, removed)),
+            tuple(filter(_is_text, emptied)),
+        )
 
 
 class Folders:
@@ -164,4 +180,11 @@ def added_by(members: Iterable[Head]) -> Added:
             links[path] = member.link
         if len(folders) + len(links) + len(removed) + len(emptied) > _MOST_NAMES:
             raise Damaged(f"it has more than {_MOST_NAMES:,} folders, symlinks and whiteouts")
-    return Added(folders, links, tuple(sorted(removed)), tuple(sorted(emptied)))
+    return Added.named(folders, links, sorted(removed), sorted(emptied))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return name.isascii() or bool(name.encode())
+    except UnicodeEncodeError:
+        return False

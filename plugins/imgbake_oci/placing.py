@@ -89,7 +89,7 @@ class Placer:
         """What the layer says of folders to those above it."""
         members = self._members.values()
         folders = {item.path: (item.mode, item.uid, item.gid) for item in members if item.kind == "dir"}
-        return Added(folders, {item.path: item.link for item in members if item.kind == "symlink"})
+        return Added.named(folders, {item.path: item.link for item in members if item.kind == "symlink"})
 
     def _put(
         self,

@@ -49,10 +49,10 @@ def write(
 
 def added(changes: Changes) -> Added:
     """What the layer says of folders to those above it."""
-    return Added(
+    return Added.named(
         folders={each.path: (each.mode, *each.owner) for each in changes.members if each.kind == "dir"},
         links={each.path: each.link for each in changes.members if each.kind == "symlink"},
-        removed=tuple(each.path for each in changes.members if each.kind == "gone"),
+        removed=(each.path for each in changes.members if each.kind == "gone"),
     )
 
 

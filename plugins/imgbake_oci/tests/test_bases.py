@@ -248,6 +248,22 @@ def test_a_copy_through_a_hostile_link_stays_in_the_image(project: Project) -> N
     assert baked(project).files() == {"etc/tool": "tool"}
 
 
+def test_names_that_are_not_utf8_are_taken_as_they_are(project: Project) -> None:
+    base = tar_of(folder("b\udce4"), symlink("l", "\udce4"), Member("f\udce4", "1"))
+    write_layout(project.root / "base", {"": [base]})
+    project.write(
+        "more.tar", tar_of(folder("d\udce4"), symlink("d\udce4/l", "\udce4"), Member("m\udce4", "2"))
+    )
+    recipe = OVER.format(base="oci:base", to="/srv/tool")
+    project.recipe(
+        recipe.replace("files = [", 'files = [{ from = "more.tar", to = "/opt", unpack = true }, ')
+    )
+    project.write("tool", "tool")
+    project.build()
+    assert baked(project).tar(0) == base
+    assert baked(project).files() == {"opt/m\udce4": "2", "srv/tool": "tool"}
+
+
 def test_links_that_go_round_in_circles_are_an_error(project: Project) -> None:
     write_layout(project.root / "base", {"": [tar_of(symlink("a", "b"), symlink("b", "a"))]})
     assert "round in circles" in _refused(project, "oci:base", "/a/tool").stderr
