@@ -187,6 +187,9 @@ def _problems(said: Options) -> Iterator[tuple[str, str]]:
     yield from (("tags", problem) for problem in checking.tags(said.tags))
     if not said.tags and not said.registry:
         yield "registry", "an image is pushed to `tags` or below `registry`: write one of them"
+    if said.registry and is_given(said.registry):
+        below = f"{said.registry.rstrip('/')}/name"
+        yield from (("registry", problem) for problem in checking.tags([below]))
     if is_given(said.context):
         yield from (("context", problem) for problem in _context_problems(said))
     yield from _kubernetes_problems(said)

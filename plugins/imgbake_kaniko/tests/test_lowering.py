@@ -130,6 +130,7 @@ def test_what_kaniko_cannot_do_is_refused(layers: list[Layer], more: dict[str, A
     ("options", "key"),
     [
         ({}, "registry"),
+        ({"registry": "https://r.example.com"}, "registry"),
         ({"tags": ("a@b",)}, "tags"),
         ({"context": "folder"}, "context"),
         ({"context": "git+ssh://example.com/shop"}, "context"),
