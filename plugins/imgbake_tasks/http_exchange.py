@@ -7,10 +7,8 @@ urls are shown as the recipe writes them, and of those that a server redirects t
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import http.client
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
@@ -21,7 +19,7 @@ from imgbake.api import StepError
 from imgbake_tasks import address, failures, http_connection
 from imgbake_tasks.http_connection import Connection
 from imgbake_tasks.patient import Patience
-from imgbake_tasks.retry import Transient
+from imgbake_tasks.retry import Transient, retry_after
 
 _REDIRECTS = 10
 _REDIRECT = frozenset({301, 302, 303, 307, 308})
@@ -204,19 +202,9 @@ def _expect(request: Request, response: http.client.HTTPResponse, expects: Calla
         return
     message = f"{request}: the server answers {status} {response.reason}".rstrip()
     if status in _NOT_DONE or (status >= 500 and status != 501):
-        raise Transient(message, wait=_retry_after(response), undone=status in _NOT_DONE)
+        wait = retry_after(response.headers.get("Retry-After"))
+        raise Transient(message, wait=wait, undone=status in _NOT_DONE)
     raise StepError(message, hint=_hint(status))
-
-
-def _retry_after(response: http.client.HTTPResponse) -> float | None:
-    """How many seconds the server asks to wait (RFC 9110, 10.2.3)."""
-    text = response.headers.get("Retry-After", "")
-    if text.isdigit():
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 def _hint(status: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.utils
 import random
 import time
 from collections.abc import Callable
@@ -52,6 +53,19 @@ def until_done(ctx: RunContext, attempts: int, work: Callable[[], _T]) -> _T:
             ctx.log(f"{trouble.message}; trying again in {wait:.1f} s")
         _pause(ctx, wait)
     raise AssertionError("unreachable: an attempt returns or raises")
+
+
+def retry_after(value: str | None) -> float | None:
+    """The seconds that a Retry-After header asks for, which gives seconds or a date (RFC 9110, 10.2.3)."""
+    if not value:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())
 
 
 def _wait(attempt: int) -> float:

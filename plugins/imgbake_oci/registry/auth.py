@@ -20,8 +20,9 @@ from imgbake_oci.registry.challenge import Challenge
 from imgbake_oci.registry.credentials import Credential, Credentials
 from imgbake_oci.registry.failures import RegistryError, login, shown
 from imgbake_oci.registry.origins import Origins, insecure
-from imgbake_oci.registry.patience import TRANSIENT, Transient, Watch, retry_after
+from imgbake_oci.registry.patience import TRANSIENT, Transient, Watch
 from imgbake_oci.registry.transport import Request, Response, Transport
+from imgbake_tasks.retry import retry_after
 
 Scopes = tuple[str, ...]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import random
 import time
 from collections.abc import Callable
@@ -88,19 +87,6 @@ def patiently(attempt: Callable[[], T], retries: Retries, check: Check) -> T:
             if failed >= retries.attempts or after > retries.longest_asked:
                 raise failure.error from failure
             _pause(max(after, _jitter(retries, failed)), check)
-
-
-def retry_after(value: str | None) -> float | None:
-    """The seconds that a Retry-After header asks for, which gives seconds or a date (RFC 9110, 10.2.3)."""
-    if not value:
-        return None
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, moment.timestamp() - time.time())
 
 
 def _jitter(retries: Retries, failed: int) -> float:

@@ -13,8 +13,9 @@ from imgbake_oci.registry.addresses import at, follow, origin
 from imgbake_oci.registry.auth import Auth
 from imgbake_oci.registry.failures import RegistryError, refusal, shown
 from imgbake_oci.registry.origins import Origins, insecure
-from imgbake_oci.registry.patience import TRANSIENT, Retries, Transient, Watch, patiently, retry_after
+from imgbake_oci.registry.patience import TRANSIENT, Retries, Transient, Watch, patiently
 from imgbake_oci.registry.transport import Body, Request, Response, Transport
+from imgbake_tasks.retry import retry_after
 
 T = TypeVar("T")
 

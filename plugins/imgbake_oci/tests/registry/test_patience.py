@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import email.utils
 import signal
 import socket
 import time
@@ -9,7 +8,7 @@ import pytest
 
 from imgbake.api import BakeError, Interrupted
 from imgbake.testing.project import Project
-from imgbake_oci.registry.patience import Retries, Transient, Watch, patiently, retry_after
+from imgbake_oci.registry.patience import Retries, Transient, Watch, patiently
 
 QUICK = Retries(attempts=3, first=0.001)
 
@@ -61,21 +60,6 @@ def test_a_pause_ends_with_the_build() -> None:
     with pytest.raises(Interrupted):
         patiently(attempt, Retries(), check)
     assert time.monotonic() - started < 15
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [(None, None), ("", None), ("7", 7), (" 0 ", 0), ("soon", None), ("-5", None)],
-)
-def test_retry_after_in_seconds(value: str | None, seconds: float | None) -> None:
-    assert retry_after(value) == seconds
-
-
-def test_retry_after_as_a_date() -> None:
-    soon = retry_after(email.utils.formatdate(time.time() + 100, usegmt=True))
-    assert soon is not None and 95 < soon <= 100
-    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    assert retry_after("Wed, 99 Oct 2015 07:28:00 GMT") is None
 
 
 def test_ctrl_c_ends_the_look_for_a_base_at_a_registry_that_keeps_silent(project: Project) -> None:
