@@ -4,9 +4,8 @@ large      a context of 60,000 files, 1 GiB, all copied: nothing changed; and fr
            adds to docker's own time is measured
 many       50 images, each of a Dockerfile and a file of its own: one file changed before each build
 
-docker build is the classic builder, and so is ours there; bake is BuildKit's, and so is ours there: the
-BuildKit in the engine, and for the many images also a daemon's, from which each image comes back as an OCI
-image. Engine and daemon are started for this run. buildx is looked for where docker looks for plugins.
+docker build is the classic builder, and so is ours there; bake is BuildKit's, and so is ours there. The
+engine is started for this run. buildx is looked for where docker looks for plugins.
 """
 
 from __future__ import annotations
@@ -19,20 +18,16 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import buildkit_daemon
 import docker_engine
 import measuring
 import workloads
-from buildkit_daemon import BUILDER, Daemon
 from docker_engine import Engine
-from measuring import Contestant, Figures, alternate, judge, ratio, show
+from measuring import Contestant, alternate, judge, ratio, show
 
 OURS = "imgbake build"
 OURS_BUILDKIT = "imgbake build, BuildKit"
 DOCKER = "docker build"
 BAKE = "docker buildx bake"
-OURS_DAEMON = "imgbake build, BuildKit daemon"
-BAKE_DAEMON = "docker buildx bake, BuildKit daemon"
 PROJECTS = ("classic", "buildkit", "peers")
 DOCKERFILE = "FROM scratch\nCOPY . /srv/\n"
 
@@ -49,13 +44,8 @@ def main() -> None:
             raise SystemExit("there is nothing to measure without a docker engine: apt install docker.io")
         measuring.apart(partial(_lay_out_large, folder / "large", arguments.files, arguments.size))
         _measure_large(folder / "large", engine, arguments.rounds)
-        names = [f"image{number}" for number in range(arguments.images)]
-        _lay_out_many(folder / "many", names)
+        _lay_out_many(folder / "many", arguments.images)
         _measure_many(folder / "many", engine, arguments.rounds)
-        with buildkit_daemon.running(folder / "buildkit", engine.env) as daemon:
-            if daemon is not None and _has_buildx(engine):
-                _lay_out_daemon(folder / "daemon", names, daemon)
-                _measure_daemon(folder / "daemon", engine, daemon, arguments.rounds)
 
 
 def _lay_out_large(folder: Path, files: int, size: int) -> None:
@@ -69,26 +59,14 @@ def _lay_out_large(folder: Path, files: int, size: int) -> None:
     measuring.empty(folder / "first")
 
 
-def _lay_out_many(folder: Path, names: list[str]) -> None:
+def _lay_out_many(folder: Path, images: int) -> None:
+    names = [f"image{number}" for number in range(images)]
     for project in PROJECTS:
-        _lay_out_images(folder / project, names)
+        for name in names:
+            (folder / project / name).mkdir(parents=True)
+            (folder / project / name / "Dockerfile").write_text(DOCKERFILE)
+            (folder / project / name / "version").write_text("0\n")
         _describe(folder / project, names)
-
-
-def _lay_out_daemon(folder: Path, names: list[str], daemon: Daemon) -> None:
-    for project in ("ours", "peers"):
-        _lay_out_images(folder / project, names)
-    (folder / "peers" / "out").mkdir()
-    target = f'[targets.image]\nuses = "buildkit"\nbuilder = "{daemon.address}"\n'
-    (folder / "ours" / "imgbake.toml").write_text(target + _images(names, "image"))
-    _write_bake(folder / "peers", {name: {"output": [f"type=oci,dest=out/{name}.tar"]} for name in names})
-
-
-def _lay_out_images(folder: Path, names: list[str]) -> None:
-    for name in names:
-        (folder / name).mkdir(parents=True)
-        (folder / name / "Dockerfile").write_text(DOCKERFILE)
-        (folder / name / "version").write_text("0\n")
 
 
 def _describe(project: Path, names: list[str]) -> None:
@@ -96,23 +74,16 @@ def _describe(project: Path, names: list[str]) -> None:
 
     Each project's images are tagged differently: none takes a name from another's.
     """
-    target = f'[targets.docker]\nuses = "docker"\nbuilder = "{project.name}"\n'
-    (project / "imgbake.toml").write_text(target + _images(names, "docker", f"{project.name}-"))
-    tagged = {name: {"tags": [f"{project.name}-{name}"], "output": ["type=docker"]} for name in names}
-    _write_bake(project, tagged)
-
-
-def _images(names: list[str], target: str, prefix: str = "") -> str:
-    """The images of a recipe."""
-    each = '\n[images.{}]\ndockerfile = "{}/Dockerfile"\ntargets = ["{}"]\n'
-    return "".join(each.format(prefix + name, name, target) for name in names)
-
-
-def _write_bake(project: Path, targets: dict[str, dict[str, list[str]]]) -> None:
-    """A bake file, for contexts that bear the names of their targets."""
+    text = f'[project]\nname = "bench"\n\n[targets.docker]\nuses = "docker"\nbuilder = "{project.name}"\n'
+    for name in names:
+        text += f'\n[images.{project.name}-{name}]\ndockerfile = "{name}/Dockerfile"\ntargets = ["docker"]\n'
+    (project / "imgbake.toml").write_text(text)
     bake = {
-        "group": {"default": {"targets": list(targets)}},
-        "target": {name: {"context": name, **said} for name, said in targets.items()},
+        "group": {"default": {"targets": names}},
+        "target": {
+            name: {"context": name, "tags": [f"{project.name}-{name}"], "output": ["type=docker"]}
+            for name in names
+        },
     }
     (project / "bake.json").write_text(json.dumps(bake))
 
@@ -132,35 +103,18 @@ def _measure_large(folder: Path, engine: Engine, rounds: int) -> None:
 
 
 def _measure_many(folder: Path, engine: Engine, rounds: int) -> None:
-    contestants = [each for each in _contestants(folder, engine) if each.name != DOCKER]
-    changed = _with_one_changed(contestants, rounds)
-    show("one changed of many images", changed, OURS)
-    judge("ours to docker buildx bake's time", ratio(changed, OURS, BAKE), 0.1)
-    judge("ours with BuildKit to docker buildx bake's time", ratio(changed, OURS_BUILDKIT, BAKE), 0.1)
-
-
-def _measure_daemon(folder: Path, engine: Engine, daemon: Daemon, rounds: int) -> None:
-    env = {**engine.env, "XDG_CACHE_HOME": str(folder / "cache")}
-    servers = [daemon.process]
-    bake = ["docker", "buildx", "bake", f"--builder={BUILDER}", "--progress=quiet", "-f", "bake.json"]
-    contestants = [
-        Contestant(OURS_DAEMON, [measuring.imgbake(), "build"], folder / "ours", env, None, servers),
-        Contestant(BAKE_DAEMON, bake, folder / "peers", engine.env, None, servers),
-    ]
-    changed = _with_one_changed(contestants, rounds)
-    show("one changed of many images, BuildKit daemon", changed, OURS_DAEMON)
-    judge("ours to docker buildx bake's time", ratio(changed, OURS_DAEMON, BAKE_DAEMON), 0.1)
-
-
-def _with_one_changed(contestants: list[Contestant], rounds: int) -> dict[str, Figures]:
-    """What builds take before which one of the images' files changed."""
     number = itertools.count(1)
 
     def change(project: Path) -> None:
         (project / "image7" / "version").write_text(f"{next(number)}\n")
 
+    contestants = [each for each in _contestants(folder, engine) if each.name != DOCKER]
     alternate(contestants, 2)
-    return alternate([replace(each, before=partial(change, each.folder)) for each in contestants], rounds)
+    changing = [replace(each, before=partial(change, each.folder)) for each in contestants]
+    changed = alternate(changing, rounds)
+    show("one changed of many images", changed, OURS)
+    judge("ours to docker buildx bake's time", ratio(changed, OURS, BAKE), 0.1)
+    judge("ours with BuildKit to docker buildx bake's time", ratio(changed, OURS_BUILDKIT, BAKE), 0.1)
 
 
 def _contestants(folder: Path, engine: Engine) -> list[Contestant]:
