@@ -15,7 +15,7 @@ Nothing below the command line prints an error or exits; it raises one of these.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -100,11 +100,21 @@ class UsageError(BakeError):
 
 
 class MissingArguments(UsageError):
-    """Arguments that nobody gave: `names`, in the order in which they are needed."""
+    """Arguments that nobody gave: `names`, in the order in which they are needed.
 
-    def __init__(self, names: Sequence[str], secret: Collection[str], message: str) -> None:
+    `about` tells of some of them what they are for, and what may be given.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        secret: Collection[str],
+        message: str,
+        about: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.names = tuple(names)
+        self.about = dict(about or {})
         self._secret = frozenset(secret)
 
     def is_secret(self, name: str) -> bool:

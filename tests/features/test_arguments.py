@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,42 @@ def test_a_missing_argument_is_told_with_how_to_give_it(project: Project) -> Non
         "missing argument 'who' (whom to greet), which task:a needs: give --arg who=VALUE, or WHO"
         in ran.stderr
     )
+
+
+def test_on_a_terminal_what_is_missing_is_asked_for(project: Project) -> None:
+    project.recipe("""
+        [args]
+        who = { help = "whom to greet" }
+        where = { choices = ["north", "south"] }
+        pw = { secret = true }
+        [tasks.greet]
+        run = "echo to {{ who }} {{ where }} with ${#PW}"
+        env = { PW = "{{ pw }}" }
+    """)
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(project.root)
+        os.execv(sys.executable, [sys.executable, "-m", "imgbake", "run", "--progress", "plain"])
+    answers = {
+        b"who (whom to greet): ": b"me\n",
+        b"where (one of north, south): ": b"south\n",
+        b"pw: ": f"{SECRET}\n".encode(),
+    }
+    said = b"".join(_said(terminal, question, answer) for question, answer in answers.items())
+    said += _said(terminal, b"1 ran", b"")
+    _, status = os.waitpid(process, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 0, said
+    assert f"to me south with {len(SECRET)}" in said.decode() and SECRET not in said.decode()
+
+
+def _said(terminal: int, until: bytes, answer: bytes) -> bytes:
+    """What is said up to these words, which are answered."""
+    said = b""
+    while until not in said:
+        said += os.read(terminal, 4096)
+    os.write(terminal, answer)
+    return said
 
 
 def test_what_needs_no_missing_argument_can_be_run(project: Project) -> None:

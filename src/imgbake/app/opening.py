@@ -146,14 +146,17 @@ def require_args(project: Project, names: Sequence[str]) -> None:
             missing.setdefault(lacking, []).append(name)
     if not missing:
         return
-    lines = []
+    lines, told = [], {}
     for name, readers in missing.items():
         arg = project.recipe.args.get(name) or project.descriptions.argument(name)
         give = f"--arg {name}=VALUE" + (f", or {arg.env} in the environment" if arg.env else "")
-        about = f" ({arg.help})" if arg.help else ""
+        choices = f"one of {', '.join(arg.choices)}" if arg.choices else ""
+        if about := "; ".join(filter(None, (arg.help, choices))):
+            told[name] = about
+            about = f" ({about})"
         reader = next((each for each in readers if not each.startswith("base:")), readers[0])
         lines.append(f"missing argument '{name}'{about}, which {reader} needs: give {give}")
-    raise MissingArguments(tuple(missing), _secret(project.recipe), "\n".join(lines))
+    raise MissingArguments(tuple(missing), _secret(project.recipe), "\n".join(lines), told)
 
 
 def save_args(project: Project, given: Mapping[str, str], warn: Callable[[str], None]) -> None:

@@ -114,9 +114,17 @@ def _asked(error: MissingArguments) -> dict[str, str]:
     from imgbake.errors import Interrupted
 
     try:
-        return {name: typer.prompt(name, hide_input=error.is_secret(name), err=True) for name in error.names}
+        return {
+            name: typer.prompt(_question(name, error), hide_input=error.is_secret(name), err=True)
+            for name in error.names
+        }
     except typer.Abort:
         raise Interrupted from None
+
+
+def _question(name: str, error: MissingArguments) -> str:
+    about = error.about.get(name)
+    return f"{name} ({about})" if about else name
 
 
 def show_settled(found: Settled, seconds: float, shown: Shown) -> None:
