@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from imgbake.api import Described, RunContext, StepError
+from imgbake.api import BakeError, Described, RunContext, StepError
 from imgbake_docker import logins
 from imgbake_dockerfile import parse
 from imgbake_dockerfile.request import Request, request
@@ -60,8 +61,14 @@ def build(
 
 
 def _references(described: Described) -> Iterator[Reference]:
-    """The images in registries that it takes."""
+    """The images in registries that it takes, and the caches there."""
     asked = request(described)
+    for text in (*asked.cache_from, *asked.cache_to):
+        said = dict(field.partition("=")[::2] for field in text.split(","))
+        name = said.get("ref", "") if "type" in said else text  # without a type it is a reference
+        if said.get("type", "registry") == "registry" and "{{" not in name:
+            with contextlib.suppress(BakeError):  # what is no reference is told by buildx
+                yield parse_reference(name)
     for image in asked.images:
         base = described.bases[image.reference]
         if base.digest and not base.facts.get("is_local") and image.reference not in asked.contexts.values():

@@ -43,6 +43,18 @@ def test_a_password_is_issued_where_nobody_has_logged_in(project: OnBuildKit, pr
     assert not left
 
 
+def test_a_password_is_issued_for_caches(project: OnBuildKit, private: EcrRegistry) -> None:
+    cache = f"{private.host}/private:cache"
+    keys = f'cache_from = ["{cache}"]\ncache_to = ["type=registry,ref={cache},mode=max"]'
+    write(project, "FROM scratch\nCOPY a /a\n", keys)
+    project.write("app/a", "a")
+    assert f"{cache}: not found" in project.build().stderr
+    project.write("app/a", "b")
+    ran = project.build()
+    assert private.passwords and f"importing cache manifest from {cache}" in ran.stderr
+    assert "not found" not in ran.stderr
+
+
 def write(project: OnBuildKit, dockerfile: str, keys: str = "", options: str = "", head: str = "") -> None:
     project.write("app/Dockerfile", dockerfile)
     project.image(f"{head}{IMAGE}{keys}\n", options)
