@@ -21,7 +21,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
+from imgbake.api import BakeError
 from imgbake.testing import busybox
+from imgbake_docker.engine import connected
 from imgbake_kaniko.tests.in_cluster import InCluster
 
 _CONTROLLERS = (
@@ -239,14 +241,14 @@ def _registry(folder: Path, port: int) -> Path:
 def _images() -> Iterator[None]:
     """Kaniko's executor and busybox, each alone in an image on the engine."""
     docker = pytest.importorskip("docker")
-    try:
-        client = docker.APIClient(version="auto", timeout=120, **docker.utils.kwargs_from_env())
-    except docker.errors.DockerException as error:
-        _missing(f"no docker engine: {error}")
     busybox = shutil.which("busybox")
     if busybox is None:
         _missing("busybox is not installed")
-    with contextlib.closing(client):
+    with contextlib.ExitStack() as opened:
+        try:
+            client = opened.enter_context(connected())
+        except BakeError as error:
+            _missing(str(error))
         executor = {"kaniko/executor": Path(shutil.which("kaniko-executor") or "")}
         changes = [
             'ENTRYPOINT ["/kaniko/executor"]',

@@ -15,8 +15,10 @@ from typing import Any, NoReturn
 
 import pytest
 
+from imgbake.api import BakeError
 from imgbake.testing import busybox
 from imgbake_docker import choosing
+from imgbake_docker.engine import connected
 from imgbake_docker.tests.projects import OnEngine, Put
 
 
@@ -24,11 +26,11 @@ from imgbake_docker.tests.projects import OnEngine, Put
 def engine() -> Iterator[object]:
     """A client of the engine; the test is skipped where there is none, or fails if one is required."""
     docker = pytest.importorskip("docker")
-    try:
-        client = docker.APIClient(version="auto", timeout=60, **docker.utils.kwargs_from_env())
-    except docker.errors.DockerException as error:
-        _missing(f"no docker engine: {error}")
-    with contextlib.closing(client):
+    with contextlib.ExitStack() as opened:
+        try:
+            client = opened.enter_context(connected())
+        except BakeError as error:
+            _missing(str(error))
         before = _bases(client)
         yield client
         for name in _bases(client) - before:

@@ -232,6 +232,7 @@ def test_an_image_is_pulled_and_its_digest_decides(
         engine.remove_image(reference, force=True)
 
 
+@pytest.mark.usefixtures("engine")
 def test_an_image_that_is_nowhere_is_one_line(project: Project, registry: Put, base: Path) -> None:
     reference = registry(base, f"tools-{secrets.token_hex(4)}", "1").replace(":1", ":2")
     said = _fail(project, _task(reference, 'run = "true"'))
