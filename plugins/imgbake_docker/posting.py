@@ -89,7 +89,8 @@ class Post:
             f"{client.base_url}/v{client.api_version}/build",
             params=self._parameters,
             data=self._context(),
-            headers={"Content-Type": "application/x-tar"},
+            # The SDK would use the connection again, although `cancel` may have hung up.
+            headers={"Content-Type": "application/x-tar", "Connection": "close"},
             stream=True,
             timeout=None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socketserver
 import threading
@@ -24,6 +25,7 @@ class Handler(BaseHTTPRequestHandler):
     """Gives the answers of its server, one after the other: a status, and lines, each sent as a chunk."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is sent at once
     server: Engine
 
     def do_GET(self) -> None:
@@ -31,6 +33,8 @@ class Handler(BaseHTTPRequestHandler):
         status, lines = self.server.answers.pop(0)
         self.send_response(status)
         self.send_header("Transfer-Encoding", "chunked")
+        if self.close_connection:  # as an engine says, too
+            self.send_header("Connection", "close")
         self.end_headers()
         for line in (*lines, ""):
             data = line.encode()
@@ -155,3 +159,15 @@ def test_a_build_that_never_finds_its_image_fails(engine: Engine, local: Local) 
     with pytest.raises(StepError, match="unable to find"):
         _built(local)
     assert len(engine.heard) < 9
+
+
+def test_a_connection_that_was_hung_up_is_not_used_again(engine: Engine) -> None:
+    docker = pytest.importorskip("docker")
+    with contextlib.closing(docker.APIClient(f"unix://{engine.server_address!s}", version="1.41")) as client:
+        client.local = None  # as for an engine elsewhere
+        engine.answers = [(200, ("{}\n", "{}\n"))] * 2
+        post = posting.Post(client, {"t": "a"}, [b"tar"])
+        post.send(lambda message: post.cancel())
+        heard: list[dict[str, Any]] = []
+        posting.Post(client, {"t": "a"}, [b"tar"]).send(heard.append)
+        assert heard == [{}, {}]

@@ -65,7 +65,9 @@ def test_a_child_in_the_background_that_writes_faster_than_we_read_does_not_hold
         ["/bin/sh", "-c", script], env=dict(os.environb), cwd=tmp_path, stop=stop,
         on_line=lambda line: time.sleep(0.001),
     )  # fmt: skip
-    os.kill(int((tmp_path / "pid").read_text()), 15)  # it writes still
+    child = int((tmp_path / "pid").read_text())
+    assert Path(f"/proc/{child}").exists()  # and writes still
+    os.kill(child, 15)
 
 
 def test_a_deadline_ends_the_whole_group(stop: Stop, tmp_path: Path) -> None:
