@@ -10,7 +10,7 @@ from pathlib import Path
 from imgbake.api import BakeError, Described, RunContext, StepError
 from imgbake_docker import logins
 from imgbake_dockerfile import parse
-from imgbake_dockerfile.request import Request, request
+from imgbake_dockerfile.request import Request, of_registries, request
 from imgbake_oci.reference import Reference
 from imgbake_oci.reference import parse as parse_reference
 
@@ -66,13 +66,10 @@ def _references(described: Described) -> Iterator[Reference]:
     for text in (*asked.cache_from, *asked.cache_to):
         said = dict(field.partition("=")[::2] for field in text.split(","))
         name = said.get("ref", "") if "type" in said else text  # without a type it is a reference
-        if said.get("type", "registry") == "registry" and "{{" not in name:
+        if said.get("type", "registry") == "registry":
             with contextlib.suppress(BakeError):  # what is no reference is told by buildx
                 yield parse_reference(name)
-    for image in asked.images:
-        base = described.bases[image.reference]
-        if base.digest and not base.facts.get("is_local") and image.reference not in asked.contexts.values():
-            yield parse_reference(base.reference)
+    yield from (parse_reference(base.reference) for _, base in of_registries(described))
 
 
 def _flags(asked: Request, labels: Mapping[str, str], epoch: int, ctx: RunContext) -> Iterator[str]:

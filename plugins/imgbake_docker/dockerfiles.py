@@ -8,7 +8,7 @@ from imgbake.api import BakeError, Blueprint, Described, RunContext
 from imgbake_docker import choosing
 from imgbake_docker.engine import Client
 from imgbake_docker.options import Options
-from imgbake_dockerfile.request import documents, request
+from imgbake_dockerfile.request import documents, of_registries, pinned, request
 
 
 def lower(described: Described, blueprint: Blueprint, options: Options) -> dict[str, str]:
@@ -63,13 +63,8 @@ def refuse_classic(described: Described, hint: str = "install docker's buildx pl
 
 def _pull(client: Client, described: Described, platform: str, ctx: RunContext) -> None:
     """Brings the images that the build takes to the engine, by digest and with the user's own passwords."""
-    for image in request(described).images:
-        base = described.bases[image.reference]
-        is_here = base.facts.get("is_local") or image.reference in request(described).contexts.values()
-        if image.role == "syntax" or not base.digest or is_here:
-            continue
-        name = base.reference if "@" in base.reference else f"{base.reference}@{base.digest}"
-        if client.image(name) is None:
+    for image, base in of_registries(described):
+        if image.role != "syntax" and client.image(pinned(base.reference, base.digest)) is None:
             from imgbake_docker import bases
 
             bases.pull(client, base.reference, base.digest, platform, ctx)

@@ -102,6 +102,7 @@ class Docker:
     def base(self, reference: str, ctx: ResolveContext) -> Resolved | None:
         """An image that the engine has by this name, and did not pull: one that was built or loaded there."""
         from imgbake_docker import engine
+        from imgbake_dockerfile.request import LOCAL
 
         if "@" in reference or reference == naming.SCRATCH:
             return None
@@ -111,7 +112,7 @@ class Docker:
         digests = (found or {}).get("RepoDigests") or ()
         if found is None or any(text.startswith(f"{repository}@") for text in digests):
             return None
-        facts = {"is_local": True, "config": found.get("Config") or {}}
+        facts = {LOCAL: True, "config": found.get("Config") or {}}
         return Resolved(Artifact("container", found["Id"], reference, facts), volatile=True)
 
     def _bake(self, client: Any, blueprint: Blueprint, ctx: RunContext) -> tuple[dict[str, Any], str]:

@@ -35,7 +35,7 @@ from imgbake_dockerfile.located import DockerfileError
 from imgbake_dockerfile.options import IMAGE, REFERENCE, STREAM, Options
 from imgbake_dockerfile.parsing import parse
 from imgbake_dockerfile.planning import plan
-from imgbake_dockerfile.request import Request, Source, pinned
+from imgbake_dockerfile.request import LOCAL, Request, Source, pinned
 from imgbake_dockerfile.sent import sent
 from imgbake_dockerfile.syntax import Dockerfile
 from imgbake_dockerfile.wildcards import is_wild
@@ -47,8 +47,6 @@ _DIGITS = 32  # of a digest, enough to name an image
 _BUILDKIT_FLAGS = frozenset(
     {"mount", "network", "security", "device", "link", "parents", "exclude", "checksum", "chmod"}
 )
-LOCAL = "is_local"
-"""A fact of bases that only the engine which builds has: they go by their own name."""
 
 
 class DockerfileFormat:

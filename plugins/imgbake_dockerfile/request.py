@@ -5,11 +5,16 @@ It is the plan of a described image (`imgbake.api.Described`), which targets for
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
-from imgbake.api import Described, StepError
+from imgbake.api import Artifact, Described, StepError
 from imgbake_dockerfile.build import Image
 from imgbake_dockerfile.ignoring import Ignore
+
+LOCAL = "is_local"
+"""A fact of bases that only the engine which builds has: they go by their own name."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -65,6 +70,16 @@ def request(described: Described) -> Request:
     found = described.plan
     assert isinstance(found, Request), f"{described.format} is no Dockerfile"
     return found
+
+
+def of_registries(described: Described) -> Iterator[tuple[Image, Artifact]]:
+    """The images that it takes from registries, and what each means: not those of the recipe, which no
+    registry has, nor those that only the engine has."""
+    asked = request(described)
+    for image in asked.images:
+        base = described.bases[image.reference]
+        if base.digest and not base.facts.get(LOCAL) and image.reference not in asked.contexts.values():
+            yield image, base
 
 
 def documents(described: Described) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imgbake.api import BakeError, Blueprint, Described, RunContext
 from imgbake_docker.packing import packed
-from imgbake_dockerfile.request import Request, documents, request
+from imgbake_dockerfile.request import LOCAL, Request, documents, request
 
 _LEVEL = 1  # of gzip: the way to a cluster is faster than more would be
 
@@ -20,7 +20,7 @@ def lower(described: Described, blueprint: Blueprint) -> dict[str, str]:
             hint = 'leave it out, or bake the image with `uses = "docker"`'
             raise BakeError(f"image '{blueprint.image}' asks for {what}, which Kaniko has not", hint=hint)
     for reference, base in described.bases.items():
-        if base.facts.get("is_local"):
+        if base.facts.get(LOCAL):
             hint = "push it to a registry and name it there"
             raise BakeError(f"the cluster can't see {reference}: it is on this machine", hint=hint)
     return documents(described)
