@@ -1,4 +1,4 @@
-"""BuildKit, through docker's command buildx. It has caches and secrets, and no limits.
+"""The engine's BuildKit. It has caches and secrets, and no limits.
 
 A stage is sent as a Dockerfile of its own, FROM the image that the stage before it became, under a name
 that it bears meanwhile: BuildKit finds images by name only. So each stage has the network of its
@@ -8,6 +8,7 @@ component, which Dockerfiles have had no word for in all versions, and no file i
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -15,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imgbake.api import RunContext, Setup, StepError
-from imgbake_docker import building, owning
+from imgbake_docker import building, owning, solving
 from imgbake_docker.building import Order
 from imgbake_docker.engine import Client
 from imgbake_docker.naming import SCRATCH
+from imgbake_docker.sending import context
 
 _CODE = re.compile(r"exit code: (\d+)")
 _FAILED = re.compile(r" > \[[^]]*\] (RUN .*):$")
@@ -27,7 +29,7 @@ _MEANWHILE = "imgbake-stage"
 
 
 class BuildKit:
-    """Builds by `docker buildx build` in the engine, which has the bases."""
+    """Builds by BuildKit in the engine, which has the bases."""
 
     name = "buildkit"
 
@@ -37,21 +39,38 @@ class BuildKit:
         self._client = client
 
     def build(self, order: Order, ctx: RunContext) -> str:
-        folder = ctx.work / os.urandom(8).hex()
-        told = folder.with_suffix(".id")
         setup = order.stage.layer.setup if order.stage.layer and order.stage.commands else Setup()
+        size = order.files.stat().st_size if order.files else 0
+        by = self._by_buildx if setup.secrets or size > solving.LARGE else self._by_post
         with self._named(order.base, owning.project(ctx.root)) as base:
-            _write(folder, order, base)
             try:
-                ctx.run(
-                    [*self._command, *_flags(order, setup), f"--iidfile={told}", str(folder)],
-                    env={_SECRET + name: f"{{{{ {name} }}}}" for name in setup.secrets},
-                    title="docker buildx build",
-                    timeout=setup.timeout,
-                )
+                return by(order, base, setup, ctx)
             except StepError as error:
                 raise _failure(order, error) from None
-        return told.read_text().strip()
+
+    def _by_post(self, order: Order, base: str, setup: Setup, ctx: RunContext) -> str:
+        stage = order.stage
+        return solving.solve(
+            self._client,
+            _parameters(order, setup),
+            lambda: context(stage.text(base), stage.archive(), order.files, ctx.progress),
+            ctx,
+            setup.timeout,
+        )
+
+    def _by_buildx(self, order: Order, base: str, setup: Setup, ctx: RunContext) -> str:
+        from imgbake_docker import buildx
+
+        folder = ctx.work / os.urandom(8).hex()
+        told = folder.with_suffix(".json")
+        _write(folder, order, base)
+        ctx.run(
+            [*self._command, *_flags(order, setup), f"--metadata-file={told}", str(folder)],
+            env={_SECRET + name: f"{{{{ {name} }}}}" for name in setup.secrets},
+            title="docker buildx build",
+            timeout=setup.timeout,
+        )
+        return buildx.image_id(told)
 
     @contextlib.contextmanager
     def _named(self, image: str, project: str) -> Iterator[str]:
@@ -103,6 +122,18 @@ def _flags(order: Order, setup: Setup) -> Iterator[str]:
         yield "--no-cache"
     if order.platform:
         yield f"--platform={order.platform}"
+
+
+def _parameters(order: Order, setup: Setup) -> dict[str, str]:
+    """The query of POST /build, which means what the flags do."""
+    found = {"buildargs": json.dumps({"SOURCE_DATE_EPOCH": str(order.epoch), **order.arguments})}
+    if order.stage.commands:
+        found["networkmode"] = setup.network
+    if order.anew:
+        found["nocache"] = "1"
+    if order.platform:
+        found["platform"] = order.platform
+    return found
 
 
 def _failure(order: Order, error: StepError) -> StepError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,9 @@ from imgbake_oci.reference import parse as parse_reference
 _SECRET = "IMGBAKE_SECRET_"
 _FAILED_AT = re.compile(r"^Dockerfile:(\d+)$")
 _FAILED_STEP = re.compile(r"^ > \[[^]]*\] (.+):$")
-_FAILED_SHELL = re.compile(r"executor failed running \[/bin/sh -c (.+)\]: ")
+_FAILED_SHELL = re.compile(
+    r"(?:executor failed running \[|process \")(?:\S+ )+?-\w*c (.+)(?:\]|\" did not complete successfully): "
+)
 _EXIT_CODE = re.compile(r"exit code: (\d+)")
 _NO_GIT = {"BUILDX_GIT_INFO": "false"}  # it would go into provenance, which isn't asked for
 _CHATTER = r"failed to (?:build|solve|create LLB definition)(?: with frontend [\w.-]+)?: "
@@ -57,7 +60,16 @@ def build(
             title="docker buildx build",
         )
     except StepError as error:
-        raise _failure(asked, error) from None
+        raise failure(asked, error) from None
+
+
+def image_id(metadata: Path) -> str:
+    """The engine's id of what was built, of what `--metadata-file` says.
+
+    An engine that keeps images in containerd knows them by their manifest, and others by their
+    configuration, which is all that `--iidfile` tells.
+    """
+    return str(json.loads(metadata.read_bytes())["containerimage.digest"])
 
 
 def _references(described: Described) -> Iterator[Reference]:
@@ -97,7 +109,8 @@ def _flags(asked: Request, labels: Mapping[str, str], epoch: int, ctx: RunContex
         yield "--no-cache"
 
 
-def _failure(asked: Request, error: StepError) -> StepError:
+def failure(asked: Request, error: StepError) -> StepError:
+    """The error of a build, at the line of the user's Dockerfile where it failed, if BuildKit tells it."""
     lines = error.tail
     at = next(
         (int(match[1]) for line in lines if (match := _FAILED_AT.match(line))), _failed_line(asked, lines)
@@ -123,6 +136,15 @@ def _failed_line(asked: Request, lines: Sequence[str]) -> int:
     Variables are replaced in what it tells, but not in the command that a shell was given.
     """
     steps = {match[1] for line in lines if (match := _FAILED_STEP.match(line))}
-    steps |= {f"RUN {match[1]}" for line in lines if (match := _FAILED_SHELL.search(line))}
+    shells = (match[1] for line in lines if (match := _FAILED_SHELL.search(line)))
+    steps |= {f"RUN {_unquoted(command)}" for command in shells}
     found = (one.first for one in parse(asked.dockerfile.text).instructions if one.text in steps)
     return next(found, 0)
+
+
+def _unquoted(command: str) -> str:
+    """A command that may be told with Go's escapes, which are nearly those of JSON."""
+    try:
+        return str(json.loads(f'"{command}"'))
+    except ValueError:
+        return command

@@ -47,7 +47,10 @@ def bake(client: Client, blueprint: Blueprint, options: Options, ctx: RunContext
 
             names.enter_context(bases.named(client, described.bases[of], name, platform, ctx))
         if builder == "buildkit":
-            return _by_buildkit(described, labels, blueprint.epoch, ctx), builder
+            from imgbake_docker import buildkit_dockerfiles
+
+            epoch = blueprint.epoch
+            return buildkit_dockerfiles.build(client, described, labels, epoch, platform, ctx), builder
         from imgbake_docker import classic_dockerfiles
 
         return classic_dockerfiles.build(client, asked, described.files, labels, platform, ctx), builder
@@ -68,11 +71,3 @@ def _pull(client: Client, described: Described, platform: str, ctx: RunContext) 
             from imgbake_docker import bases
 
             bases.pull(client, base.reference, base.digest, platform, ctx)
-
-
-def _by_buildkit(described: Described, labels: dict[str, str], epoch: int, ctx: RunContext) -> str:
-    from imgbake_docker import buildx
-
-    told = ctx.work / "image"
-    buildx.build(choosing.command(), described, labels, epoch, ("--load", f"--iidfile={told}"), ctx)
-    return told.read_text().strip()

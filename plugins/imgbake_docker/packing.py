@@ -1,9 +1,9 @@
-"""The context of a user's Dockerfile as the classic builder takes it: a tar of what the build can see.
+"""The context of a user's Dockerfile as the engine takes it: a tar of what the build can see.
 
 The Dockerfile must be in the tar and must not be copied, although `COPY .` copies all that is there. The
-engine leaves out a Dockerfile that the context's .dockerignore names. So one is sent that says so, where
-the build does not see the user's own; otherwise the Dockerfile goes by a name that the user's ignores, or
-is added to it, as docker itself does for a Dockerfile from elsewhere.
+classic builder leaves out a Dockerfile that the context's .dockerignore names. So one is sent that says so,
+where the build does not see the user's own; otherwise the Dockerfile goes by a name that the user's ignores,
+or is added to it, as docker itself does for a Dockerfile from elsewhere. (Kaniko does the same.)
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 from imgbake.api import BakeError, Entry, RunContext, Tree
 from imgbake_dockerfile.ignoring import Ignore
-from imgbake_dockerfile.request import Request
+from imgbake_dockerfile.request import UNSEEN, Request
 from imgbake_oci import ustar
 
 _IGNORE = ".dockerignore"
-_OURS = ".imgbake.Dockerfile"
 _PIECE = 1 << 20
 
 
@@ -32,14 +31,20 @@ class Packed(NamedTuple):
 def packed(asked: Request, files: Tree, ctx: RunContext) -> Packed:
     """The context of a request. What has changed since it was looked at raises BakeError."""
     paths = {entry.path for entry in files.entries}
-    name, ignore = _OURS, f"{_OURS}\n{_IGNORE}\n"
+    name, ignore = UNSEEN, f"{UNSEEN}\n{_IGNORE}\n"
     if _IGNORE in paths:
         ignore = ""
         name = _ignored_name(asked.ignore, paths)
         if not name:
-            name, own = _OURS, (ctx.root / asked.folder / _IGNORE).read_text("utf-8", "surrogateescape")
-            ignore = f"{own}\n{_OURS}\n"
-    return Packed(name, lambda: _gathered(_members(asked, files, name, ignore, ctx)))
+            name, own = UNSEEN, (ctx.root / asked.folder / _IGNORE).read_text("utf-8", "surrogateescape")
+            ignore = f"{own}\n{UNSEEN}\n"
+    texts = {name: asked.dockerfile.text} | ({_IGNORE: ignore} if ignore else {})
+    return Packed(name, lambda: tar(asked, files, texts, ctx))
+
+
+def tar(asked: Request, files: Tree, texts: dict[str, str], ctx: RunContext) -> Iterator[bytes]:
+    """The pieces of a tar: texts by their names, and all files whose places they don't take."""
+    return _gathered(_members(asked, files, texts, ctx))
 
 
 def _ignored_name(ignore: Ignore, taken: set[str]) -> str:
@@ -52,16 +57,15 @@ def _ignored_name(ignore: Ignore, taken: set[str]) -> str:
     return ""
 
 
-def _members(asked: Request, files: Tree, name: str, ignore: str, ctx: RunContext) -> Iterator[bytes]:
+def _members(asked: Request, files: Tree, texts: dict[str, str], ctx: RunContext) -> Iterator[bytes]:
     plain = ustar.Headers(0)
-    yield from _text(plain, name, asked.dockerfile.text)
-    if ignore:
-        yield from _text(plain, _IGNORE, ignore)
+    for name, text in texts.items():
+        yield from _text(plain, name, text)
     by_time: dict[int, ustar.Headers] = {}
     sent, total = 0, sum(entry.size for entry in files.entries)
     root = os.fspath(ctx.root)  # paths of pathlib would take as long as all the rest here
     for entry in files.entries:
-        if ignore and entry.path == _IGNORE:
+        if entry.path in texts:
             continue
         path = f"{root}/{entry.source}"
         stat = os.lstat(path)

@@ -35,7 +35,8 @@ from imgbake_dockerfile.located import DockerfileError
 from imgbake_dockerfile.options import IMAGE, REFERENCE, STREAM, Options
 from imgbake_dockerfile.parsing import parse
 from imgbake_dockerfile.planning import plan
-from imgbake_dockerfile.request import LOCAL, Request, Source, pinned
+from imgbake_dockerfile.reach import could_reach
+from imgbake_dockerfile.request import LOCAL, UNSEEN, Request, Source, pinned
 from imgbake_dockerfile.sent import sent
 from imgbake_dockerfile.syntax import Dockerfile
 from imgbake_dockerfile.wildcards import is_wild
@@ -103,7 +104,7 @@ class DockerfileFormat:
         build = self._plans(dockerfile, values, asking)
         self._refuse_undeclared(dockerfile, asking)
         bases = {image.reference: asking.base(image.reference) for image in build.images}
-        self._refuse_unused({*bases, *(seen.context for seen in build.seen if seen.context)})
+        self._refuse_unused({*bases, *(each.context for each in build.seen if each.context)})
         ours = {name: base for name, base in bases.items() if self._is_ours(name, base)}
         contexts = {_name(name, base, ctx): name for name, base in ours.items()}
         names = {
@@ -112,6 +113,7 @@ class DockerfileFormat:
             if name not in ours and not base.facts.get(LOCAL)
         }
         names |= {name: sent for sent, name in contexts.items()}
+        seen = folders.seen(build, self._folders(), ctx)
         asked = Request(
             options.file,
             options.folder,
@@ -130,8 +132,10 @@ class DockerfileFormat:
             contexts,
             options.folders,
             _only_buildkit(options, build),
+            bool(build.remotes),
+            not could_reach(build, UNSEEN) and not any(entry.kind == "symlink" for entry in seen.entries),
         )
-        return Described(self.kind, asked, folders.seen(build, self._folders(), ctx), bases, build.args)
+        return Described(self.kind, asked, seen, bases, build.args)
 
     def _is_ours(self, name: str, base: Artifact) -> bool:
         """Is this an image of the recipe that no registry has?"""

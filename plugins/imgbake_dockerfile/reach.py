@@ -40,6 +40,17 @@ def reached(build: Build, context: Context, name: str = "") -> tuple[Found, ...]
     return tuple(map(Found._make, sorted(found.items())))
 
 
+def could_reach(build: Build, name: str) -> bool:
+    """Might the build see a file of this name at the top of its context, if one were there?
+
+    As far as paths tell: a link can lead to the top from anywhere.
+    """
+    first = (seen.path.partition("/")[0] for seen in build.seen if not seen.context)
+    return bool(build.everything) or any(
+        not part or wildcards.is_wild(part) or part == name for part in first
+    )
+
+
 def _is_everything(seen: Seen) -> bool:
     return not (seen.path or seen.include or seen.exclude)
 

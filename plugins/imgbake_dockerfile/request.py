@@ -16,6 +16,9 @@ from imgbake_dockerfile.ignoring import Ignore
 LOCAL = "is_local"
 """A fact of bases that only the engine which builds has: they go by their own name."""
 
+UNSEEN = ".imgbake.Dockerfile"
+"""Under this name a Dockerfile goes with its context, where the build doesn't see it."""
+
 
 class Source(msgspec.Struct, frozen=True):
     """Where the value of a secret is: an argument of the recipe, a variable, or a file."""
@@ -58,6 +61,8 @@ class Request(msgspec.Struct, frozen=True):
     contexts: dict[str, str] = {}  # names in the sent text of images that only we have, to those in `bases`
     folders: dict[str, str] = {}  # the names of contexts that are folders, to their paths in the project
     only_buildkit: str = ""  # what in it older builders don't know, with its place
+    is_fetching: bool = False  # by an ADD of a URL or a git repository
+    is_unseen: bool = False  # a file `UNSEEN` at the top of the context would be: nothing copies it
 
     def failure(self, message: str, line: int, tail: tuple[str, ...], hint: str = "") -> StepError:
         """What is raised when the build fails at a line of the sent text; 0 if nobody knows where."""

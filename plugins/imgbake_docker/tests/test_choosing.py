@@ -90,6 +90,39 @@ def test_a_buildkit_that_ends_or_never_begins_is_told(
     choosing._buildx.cache_clear()
     project = Project(tmp_path / "project")
     project.write("Dockerfile", "FROM scratch\nLABEL a=b\n")
-    project.recipe(f'[targets.t]\n{target}\n[images.app]\ndockerfile = "Dockerfile"\ntargets = ["t"]\n')
+    image = 'dockerfile = "Dockerfile"\ncache_from = ["old"]\ntargets = ["t"]\n'
+    project.recipe(f"[targets.t]\n{target}\n[images.app]\n{image}")
     ran = project.run("build", "--progress", "plain")
     assert ran.code == 1 and said in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "keys", "is_posted"),
+    [
+        ("FROM scratch\nCOPY small /\n", "", True),
+        ("# as it stands\n\nFROM scratch\nCOPY . /\n", "", True),
+        ("FROM scratch AS unneeded\nLABEL a=b\nFROM scratch\nCOPY . /\n", "", False),
+        ("FROM scratch AS unneeded\nLABEL a=b\nFROM scratch\nCOPY small /\n", "", True),
+        ("FROM scratch AS unneeded\nLABEL a=b\nFROM scratch\nCOPY top/ /all/\n", "", False),
+        ("FROM scratch\nCOPY large /\n", "", False),
+        ("FROM scratch\nADD https://localhost:1/x /\n", "", False),
+        ("FROM scratch\nLABEL a=b\n", 'cache_from = ["old"]', False),
+    ],
+)
+def test_a_small_build_is_posted_and_needs_no_session(
+    tmp_path: Path, engine: object, dockerfile: str, keys: str, is_posted: bool
+) -> None:
+    _program(tmp_path / "bin/docker-buildx", "echo no session; exit 1")
+    choosing._buildx.cache_clear()
+    project = Project(tmp_path / "project")
+    project.write("app/Dockerfile", dockerfile)
+    project.write("app/small", "")
+    project.write("app/large", "x" * (1 << 20 | 1))
+    (project.root / "app/top").symlink_to(".")
+    if "COPY . " in dockerfile:
+        (project.root / "app/large").unlink()
+    image = f'[images.app]\ndockerfile = "app/Dockerfile"\ntargets = ["t"]\n{keys}\n'
+    project.recipe(f'[targets.t]\nuses = "docker"\n{image}')
+    ran = project.run("build", "--progress", "plain")
+    assert ran.code == (0 if is_posted else 1), ran.stderr
+    assert ("no session" in ran.stderr) is not is_posted

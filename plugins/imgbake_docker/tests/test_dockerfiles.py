@@ -140,6 +140,23 @@ def test_the_image_is_the_one_that_docker_builds(project: OnEngine, builder: str
         project.client.remove_image(name)
 
 
+@pytest.mark.parametrize(
+    "lines", ["# all of it\nCOPY . /all/", "COPY top/ /all/", "COPY src *p /all/", "COPY [d]eep /"]
+)
+def test_the_dockerfile_is_copied_where_docker_copies_it_and_nowhere_else(
+    project: OnEngine, builder: str, lines: str
+) -> None:
+    fill(project)
+    (project.root / "app/top").symlink_to(".")
+    write(project, f"FROM scratch\n{lines}\n")
+    project.build()
+    name = theirs(project, builder)
+    try:
+        assert image(project, f"{project.name}:1")[0] == image(project, name)[0]
+    finally:
+        project.client.remove_image(name)
+
+
 def test_only_what_the_build_can_see_rebuilds(project: OnEngine) -> None:
     fill(project)
     write(project, "FROM scratch AS a\nCOPY src /\nFROM scratch\nARG V=1\nLABEL v=$V\nCOPY --from=a / /\n")
@@ -205,11 +222,12 @@ def test_triggers_and_environment_of_a_base_are_seen(project: OnEngine, builder:
         project.client.remove_image(parent, force=True)
 
 
-def test_a_failure_is_placed_in_the_users_file(project: OnEngine, local: str) -> None:
-    write(project, f"FROM {local}\nARG CODE=3\n# a comment\n\nRUN echo told; exit $CODE\n")
+@pytest.mark.parametrize("first", ["ARG A", "COPY . /all/"])
+def test_a_failure_is_placed_in_the_users_file(project: OnEngine, local: str, first: str) -> None:
+    write(project, f'FROM {local}\n{first}\nARG CODE=3\n# a comment\n\nRUN echo "told"; exit $CODE\n')
     ran = project.run("build", "--progress", "plain")
     assert ran.code == 1
-    assert "app/Dockerfile:5: `RUN echo told; exit $CODE` exited with code 3" in ran.stderr
+    assert 'app/Dockerfile:6: `RUN echo "told"; exit $CODE` exited with code 3' in ran.stderr
     assert "told" in ran.stderr
 
 

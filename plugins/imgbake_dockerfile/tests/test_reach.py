@@ -18,6 +18,7 @@ from imgbake_dockerfile import (
     plan,
     reached,
 )
+from imgbake_dockerfile.reach import could_reach
 
 _TREE = (
     "Dockerfile",
@@ -51,6 +52,26 @@ def _reached(root: Path, lines: str, ignore: str = "") -> list[str]:
 
 def _files(root: Path, lines: str, ignore: str = "") -> list[str]:
     return [path for path in _reached(root, lines, ignore) if path[-1] not in "/@!"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "could"),
+    [
+        ("RUN make", False),
+        ("COPY app conf/*.toml /x/", False),
+        ("COPY app /x/\nCOPY . /y/", True),
+        ("COPY *.md /x/", True),
+        ("COPY ./new /x/", True),
+        ("RUN --mount=type=bind,target=/x make", True),
+        ("RUN --mount=type=bind,source=app,target=/x make", False),
+        ("COPY --parents ./app/./web /x/", False),
+    ],
+)
+def test_a_file_at_the_top_could_be_seen_where_an_instruction_takes_all_or_a_pattern(
+    lines: str, could: bool
+) -> None:
+    build = plan(parse(f"FROM scratch\n{lines}\n"), bases=lambda reference, platform: Base())
+    assert could_reach(build, "new") is could
 
 
 def test_nothing_is_seen_without_a_copy(root: Path) -> None:
