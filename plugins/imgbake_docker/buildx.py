@@ -23,7 +23,10 @@ _FAILED_SHELL = re.compile(
 )
 _EXIT_CODE = re.compile(r"exit code: (\d+)")
 _NO_GIT = {"BUILDX_GIT_INFO": "false"}  # it would go into provenance, which isn't asked for
-_CHATTER = r"failed to (?:build|solve|create LLB definition)(?: with frontend [\w.-]+)?: "
+_CHATTER = (
+    r"failed to (?:build|solve|create LLB definition|compute cache key|calculate checksum of ref \S+)"
+    r"(?: with frontend [\w.-]+)?: "
+)
 _FAILED = re.compile(rf"^ERROR: (?:{_CHATTER}|rpc error: code = \w+ desc = )*(.+)$")
 _TOO_OLD = "moby.buildkit.frontend.contexts"  # what a BuildKit before 0.10 says that it lacks
 _UNREAD = re.compile(r"dockerfile parse error (?:on )?line (\d+): (.+)$")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -95,6 +94,8 @@ def _buildx(path: str, config: str) -> tuple[str, ...]:
 
 
 def _answers(*command: str) -> bool:
+    import subprocess
+
     try:
         ended = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
