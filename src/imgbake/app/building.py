@@ -198,6 +198,9 @@ def only_build(root: Path, warn: Callable[[str], None]) -> Iterator[str]:
     try:
         state.mkdir(exist_ok=True)
         file = (state / "lock").open("a+")
+    except FileExistsError:
+        hint = "imgbake keeps its records in a folder of this name: rename what is there, or remove it"
+        raise BakeError(f"can't write to {state}: it is not a folder", hint=hint) from None
     except OSError as error:
         hint = "imgbake keeps its records there: make the project's folder writable"
         raise BakeError(f"can't write to {state}: {error.strerror}", hint=hint) from None

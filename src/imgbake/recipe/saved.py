@@ -17,7 +17,7 @@ def read(path: Path) -> dict[str, str]:
     """What is saved; nothing where there is no file. Raises BakeError for one that nobody saved so."""
     try:
         found: dict[str, str] = msgspec.toml.decode(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise BakeError(f"can't read saved arguments: {path}: {error.strerror}") from None
