@@ -93,12 +93,24 @@ def test_a_cache_folder_that_cannot_be_written_is_replaced_for_the_time(
     project: Project, tmp_path: Path
 ) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
-    ran = project.run("run", "--format", "json", env={"IMGBAKE_CACHE_DIR": str(tmp_path / "cache")})
+    env = {"IMGBAKE_CACHE_DIR": str(tmp_path / "cache")}
+    ran = project.run("run", "--format", "json", env=env)
     assert ran.code == 2  # there is no recipe yet
     project.recipe(RECIPE)
     project.write("in.txt", "hello")
-    ran = project.make(env={"IMGBAKE_CACHE_DIR": str(tmp_path / "cache")})
+    ran = project.make(env=env)
     assert ran.outcomes() == {"task:a": "ran"} and "instead" in ran.stderr
+    (project.root / "out.txt").unlink()
+    assert project.run("plan", "--format", "json", env=env).json[0]["action"] == "restore"
+
+
+@pytest.mark.parametrize("words", ["ls", "du", "gc", "verify", "clear"])
+def test_a_file_where_the_cache_should_be_is_told(project: Project, tmp_path: Path, words: str) -> None:
+    (tmp_path / "cache").touch()
+    ran = project.run("cache", words, env={"IMGBAKE_CACHE_DIR": str(tmp_path / "cache")})
+    why = f"the store in {tmp_path}/cache can't be written: there is a file where a folder should be"
+    hint = "set IMGBAKE_CACHE_DIR to a folder that you may write"
+    assert (ran.code, ran.stderr) == (1, f"error: {why}\n  hint: {hint}\n")
 
 
 def _artifact(ran: Ran) -> Any:

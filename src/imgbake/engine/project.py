@@ -40,6 +40,7 @@ from imgbake.files.tree import Files
 from imgbake.model import Recipe
 from imgbake.plugins import Plugins
 from imgbake.store.faults import StoreUnwritable
+from imgbake.store.folder import default_folder
 from imgbake.store.store import Store
 from imgbake.turns import Turns
 
@@ -238,11 +239,13 @@ class Project:
             self._store.close()
 
     def _open_store(self) -> Store:
+        local = self.state / "cache"  # for who can't write where all projects have theirs
         if self._is_read_only:
-            return Store(warn=self._warn)
+            shared = default_folder()
+            is_ours = shared.is_dir() and os.access(shared, os.W_OK)
+            return Store(shared if is_ours else local, warn=self._warn)
         try:
             return Store.open(warn=self._warn, is_gathering=True)
         except StoreUnwritable as error:
-            local = self.state / "cache"
             self._warn(f"{error.message}; using {os.path.relpath(local)} instead")
             return Store.open(local, warn=self._warn, is_gathering=True)

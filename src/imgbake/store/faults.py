@@ -8,7 +8,8 @@ from pathlib import Path
 from imgbake.errors import BakeError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+_NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, *_NO_FOLDER}
 
 
 class StoreUnwritable(BakeError):
@@ -56,4 +57,6 @@ def _code(error: Exception) -> int:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _NO_FOLDER:
+        return "there is a file where a folder should be"
     return (isinstance(error, OSError) and error.strerror) or str(error)

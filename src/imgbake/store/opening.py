@@ -47,7 +47,7 @@ def open_index(folder: Path, size_limit: int, warn: Callable[[str], None], *, ch
 
 def blob_files(folder: Path) -> Iterator[tuple[str, int]]:
     """The digest and size of every blob's file."""
-    with suppress(FileNotFoundError), os.scandir(folder / BLOBS) as entries:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder / BLOBS) as entries:
         for entry in entries:
             digest = f"sha256:{entry.name}"
             if digests.is_digest(digest):
