@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ def read_documents(
     there is no recipe.
     """
     try:
-        data = path.read_bytes()
+        data = _read(path)
     except FileNotFoundError:
         raise UsageError(f"there is no recipe {path}", hint=_where_else(path)) from None
     except OSError as error:
@@ -98,6 +99,12 @@ def sections(documents: list[Document], faults: list[Fault]) -> dict[str, Sectio
     for section in found.values():
         faults += _bad_names(section)
     return found
+
+
+def _read(path: Path) -> bytes:
+    if path.is_fifo() or path.is_char_device():  # reading it may never end, and can't be stopped
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return path.read_bytes()
 
 
 def _where_else(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -272,6 +273,10 @@ def test_no_recipe(recipes: Recipes) -> None:
     assert "imgbake init" in caught.value.hint
     with pytest.raises(UsageError, match="cannot be read: Is a directory"):
         recipe.read(recipes.folder, given={}, environ={}, kinds=recipes.kinds)
+    os.mkfifo("pipe")  # whoever opens it waits for somebody who writes
+    for path in ("pipe", "/dev/zero"):
+        with pytest.raises(UsageError, match="cannot be read: it is not a regular file"):
+            recipe.read(Path(path), given={}, environ={}, kinds=recipes.kinds)
 
 
 def test_text_that_is_not_utf_8(recipes: Recipes) -> None:
