@@ -1,14 +1,15 @@
 """Everything that a run knows of one project: the recipe, its graph, and where its state lives.
 
     .imgbake/
-        ledger       what each node did last                 (ledger.py)
-        files        digests of files, by what they look like (tree.py)
-        parsed/      recipes that were read, by content       (recipe.py)
-        settled/     builds that left nothing to do           (settled.py)
+        ledger       what each node did last                   (ledger.py)
+        files        digests of files, by what they look like  (memory.py)
+        parsed/      recipes that were read, by content        (parsed.py)
+        settled/     builds that left nothing to do            (settled.py)
+        args.toml    arguments that were saved                 (saved.py)
         logs/        the last log of each node
         tasks/       the folders of tasks that need one
         images/      baked images
-        pointers     which names moved where               (pointers.py)
+        pointers     which names moved where                   (pointers.py)
         lock         held while a build runs
 
 All of it is state: deleting it costs time and history, never correctness. Streams are the exception, since

@@ -1,10 +1,10 @@
 """Reads a recipe: imgbake.toml and what it includes, as frozen values, with all that is wrong with it.
 
-    files         parsed once and kept by content          recipe_files, parsed, syntax
-    [args]        given, by environment, or by default     recipe_args
+    files         parsed once and kept by content          files, parsed, syntax
+    [args]        given, by environment, or by default     args
     {{ name }}    put into the text of all other tables    expand
-    tables        typed, and every fault found             recipe_tables, options, diagnosis
-    names         looked up, ordered, compared             recipe_tasks, _components, _images, _targets, …
+    tables        typed, and every fault found             tables, options, diagnosis
+    names         looked up, ordered, compared             tasks, components, images, targets, …
 
 Faults are placed by keys; `problems` finds their lines when they are shown.
 """
