@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -32,6 +33,20 @@ def test_a_folder_that_was_removed_is_named_as_what_is_wrong(project: Project, w
     ran = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)
     told = "error: the folder that you are in was removed\n  hint: change to one that is there\n"
     assert (ran.returncode, ran.stderr) == (2, told)
+
+
+def test_a_terminal_of_ascii_is_no_reason_to_fail(project: Project) -> None:
+    project.recipe("[tasks.a]\nrun = 'echo grün > grün'\noutputs = ['grün']\n")
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    out, err = project.start("run", "--format", "json", env=locale).communicate()
+    assert json.loads(out)["counts"]["ran"] == 1, err
+    assert project.read("grün") == "grün\n"
+
+
+@pytest.mark.parametrize(("name", "encoding"), [("\udcff", "utf-8:strict"), ("日", "latin-1")])
+def test_a_name_that_cannot_be_shown_is_spelled_out(project: Project, name: str, encoding: str) -> None:
+    out, err = project.start("init", name, env={"PYTHONIOENCODING": encoding}).communicate()
+    assert (out.splitlines()[0], err) == (f"wrote {ascii(name)[1:-1]}/imgbake.toml", "")
 
 
 @pytest.mark.parametrize("words", [["-f", "other.toml", "check"], ["check", "-f", "other.toml"]])

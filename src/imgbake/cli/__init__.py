@@ -7,6 +7,7 @@ do. That is answered without Typer, which takes longer to load than the answer: 
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 
@@ -21,13 +22,30 @@ if TYPE_CHECKING:
 def main() -> NoReturn:
     """The program: runs its command line and ends the process."""
     gc.set_threshold(200_000, 20, 100)  # a run is short and makes many values that stay
+    _leave_ascii()
     _open_closed()
+    _print_all()
     code = run(sys.argv[1:])
     try:  # noqa: SIM105  # as above
         sys.stderr.flush()
     except OSError:
         pass
     os._exit(code)  # all is closed and written; freeing each value would take long after a large build
+
+
+def _leave_ascii() -> None:
+    """Starts Python anew where names of files are ASCII to it: those in recipes and images are UTF-8.
+
+    It is so in the locale C with PYTHONUTF8=0, which `-X utf8` overrules.
+    """
+    if sys.getfilesystemencoding() == "ascii":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def _print_all() -> None:
+    """Has characters that stdout can't show spelled out, as on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _open_closed() -> None:
