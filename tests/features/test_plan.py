@@ -35,6 +35,27 @@ def test_what_reads_files_that_will_be_restored_may_run(project: Project) -> Non
     assert project.make().outcomes() == {"task:first": "restored", "task:second": "cached"}
 
 
+def test_what_cannot_be_told_is_counted_and_runs_nowhere_first(project: Project) -> None:
+    project.recipe(
+        """
+        [tasks.a]
+        run = "true"
+        inputs = ["gone"]
+
+        [tasks.b]
+        run = "true"
+        inputs = ["lost"]
+
+        [tasks.c]
+        run = "true"
+        needs = ["a"]
+        """
+    )
+    ran = project.run("plan")
+    assert ran.stdout.splitlines()[-1].split(maxsplit=2) == ["may", "run", "task:c  task:a is needed first"]
+    assert ran.stderr == "2 errors, 1 may run\n"
+
+
 def test_what_is_cached_needs_no_reason(project: Project) -> None:
     project.recipe(RECIPE.replace("cat in.txt", "wc -c in.txt"))
     project.write("in.txt", "a")

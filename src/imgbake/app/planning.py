@@ -75,7 +75,8 @@ class Planner:
         unknown = [name for name in deciding if name not in self.artifacts]
         if unknown:
             moved = next((name for name in unknown if before[name].action == "run"), unknown[0])
-            return Planned(node.id, "may run", (f"{moved} runs first",))
+            how = "runs" if before[moved].action in ("run", "may run") else "is needed"
+            return Planned(node.id, "may run", (f"{moved} {how} first",))
         restored = next((name for name in node.before if before[name].action == "restore"), None)
         if restored is not None and node.kind in ("task", "deliver"):  # what it reads isn't there yet
             return Planned(node.id, "may run", (f"{restored} is restored first",))

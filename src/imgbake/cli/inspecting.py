@@ -127,7 +127,7 @@ def list_nodes(
     commits: Commits = None,
     format: OutputFormat = Format.TEXT,
 ) -> None:
-    """List every node with its state. It is fresh, stale, never built, or needs arguments."""
+    """List every node with its state. It is fresh, stale, never built, needs arguments, or is an error."""
     enter(directory)
     from imgbake.app.planning import Planner, as_json
 
@@ -258,6 +258,9 @@ def _print_counts(steps: Sequence[Planned]) -> None:
     counts: dict[str, int] = {}
     for step in steps:
         counts[step.action] = counts.get(step.action, 0) + 1
-    typer.echo(
-        ", ".join(f"{count} {action}" for action, count in counts.items()) or "nothing to do", err=True
-    )
+    said = (f"{count} {_of_several(action) if count > 1 else action}" for action, count in counts.items())
+    typer.echo(", ".join(said) or "nothing to do", err=True)
+
+
+def _of_several(action: str) -> str:
+    return {"error": "errors", "needs arguments": "need arguments"}.get(action, action)
