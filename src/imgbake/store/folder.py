@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+_NO_HOME = "/nonexistent"  # Debian's home of users who have none
+
 
 def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """IMGBAKE_CACHE_DIR, else the folder "imgbake" in the user's cache (XDG base directory spec)."""
@@ -23,5 +25,8 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> str:
     if chosen := environ.get("IMGBAKE_CACHE_DIR"):
         return os.path.abspath(os.path.expanduser(chosen))
     cache = environ.get("XDG_CACHE_HOME", "")
-    # The spec has relative paths ignored.
-    return f"{cache if cache.startswith('/') else os.path.expanduser('~/.cache')}/imgbake"
+    if not cache.startswith("/"):  # the spec has relative paths ignored
+        cache = os.path.expanduser("~/.cache")
+    if cache.startswith("~"):  # neither $HOME nor the system's list of users says where that is
+        cache = f"{_NO_HOME}/.cache"
+    return f"{cache}/imgbake"

@@ -423,6 +423,13 @@ class TestRoom:
             ("blob", digests.of_bytes(b"12345")), ("record", "f"),
         ]  # fmt: skip
 
+    def test_a_user_without_a_home_has_the_store_where_nothing_else_is(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("HOME", raising=False)
+        monkeypatch.setattr(os, "getuid", lambda: 4_000_000)  # of whom the system's list says nothing
+        assert default_folder({}) == Path("/nonexistent/.cache/imgbake")
+
     def test_folder_and_limit_come_from_the_environment(self) -> None:
         assert default_folder({"XDG_CACHE_HOME": "/c"}) == Path("/c/imgbake")
         assert default_folder({"XDG_CACHE_HOME": "relative"}) == Path.home() / ".cache" / "imgbake"
