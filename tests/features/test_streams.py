@@ -255,6 +255,14 @@ def test_tagging_a_tag_copies_its_image_and_does_not_follow(
     assert images(project, "base", "shop") == images(project, "next", "shop") == [first]
 
 
+def test_the_reason_for_a_tag_is_kept(project: Project, registry: Registry) -> None:
+    push(registry, "one")
+    good(project.run("stream", "tag", registry.name("python:3.12"), "python:3.12", "--reason", "it is fast"))
+    good(project.run("stream", "tag", "python:3.12", "shop:base", "--reason", "so it is"))
+    assert stream(project).tags["3.12"].history[0].reason == "it is fast"
+    assert stream(project, "shop").tags["base"].history[0].reason == "so it is"
+
+
 def test_an_alias_follows_inside_one_stream(project: Project, registry: Registry, python: str) -> None:
     first = push(registry, "one")
     good(project.run("stream", "sync"))
@@ -298,6 +306,7 @@ def test_a_tag_that_the_recipe_no_longer_names_keeps_its_image(
         (["localhost:1/python", "shop:base", "--every", "often"], "--every can't be 'often'"),
         (["localhost:1/python", "shop:base", "--cron", "daily"], "it has five fields"),
         (["localhost:1/python", "shop:base", "--alias"], "--alias follows a tag of the same stream"),
+        (["ruby:3", "shop:base", "--alias", "--reason", "why not"], "--reason is kept with the image"),
         (["ruby:3", "shop:base"], "there is no stream 'ruby'"),
         (["localhost:1/python", "Shop:base"], "'Shop' can't be the name of a stream"),
         (["localhost:1/python", "shop@2816"], "is an image, not a tag"),
@@ -556,7 +565,9 @@ def test_a_curated_set_moves_with_its_images(
     (tmp_path / "elsewhere").mkdir()
     elsewhere = Project(tmp_path / "elsewhere")
     registry.forget()
-    ran = good(elsewhere.run("stream", "import", "-f", str(library)))
+    words = ("stream", "import", "-f", str(library))
+    refused(elsewhere.run(*words, "--every", "5m"), "-f says which tags there are")
+    ran = good(elsewhere.run(*words))
     assert ran.stdout == f"python:3.12 points to {first}\n"
     assert registry.requests == ()
     assert images(elsewhere, "3.12") == images(elsewhere, "latest") == [first]

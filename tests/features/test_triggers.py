@@ -169,7 +169,8 @@ def test_what_is_due_can_be_looked_at_first(shop: Shop) -> None:
         "note",
         "rebuild",
     ]
-    assert shop.project.run("stream", "trigger", "note").code == 0
+    (fired,) = shop.project.run("stream", "trigger", "note", "--format", "json").json
+    assert (fired["trigger"], fired["result"], fired["done"]) == ("note", "fired", ["ran note"])
     assert (shop.noted(), list(shop.fired())) == (1, ["project/note"])
 
 

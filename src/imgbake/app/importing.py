@@ -30,6 +30,7 @@ class Wanted(msgspec.Struct, frozen=True):
     tag: str
     intent: Intent
     generation: int
+    reason: str = ""  # which is kept with the image
 
     def __str__(self) -> str:
         return f"{self.stream}:{self.tag}"
@@ -87,7 +88,7 @@ def _looked_up(wanted: Wanted, stream: Stream | None, project: Project) -> Point
         project.check()
         if wanted.intent.source.startswith(names.PREFIX):
             return _of_stream(wanted.intent, project)
-        return _of_source(wanted.intent, stream, project)
+        return _of_source(wanted.intent, stream, project, wanted.reason)
     except (Interrupted, PluginError):
         raise
     except BakeError as error:
@@ -119,7 +120,7 @@ def pointed_by(named: names.Named, stream: Stream, cause: str, reason: str = "")
     return Pointed(new, stream.images[revision.image])
 
 
-def _of_source(intent: Intent, stream: Stream | None, project: Project) -> Pointed:
+def _of_source(intent: Intent, stream: Stream | None, project: Project, reason: str) -> Pointed:
     node = Node(f"base:{intent.source}", "base", _NOWHERE, Base(intent.kind, intent.source))
     ctx = Looking(project, node).pinned_to(None)
     artifact = project.plugins.resolve(intent.kind, intent.source, ctx).artifact
@@ -132,7 +133,7 @@ def _of_source(intent: Intent, stream: Stream | None, project: Project) -> Point
     if intent.platform:
         image, known = _for_platform(intent, image, known)
     reference = f"{intent.source.removesuffix(f'@{image}')}@{image}" if is_digest(image) else image
-    return Pointed(Revision(image, reference, now(), cause="import"), known)
+    return Pointed(Revision(image, reference, now(), cause="import", reason=reason), known)
 
 
 def _for_platform(intent: Intent, image: str, known: Known) -> tuple[str, Known]:

@@ -49,6 +49,9 @@ class Tagged(msgspec.Struct, frozen=True):
 def tag(wanted: Tagging, request: Request, warn: Callable[[str], None]) -> list[Tagged]:
     """Tags a source. Raises UsageError for what doesn't go together."""
     _check(wanted.intent)
+    if wanted.reason and (wanted.alias or wanted.intent.reference):
+        hint = "leave it out"
+        raise UsageError("--reason is kept with the image of a tag, and there is none to keep", hint=hint)
     with opened(request, warn) as project:
         destinations = [names.parse_tag(text) for text in wanted.destinations]
         kind = wanted.kind or _kind_of(wanted.source, project)
@@ -117,7 +120,8 @@ def _from_registry(wanted: Tagging, destinations: list[names.Named], project: Pr
         meant = partial(_meant, named=named, intent=intent, moment=now(), keeps=wanted.is_import)
         changed = shelving.change(project.shelf, named.stream, meant)
         assert changed.after is not None
-        asked.append(Wanted(named.stream, named.tag, intent, changed.after.tags[named.tag].generation))
+        generation = changed.after.tags[named.tag].generation
+        asked.append(Wanted(named.stream, named.tag, intent, generation, wanted.reason))
     imported = [None] * len(asked) if intent.reference else import_tags(project, asked)
     return [
         Tagged(str(each), wanted.source, is_scheduled=intent.is_scheduled, imported=result)

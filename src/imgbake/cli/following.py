@@ -124,7 +124,7 @@ def import_tags(
     from imgbake.errors import UsageError
 
     if library is not None:
-        if tags or every_tag or source:
+        if tags or every_tag or source or every or cron:
             raise UsageError("-f says which tags there are", hint="leave the names and other options out")
         _show(ctx, args, syncing.import_library(library, request(ctx.obj, args), warn), format)
         return
@@ -180,18 +180,16 @@ def trigger(
     from imgbake.cli import triggering
 
     wanted = request(ctx.obj, args)
-    if not dry_run:
-        if not triggering.fire(wanted, names=names or ()):
-            raise typer.Exit(1)
-        return
-    found = due.look(wanted, warn, names or ())
+    found = due.look(wanted, warn, names or ()) if dry_run else triggering.start(wanted, names=names or ())
     if format is Format.JSON:
         print_json(found)
-        return
-    for each in found:
-        typer.echo(f"{each.trigger}: {each.tag} points to {each.image}: would {', '.join(each.done)}")
-    if not found:
-        typer.echo("nothing is due")
+    elif dry_run:
+        for each in found:
+            typer.echo(f"{each.trigger}: {each.tag} points to {each.image}: would {', '.join(each.done)}")
+        if not found:
+            typer.echo("nothing is due")
+    if any(each.result == "failed" for each in found):
+        raise typer.Exit(1)
 
 
 def watch(

@@ -14,14 +14,20 @@ if TYPE_CHECKING:
     from imgbake.app.triggering import Firing
 
 
-def fire(request: Request, progress: Progress = Progress.AUTO, names: Sequence[str] = ()) -> bool:
+def fire(request: Request, progress: Progress = Progress.AUTO) -> bool:
     """Starts the triggers that are due. Did all go well? Raises BakeError when it can't begin."""
+    return all(each.result == "fired" for each in start(request, progress))
+
+
+def start(
+    request: Request, progress: Progress = Progress.AUTO, names: Sequence[str] = ()
+) -> Sequence[Firing]:
+    """The same, of all or of those that are named: what became of each."""
     from imgbake.app import triggering
 
     if not request.file.exists():
-        return True  # nothing says what to do
-    found = triggering.fire(request, _Makers(request, progress), warn, _show, names)
-    return all(each.result == "fired" for each in found)
+        return ()  # nothing says what to do
+    return triggering.fire(request, _Makers(request, progress), warn, _show, names)
 
 
 def after(code: int, request: Request, progress: Progress = Progress.AUTO) -> int:
