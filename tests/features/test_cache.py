@@ -40,7 +40,7 @@ def test_a_damaged_blob_is_found_removed_and_made_again(project: Project, tmp_pa
     blob.chmod(0o644)
     blob.write_text("hellO")
     ran = project.run("cache", "verify", env=env)
-    assert ran.code == 1 and "1 blobs were damaged" in ran.stdout and not _blobs(tmp_path)
+    assert ran.code == 1 and "1 blob was damaged" in ran.stdout and not _blobs(tmp_path)
     (project.root / "out.txt").unlink()
     assert project.make(env=env).outcomes() == {"task:a": "ran"}
 

@@ -152,7 +152,7 @@ def test_a_killed_build_leaves_nothing_once_the_next_one_starts(project: Project
     pid = int(project.read("pid"))
     assert _is_alive(pid)
     ran = project.make("b")
-    assert "ended 1 processes that an interrupted build left running" in ran.stderr
+    assert "ended a process that an interrupted build left running" in ran.stderr
     assert list((project.root / ".imgbake/work").iterdir()) == []
     time.sleep(0.1)
     assert not _is_alive(pid)

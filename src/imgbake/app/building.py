@@ -210,7 +210,8 @@ def only_build(root: Path, warn: Callable[[str], None]) -> Iterator[str]:
         left = file.read().strip()
         if left:
             if ended := process.end_orphans(left):
-                warn(f"ended {ended} processes that an interrupted build left running")
+                what = "a process" if ended == 1 else f"{ended} processes"
+                warn(f"ended {what} that an interrupted build left running")
             context.remove_work(state, left)
         marker = os.urandom(16).hex()
         file.truncate(0)

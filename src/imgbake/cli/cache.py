@@ -47,12 +47,11 @@ def usage(format: OutputFormat = Format.TEXT) -> None:
     if format is Format.JSON:
         print_json({"folder": str(store.folder), **found._asdict(), "runner_bytes": extracted})
         return
-    from imgbake.ui.tables import size
+    from imgbake.ui.tables import counted, size
 
+    blobs, records = counted(found.blobs, "blob", "blobs"), counted(found.records, "record", "records")
     typer.echo(f"{store.folder}")
-    typer.echo(
-        f"{found.blobs} blobs, {size(found.blob_bytes)}; {found.records} records, {size(found.record_bytes)}"
-    )
+    typer.echo(f"{blobs}, {size(found.blob_bytes)}; {records}, {size(found.record_bytes)}")
     if extracted:
         typer.echo(f"{size(extracted)} of extracted layers, and caches of components")
     typer.echo(f"limit {size(found.limit)} (IMGBAKE_CACHE_SIZE)")
@@ -72,9 +71,9 @@ def gc(max_size: Size = None, older_than: Age = None, format: OutputFormat = For
     if format is Format.JSON:
         print_json({"number": number, "size": freed})
         return
-    from imgbake.ui.tables import size
+    from imgbake.ui.tables import counted, size
 
-    typer.echo(f"removed {number} entries, {size(freed)}")
+    typer.echo(f"removed {counted(number, 'entry', 'entries')}, {size(freed)}")
 
 
 @app.command()
@@ -85,9 +84,12 @@ def verify(format: OutputFormat = Format.TEXT) -> None:
     if format is Format.JSON:
         print_json({"damaged": list(damaged)})
     else:
+        from imgbake.ui.tables import counted
+
         for digest in damaged:
             typer.echo(f"removed {digest}, which was damaged")
-        typer.echo("every blob is sound" if not damaged else f"{len(damaged)} blobs were damaged")
+        many = counted(len(damaged), "blob was", "blobs were")
+        typer.echo(f"{many} damaged" if damaged else "every blob is sound")
     if damaged:
         raise typer.Exit(1)
 

@@ -255,12 +255,11 @@ def _print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
 
 
 def _print_counts(steps: Sequence[Planned]) -> None:
+    from imgbake.ui.tables import counted
+
     counts: dict[str, int] = {}
     for step in steps:
         counts[step.action] = counts.get(step.action, 0) + 1
-    said = (f"{count} {_of_several(action) if count > 1 else action}" for action, count in counts.items())
+    several = {"error": "errors", "needs arguments": "need arguments"}
+    said = (counted(count, action, several.get(action, action)) for action, count in counts.items())
     typer.echo(", ".join(said) or "nothing to do", err=True)
-
-
-def _of_several(action: str) -> str:
-    return {"error": "errors", "needs arguments": "need arguments"}.get(action, action)

@@ -72,11 +72,10 @@ def check(
     if format is Format.JSON:
         print_json({"problems": [], **counts})
     else:
-        typer.echo(f"{file}: good: " + ", ".join(_counted(*each) for each in counts.items()))
+        from imgbake.ui.tables import counted
 
-
-def _counted(names: str, count: int) -> str:
-    return f"{count} {names.removesuffix('s') if count == 1 else names}"
+        said = (counted(count, names.removesuffix("s"), names) for names, count in counts.items())
+        typer.echo(f"{file}: good: {', '.join(said)}")
 
 
 def schema() -> None:

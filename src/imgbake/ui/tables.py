@@ -42,6 +42,11 @@ def cells(text: str) -> int:
     return cell_len(text)
 
 
+def counted(number: int, one: str, several: str) -> str:
+    """So many things: 1 blob, 2 blobs."""
+    return f"{number} {one if number == 1 else several}"
+
+
 def duration(seconds: float) -> str:
     """A time span in the largest unit that fits and the next one: 0.04 s, 4.2 s, 2 min 5 s, 1 h 3 min."""
     seconds = max(0.0, seconds)
