@@ -216,7 +216,14 @@ def _is_meant(wanted: Wanted, texts: Sequence[str]) -> bool:
 def _signature(project: Project) -> tuple[int, ...]:
     """What shows that a file of the recipe was written, or that there is one now."""
     files = project.recipe.files or (str(project.root / "imgbake.toml"),)
-    return tuple(Path(file).stat().st_mtime_ns if Path(file).exists() else 0 for file in files)
+    return tuple(map(_written, files))
+
+
+def _written(file: str) -> int:
+    try:
+        return Path(file).stat().st_mtime_ns
+    except OSError:  # it may be moved just now, as by an editor
+        return 0
 
 
 class _Pace:
