@@ -191,6 +191,15 @@ def test_a_name_that_somebody_else_moved_is_left_alone(shop: Shop, eu: Registry)
     assert sorted(bool(each["error"]) for each in ran.json) == [False, True]
 
 
+def test_a_name_that_only_other_arguments_give_is_left_alone(shop: Shop, eu: Registry) -> None:
+    shop.distribute("--to", "eu")
+    shop.recipe(shop.read("imgbake.toml").replace('"1.0"', '"1.1"'))
+    ran = shop.distribute("--rollback", "--to", "eu", code=3)
+    left = {each["pointer"].rpartition(":")[2]: each["error"] for each in ran.json}
+    told = "with the arguments given now, the recipe has no such name at 'eu'"
+    assert left == {"1.0": told, "stable": ""} and list(eu.contents.repository("shop").tags) == ["1.0"]
+
+
 def test_a_tag_that_was_new_stays_where_tags_cannot_be_removed(shop: Shop, eu: Registry) -> None:
     eu.contents.deletes_tags = False
     shop.distribute()

@@ -89,7 +89,7 @@ def _each(
     for move in moves:
         node = _node_of(move, project)
         if node is None:
-            error = f"the recipe has no destination '{move.destination}' with this name any more"
+            error = f"with the arguments given now, the recipe has no such name at '{move.destination}'"
             found.append(Back(move, error))
             continue
         try:
