@@ -19,7 +19,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # text from elsewhere must not move the cursor
+# Text from elsewhere must not move the cursor, nor show in another order than it has.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -47,13 +48,27 @@ class Problem(msgspec.Struct, frozen=True):
         lines = [f"{self.where}: {self.message}" if self.where else self.message]
         if self.where and self.where.line:
             number = str(self.where.line)
-            before = self.where.text[: self.where.column - 1]
-            indent = "".join(char if char == "\t" else " " for char in before)
-            caret = indent + "^" * max(1, self.where.width)
-            lines += [f" {number} | {self.where.text}", f" {' ' * len(number)} | {caret}"]
+            lines += [f" {number} | {self.where.text}", f" {' ' * len(number)} | {_carets(self.where)}"]
         if self.hint:
             lines.append(f"  hint: {self.hint}")
-        return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", "\n".join(lines))
+        return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], "\n".join(lines))
+
+
+def _carets(where: Where) -> str:
+    """What points at the characters that are meant, below their line."""
+    start = where.column - 1
+    before, meant = where.text[:start], where.text[start : start + where.width]
+    indent = "".join(char if char == "\t" else " " * _columns(char) for char in before)
+    return indent + "^" * max(1, _columns(meant))
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 class BakeError(Exception):

@@ -624,7 +624,7 @@ run = "x"
 imgbake.toml:1:8: 'a b' cannot be a name
  1 | [tasks."a b"]
    |        ^^^^^
-  hint: a name begins with a letter or digit, and goes on with these, '.', '_' or '-'
+  hint: a name begins with a letter (a to z) or digit, and goes on with these, '.', '_' or '-'
 
 1 error in the recipe"""
     assert recipes.errors(recipe) == shown
@@ -1115,6 +1115,18 @@ def test_columns_count_characters_behind_tabs_and_accents(recipes: Recipes) -> N
         "imgbake.toml:3:16: 'ö' must be a string, not an integer",
         ' 3 | \tenv = { "ö" = 1 }',
         "   | \t              ^",
+    ]
+
+
+def test_carets_stand_below_wide_characters_and_nothing_turns_a_line_round(recipes: Recipes) -> None:
+    assert recipes.errors('tasks."日\\u202e本".run = "true"\n').splitlines()[:3] == [
+        r"imgbake.toml:1:7: '日\u202e本' cannot be a name",
+        r' 1 | tasks."日\u202e本".run = "true"',
+        "   |       ^^^^^^^^^^^^",
+    ]
+    assert recipes.errors('tasks."日本".run = "true"\n').splitlines()[1:3] == [
+        ' 1 | tasks."日本".run = "true"',
+        "   |       ^^^^^^",
     ]
 
 
