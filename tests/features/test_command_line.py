@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -97,6 +98,17 @@ def test_a_build_needs_nobody_who_listens(project: Project, closed: str) -> None
     command = f"exec {sys.executable} -m imgbake run {closed}"
     assert subprocess.run(["/bin/sh", "-c", command], cwd=project.root, check=False).returncode == 0
     assert project.read("out") == "made\n" and "said" in project.run("log", "a").stdout
+
+
+@pytest.mark.parametrize("word", ["--version", "check", "build"])
+def test_output_that_finds_no_room_is_told_once(project: Project, word: str) -> None:
+    project.recipe('[images.i]\nbase = "scratch"\n')
+    project.build()
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = ["/bin/sh", "-c", f"exec {sys.executable} -m imgbake {word} >/dev/full"]
+    ran = subprocess.run(command, cwd=project.root, env=environ, capture_output=True, text=True, check=False)
+    told = [line for line in ran.stderr.splitlines() if " cached in " not in line]
+    assert (ran.returncode, told) == (1, ["error: No space left on device"])
 
 
 def test_help_says_what_names_are_and_how_many_jobs_there_are(project: Project) -> None:

@@ -58,11 +58,14 @@ def _open_closed() -> None:
 def run(argv: Sequence[str]) -> int:
     """Runs a command line. Returns 0 done, 1 failed, 2 wrong recipe or usage, 3 some destinations failed,
     70 our bug, 130 stopped."""
+    code = 1
     try:
         code = _answer(argv)
         sys.stdout.flush()
     except BrokenPipeError:
         return 1
+    except OSError as error:  # the disk that stdout goes to is full, say
+        return code or _refuse(error)
     return code
 
 
