@@ -48,10 +48,12 @@ def watched(bake: Bake, ctx: RunContext) -> Iterator[None]:
     for path in sorted(folder.glob("*.json")):
         _remove_dead(path, ctx)
     path = folder / f"{bake.stamp}.json"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+    beside = path.with_suffix(".new")
+    fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         os.write(fd, msgspec.json.encode(bake))
+        beside.rename(path)  # whoever sees it finds it locked: another bake would take it for a dead one's
         try:
             yield
         except BakeError:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
+
+import pytest
 
 from imgbake.api import RunContext
 from imgbake_aws import leavings, tags
@@ -35,3 +39,20 @@ def test_amis_without_tags_go_with_their_snapshots(cloud: Cloud) -> None:
     ]
     assert [each["Description"].rpartition(" ")[2] for each in own] == [foreign]
     assert [state for state, _ in cloud.instances()] == ["terminated", "running"]
+
+
+def test_a_bake_that_just_begins_is_taken_for_no_dead_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = cast(RunContext, SimpleNamespace(root=tmp_path, log=str))
+    lock, folder = fcntl.flock, tmp_path / leavings.FOLDER
+
+    def look_meanwhile(fd: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        with leavings.watched(leavings.Bake("another", ()), ctx):
+            lock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", look_meanwhile)
+    with leavings.watched(leavings.Bake(STAMP, ()), ctx):
+        assert [path.name for path in folder.iterdir()] == [f"{STAMP}.json"]
+    assert list(folder.iterdir()) == []
