@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imgbake.api import Blueprint, RunContext, digest
-from imgbake_aws import sdk
+from imgbake_aws import sdk, sending
 from imgbake_image_builder import components
 from imgbake_image_builder.options import Common
 from imgbake_oci import layers
@@ -65,13 +65,5 @@ class Bucket:
         return True
 
     def _send(self, path: Path, key: str) -> None:
-        size, done = path.stat().st_size, 0
-
-        def count(more: int) -> None:
-            nonlocal done
-            done += more
-            self._ctx.progress(done, size)
-
         self._ctx.log(f"-- staging s3://{self._options.bucket}/{key}")
-        with sdk.asking(f"s3:PutObject {self._options.bucket}/{key}"), path.open("rb") as file:
-            self._client.upload_fileobj(file, self._options.bucket, key, Callback=count)
+        sending.send(self._client, path, self._options.bucket, key, self._ctx)

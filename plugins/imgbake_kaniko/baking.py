@@ -50,9 +50,10 @@ def bake(
         flags = (*its.flags, *packed.flags)
         its = msgspec.structs.replace(its, dockerfile=packed.dockerfile, flags=flags)
         context = packed.path
-    with buckets.kept(context, its, ctx):
+    note = removing.note_of(blueprint, ctx)
+    with buckets.kept(context, its, note.with_name(f"{note.name}.context"), ctx):
         secret = manifests.secret(its, auths, _secret_texts(its, ctx))
-        run = _Run(client, its, secret, removing.note_of(blueprint, ctx), ctx)
+        run = _Run(client, its, secret, note, ctx)
         commands = Commands(blueprint)
         try:
             return run.run(context, commands), _facts(its, run.made)

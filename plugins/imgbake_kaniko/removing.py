@@ -102,7 +102,7 @@ def afterwards(clean: Callable[[], None], ctx: RunContext) -> Iterator[None]:
         try:
             clean()
         except BakeError as error:
-            ctx.log(f"-- what was made is left in the cluster: {error.message}")
+            ctx.log(f"-- what was made is left: {error.message}")
         raise
     clean()
 

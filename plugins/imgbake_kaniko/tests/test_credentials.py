@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from imgbake.api import Artifact, BakeError
 from imgbake.testing.registry import Registry
@@ -38,6 +39,9 @@ class Context:
 
     def progress(self, done: int, total: int) -> None:
         assert done <= total
+
+    def log(self, line: str) -> None:
+        """Is heard by nobody."""
 
 
 @pytest.fixture
@@ -113,8 +117,47 @@ def test_a_context_waits_in_a_bucket_while_it_is_needed(account: Account, ctx: A
     plan = planned(blueprint(), options, "0123456789")
     context = tmp_path / "context.tar.gz"
     context.write_bytes(b"context")
+    note = tmp_path / "kaniko" / "shop@cluster.context"
     assert f"--context=s3://contexts/imgbake/{plan.name}.tar.gz" in executor.arguments(plan)
-    with buckets.kept(context, plan, ctx):
+    with buckets.kept(context, plan, note, ctx):
         found = bucket.get_object(Bucket="contexts", Key=f"imgbake/{plan.name}.tar.gz")
         assert found["Body"].read() == b"context"
+        left = note.read_text()
     assert "Contents" not in bucket.list_objects_v2(Bucket="contexts")
+    assert not note.exists()
+
+    note.write_text(left)  # as when the bake was killed
+    bucket.put_object(Bucket="contexts", Key=f"imgbake/{plan.name}.tar.gz", Body=b"context")
+    with buckets.kept(context, planned(blueprint(), Options(tags=options.tags), "1"), note, ctx):
+        assert "Contents" not in bucket.list_objects_v2(Bucket="contexts")
+    assert not note.exists()
+
+
+def test_a_bucket_that_refuses_to_forget_a_context_hides_no_failure(
+    account: Account, ctx: Any, tmp_path: Path
+) -> None:
+    from imgbake_docker.tests.blueprints import blueprint
+    from imgbake_kaniko import buckets
+    from imgbake_kaniko.options import Options
+    from imgbake_kaniko.plan import plan as planned
+
+    account.client("s3").create_bucket(Bucket="contexts")
+    options = Options(tags=("registry.example.com/shop:1",), context="s3://contexts")
+    context = tmp_path / "context.tar.gz"
+    context.write_bytes(b"context")
+    bucket = sdk.client("s3")
+
+    def refuse(**_: object) -> None:
+        raise ConnectTimeoutError(endpoint_url="s3")
+
+    bucket.meta.events.register("before-call.s3.DeleteObject", refuse)
+    note = tmp_path / "shop@cluster.context"
+    try:
+        with (
+            pytest.raises(BakeError, match="the component failed"),
+            buckets.kept(context, planned(blueprint(), options, "1"), note, ctx),
+        ):
+            raise BakeError("the component failed")
+    finally:
+        bucket.meta.events.unregister("before-call.s3.DeleteObject", refuse)
+    assert note.exists()
