@@ -22,6 +22,12 @@ _ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P
 _ABSENT = ("NoSuchKey", "404")
 _OVERTAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409", *_ABSENT)
 _WRITER = "imgbake-writer"
+_ACTIONS = {  # that another name allows than that of what was to be done
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListParts": "s3:ListMultipartUploadParts",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "DeleteObject": "s3:DeleteObject",
+}
 _TRIES = 30
 _LONGEST_PAUSE = 2.0  # seconds
 
@@ -150,13 +156,16 @@ class Objects:
                 code = sdk.code_of(error)
                 if code not in ("AccessDenied", "403", "NoSuchBucket"):
                     raise
-                raise self._refused(code, action, place) from None
+                other = _ACTIONS.get(getattr(error, "operation_name", ""), "")
+                raise self._refused(code, action, place, other) from None
 
-    def _refused(self, code: str, action: str, place: str) -> BakeError:
+    def _refused(self, code: str, action: str, place: str, other: str) -> BakeError:
         if code == "NoSuchBucket":
             message, hint = f"there is no bucket '{self.bucket}'", "make it, or correct its name"
             return BakeError(message, hint=hint)
-        message = f"{action} s3://{self.bucket}/{place}: AWS refused: not allowed"
+        message = f"{other or action} s3://{self.bucket}/{place}: AWS refused: not allowed"
+        if other:
+            return BakeError(message, hint=f"allow the action {other} to whoever runs imgbake")
         resource = f"arn:aws:s3:::{self.bucket}/{self._prefix}*"
         hint = f"allow s3:GetObject and s3:PutObject on {resource}, and s3:ListBucket on the bucket"
         return BakeError(message, hint=hint)

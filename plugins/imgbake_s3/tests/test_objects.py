@@ -51,3 +51,19 @@ def test_a_change_that_changes_nothing_writes_nothing(objects: Objects) -> None:
 def test_a_bucket_that_is_not_there_is_said(s3: Any) -> None:
     with pytest.raises(BakeError, match="there is no bucket 'nowhere'"):
         Objects("s3://nowhere/below").put("key", b"")
+
+
+def test_an_action_of_another_name_is_named_where_it_is_refused(objects: Objects) -> None:
+    from botocore.exceptions import ClientError
+
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListMultipartUploads")
+
+    with objects.asking("s3:PutObject", "key") as client:
+        client.meta.events.register("before-call.s3.ListMultipartUploads", refuse)
+    try:
+        with pytest.raises(BakeError) as error, objects.asking("s3:PutObject", "key"):
+            client.list_multipart_uploads(Bucket=BUCKET)
+    finally:
+        client.meta.events.unregister("before-call.s3.ListMultipartUploads", refuse)
+    assert error.value.hint == "allow the action s3:ListBucketMultipartUploads to whoever runs imgbake"
