@@ -16,12 +16,13 @@ from imgbake_oci.descriptor import Descriptor, Platform
 from imgbake_oci.docker_archive import DockerArchive
 from imgbake_oci.documents import Config, Index, Manifest
 from imgbake_oci.folders import Added, added_by
-from imgbake_oci.reference import parse
+from imgbake_oci.reference import HUB, parse
 from imgbake_oci.scratch import unfinished
 from imgbake_oci.sources import Layout, LayoutArchive, Source
 
 SCRATCH = "scratch"
 _AT_ONCE = 4  # layers that are fetched at the same time
+_UNSEEN = (401, 403, 404)  # what registries say of repositories that are not there
 _UNREAD = ("docker-daemon", "containers-storage")  # transports of skopeo that need an engine
 
 
@@ -104,11 +105,17 @@ def _resolve_remote(reference: str, ctx: ResolveContext) -> Resolved:
             raise BakeError(f"imgbake.lock pins {reference} to {pinned!r}, which is no digest", hint=hint)
         return Resolved(Artifact("container", pinned, reference))
     from imgbake_oci.amazon import Registries, introduced
-    from imgbake_oci.registry import Client, Watch
+    from imgbake_oci.registry import Client, RegistryError, Watch
 
     with Client() as client:
         there = introduced(name, client, ctx.shared(Registries))
-        found = client.resolve(there, Watch(ctx.check)).digest
+        try:
+            found = client.resolve(there, Watch(ctx.check)).digest
+        except RegistryError as error:
+            if name.registry == HUB and error.status in _UNSEEN:
+                error.hint += "; if only a docker engine has it: push it, or `docker save` it and take "
+                error.hint += "it as docker-archive:FILE"
+            raise
     return Resolved(Artifact("container", found, reference), volatile=True)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from imgbake.testing.project import Project, Ran
 from imgbake.testing.registry import Access, Registry
+from imgbake_oci import bases
 from imgbake_oci.registry import Retries, Timeouts, client
 from imgbake_oci.tests.baked import Baked, Member, baked, folder, tar_of
 
@@ -155,6 +156,14 @@ def test_a_tag_that_is_not_there(project: Project, registry: Registry) -> None:
     assert registry.name("base:2") in ran.stderr
     ran = _refused(project, registry.name("missing:1"))
     assert registry.name("missing:1") in ran.stderr
+
+
+def test_what_only_an_engine_has_is_looked_for_at_docker_hub(
+    project: Project, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bases, "HUB", registry.host)
+    ran = _refused(project, f"{registry.host}/mine:dev")
+    assert "if only a docker engine has it: push it, or `docker save` it" in ran.stderr
 
 
 def test_a_registry_that_is_not_there(project: Project) -> None:
