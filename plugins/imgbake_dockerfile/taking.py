@@ -17,6 +17,7 @@ from imgbake_dockerfile.remote import is_remote
 from imgbake_dockerfile.scope import Scope
 from imgbake_dockerfile.syntax import Dockerfile, Instruction
 
+_NOT_EVERYWHERE = ("TARGETSTAGE",)  # set by BuildKit since 0.18, and by no other builder
 _SET_NOTHING = ("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE")  # ARGs that are no variables
 
 
@@ -63,7 +64,7 @@ class Taking:
             elif default is not None:
                 scope.set_arg(name, expanded(self._file, scope, instruction, default))
             elif (value := globals_.get(name)) is not None:
-                scope.set_arg(name, value)
+                scope.set_arg(name, None if name in _NOT_EVERYWHERE else value)
 
     def _set_env(self, instruction: Instruction, scope: Scope) -> None:
         # What one ENV sets, it doesn't see itself.

@@ -181,6 +181,7 @@ def test_where_builders_differ_nobody_can_tell() -> None:
     text = "FROM scratch\nENV X=env\nARG X=arg\nCOPY $X /\n"
     assert _plan(text).everything
     assert _paths(_plan(text.replace("=arg", "=env"))) == ["env"]
+    assert _plan("FROM scratch\nARG TARGETSTAGE\nCOPY ${TARGETSTAGE:-older} /\n").everything
 
 
 def test_sources_of_copy_and_add() -> None:
