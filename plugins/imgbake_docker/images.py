@@ -10,12 +10,10 @@ from __future__ import annotations
 import msgspec
 
 from imgbake.api import BakeError, PartsContext, Pin, RunContext
-from imgbake_docker import bases, engine
+from imgbake_docker import bases, engine, origin
 from imgbake_docker.container import ContainerOptions
 from imgbake_docker.engine import Client
 from imgbake_oci.reference import Reference, parse
-
-_PINS = "bases"  # a table of imgbake.lock
 
 
 def identity(said: ContainerOptions, ctx: PartsContext) -> str:
@@ -35,9 +33,9 @@ def pin(said: ContainerOptions, ctx: PartsContext) -> Pin | None:
         return None
     with engine.connected() as client:
         found = client.image(said.image)
-    if found is not None and not found.get("RepoDigests"):
-        return None  # it was made here
-    return Pin(_PINS, said.image, _asked(said.image))
+    if found is not None and origin.is_made_here(found, said.image, ctx):
+        return None
+    return Pin(origin.PINS, said.image, _asked(said.image))
 
 
 def ready(client: Client, said: ContainerOptions, ctx: RunContext) -> str:
@@ -59,7 +57,7 @@ def ready(client: Client, said: ContainerOptions, ctx: RunContext) -> str:
 
 
 def _pinned(said: ContainerOptions, ctx: PartsContext | RunContext) -> str:
-    return parse(said.image).digest or ctx.pinned(_PINS, said.image) or ""
+    return parse(said.image).digest or ctx.pinned(origin.PINS, said.image) or ""
 
 
 def _on(client: Client, image: str) -> str:
@@ -74,13 +72,8 @@ def _on(client: Client, image: str) -> str:
 
 def _asked(image: str) -> str:
     """What the registry says. Raises BakeError."""
-    from imgbake_oci.amazon import Registries, introduced
-    from imgbake_oci.registry import Client as Registry
-
     try:
-        with Registry() as registry:
-            there = introduced(parse(image), registry, Registries())
-            return str(registry.resolve(there).digest)
+        return origin.registry_digest(image)
     except BakeError as error:
         message = f"the docker engine has no image {image}, and {error.message}"
         raise BakeError(message, hint=error.hint) from None

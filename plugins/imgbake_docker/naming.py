@@ -58,10 +58,5 @@ def tags_of(image: str, tags: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{msgspec.structs.replace(each, tag='').familiar}:{each.tag}" for each in found)
 
 
-def repository(reference: str) -> str:
-    """The name of a reference without tag and digest, as the engine writes it."""
-    return msgspec.structs.replace(parse(reference), tag="", digest="").familiar
-
-
 def _short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:_DIGITS]

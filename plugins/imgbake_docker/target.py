@@ -101,16 +101,14 @@ class Docker:
 
     def base(self, reference: str, ctx: ResolveContext) -> Resolved | None:
         """An image that the engine has by this name, and did not pull: one that was built or loaded there."""
-        from imgbake_docker import engine
+        from imgbake_docker import engine, origin
         from imgbake_dockerfile.request import LOCAL
 
         if "@" in reference or reference == naming.SCRATCH:
             return None
         with engine.connected() as client:
             found = client.image(reference)
-        repository = naming.repository(reference)
-        digests = (found or {}).get("RepoDigests") or ()
-        if found is None or any(text.startswith(f"{repository}@") for text in digests):
+        if found is None or not origin.is_made_here(found, reference, ctx):
             return None
         facts = {LOCAL: True, "config": found.get("Config") or {}}
         return Resolved(Artifact("container", found["Id"], reference, facts), volatile=True)
