@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ from imgbake_oci.scratch import unfinished
 
 _FORMAT = Format("gzip", 1)
 _PIECE = 1 << 20
+_PUSHED = re.compile(r": digest: (sha256:[0-9a-f]{64}) size: ")
 
 
 def export(artifact: Artifact, blobs: Blobs, to: Path, form: str, name: str) -> None:
@@ -90,7 +92,8 @@ def _push(client: Client, tag: str, ctx: RunContext) -> str:
             if "error" in message:
                 hint = logins.advice(str(message["error"]), parse(tag))
                 raise BakeError(f"{tag} can't be pushed: {message['error']}", hint=hint)
-            digest = (message.get("aux") or {}).get("Digest", digest)
+            if pushed := _PUSHED.search(str(message.get("status", ""))):
+                digest = pushed[1]
             detail = message.get("progressDetail") or {}
             if detail.get("total"):
                 ctx.progress(detail.get("current", 0), detail["total"])
