@@ -78,17 +78,17 @@ def test_buildkit_has_caches_and_secrets(project: OnEngine, builder: str) -> Non
     tables = f"""
         [components.app]
         build = [
-          "cat /cache/{project.name} 2>/dev/null; echo $(id -u) > /cache/{project.name}",
+          "cat /cache/{project.name} 2>/dev/null; echo $(id -u) > /cache/{project.name}; : COMMENT",
           "grep -c s3cr3t /run/secrets/token >> /found",
         ]
         caches = [{{ path = "/cache", shared = true }}]
         secrets = ["token"]
         network = "none"
     """
-    project.image(tables)
-    project.recipe("[args]\ntoken = { secret = true }\n" + project.read("imgbake.toml"))
-    for force in ((), ("--force",)):
-        ran = project.run("build", "--progress", "plain", "--arg", "token=s3cr3t-value", *force)
+    for comment in ("first", "second"):
+        project.image(tables.replace("COMMENT", comment))
+        project.recipe("[args]\ntoken = { secret = true }\n" + project.read("imgbake.toml"))
+        ran = project.run("build", "--progress", "plain", "--arg", "token=s3cr3t-value")
         assert ran.code == 0, ran.stderr
         assert "s3cr3t-value" not in ran.stderr
     assert any(line.endswith(" 0") for line in printed(ran)), "the cache was not kept"

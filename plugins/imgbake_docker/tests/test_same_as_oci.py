@@ -42,7 +42,10 @@ COMMANDS = """
       { from = "app", to = "/data/app/" },
     ]
     env = { MODE = "two words" }
-    build = ["whoami > /data/who; pwd >> /data/who; echo $MODE >> /data/who", "ln /data/who /data/hard"]
+    build = [
+      "whoami > /data/who; pwd >> /data/who; echo $MODE >> /data/who; ln /data/who /data/hard",
+      "id -gn > /data/group",
+    ]
     user = "app"
     workdir = "/home/app"
     network = "none"

@@ -125,6 +125,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # so who tries TLS first learns that it is not spoken here
     disable_nagle_algorithm = True
     server: _Server
 
