@@ -11,7 +11,7 @@ from imgbake.api import Artifact, BakeError, Blobs
 from imgbake_oci import bases, documents, layouts
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.documents import Manifest
-from imgbake_oci.reference import parse
+from imgbake_oci.reference import HUB, Reference, parse
 
 
 def export(artifact: Artifact, blobs: Blobs, to: Path, form: str, name: str, tags: Sequence[str]) -> None:
@@ -28,21 +28,22 @@ def export(artifact: Artifact, blobs: Blobs, to: Path, form: str, name: str, tag
 def _export_docker(artifact: Artifact, blobs: Blobs, to: Path, name: str, tags: Sequence[str]) -> None:
     """A layout with a manifest.json beside it, which docker has read for as long as it has loaded images.
 
-    It can only name one platform: this machine's, or else the first.
+    It can only name one platform: this machine's, or else the first. An engine with containerd reads names in
+    the layout's index.
     """
     descriptor, manifest = one_platform(artifact, blobs, name)
     layers = [layer.digest for layer in manifest.layers]
-    names = [parse(tag).familiar for tag in tags] or [f"{name.lower()}:latest"]
-    names = [each if ":" in each.rpartition("/")[2] else f"{each}:latest" for each in names]
+    names = [parse(tag) for tag in tags] or [Reference(HUB, f"library/{name.lower()}", "latest")]
     listing = [
         {
             "Config": _member(manifest.config.digest),
-            "RepoTags": names,
+            "RepoTags": [f"{msgspec.structs.replace(each, tag='').familiar}:{each.tag}" for each in names],
             "Layers": [_member(digest) for digest in layers],
         }
     ]
     needed = list(dict.fromkeys((descriptor.digest, manifest.config.digest, *layers)))
-    extra = {"manifest.json": msgspec.json.encode(listing)}
+    index = layouts.index(descriptor, "latest", names)
+    extra = {"index.json": index, "manifest.json": msgspec.json.encode(listing)}
     layouts.export_archive(to, descriptor, "latest", needed, blobs, extra)
 
 

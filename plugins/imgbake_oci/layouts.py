@@ -7,13 +7,18 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imgbake.api import BakeError, Blobs, UsageError
 from imgbake_oci import documents, ustar
 from imgbake_oci.descriptor import Descriptor
 from imgbake_oci.documents import descriptor_document, encoded
 
+if TYPE_CHECKING:
+    from imgbake_oci.reference import Reference
+
 _REF_NAME = "org.opencontainers.image.ref.name"
+_IMAGE_NAME = "io.containerd.image.name"  # by which engines with containerd load it
 _MARKER = "oci-layout"
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 
@@ -47,15 +52,15 @@ def files(needed: Sequence[str]) -> tuple[str, ...]:
     return ("index.json", _MARKER, *(f"blobs/sha256/{_hex(digest)}" for digest in needed))
 
 
-def index(root: Descriptor, tag: str) -> bytes:
-    """The index.json of a layout of one image."""
+def index(root: Descriptor, tag: str, names: Sequence[Reference] = ()) -> bytes:
+    """The index.json of a layout of one image, which bears a tag, or these names on an engine."""
+    named = [{_REF_NAME: name.tag, _IMAGE_NAME: str(name)} for name in names] or [{_REF_NAME: tag}]
     document = descriptor_document(root)
-    document["annotations"] = {**root.annotations, _REF_NAME: tag}
     return encoded(
         {
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.index.v1+json",
-            "manifests": [document],
+            "manifests": [{**document, "annotations": {**root.annotations, **each}} for each in named],
         }
     )
 
@@ -99,7 +104,7 @@ def export_archive(
     blobs: Blobs,
     extra: dict[str, bytes] | None = None,
 ) -> None:
-    """Writes a layout as a tar file, the same bytes for the same image; `extra` files come last."""
+    """Writes a layout as a tar file, for one image the same bytes; `extra` files come last, or instead."""
     headers = ustar.Headers(0)
     with _whole(to) as path, path.open("xb") as out:
         for folder in (b"blobs/", b"blobs/sha256/"):

@@ -180,8 +180,15 @@ def _tagged(project: Project, tags: str, more: str = "") -> None:
 def test_a_docker_archive_has_the_targets_tags(app: Project, tmp_path: Path) -> None:
     _tagged(app, '["shop", "localhost:5000/a/shop:1", "docker.io/library/shop:2"]')
     path = _exported(app, tmp_path / "app.tar", "docker-archive", "App@t")
-    (listed,) = json.loads(_members(path)["manifest.json"])
+    members = _members(path)
+    (listed,) = json.loads(members["manifest.json"])
     assert listed["RepoTags"] == ["shop:latest", "localhost:5000/a/shop:1", "shop:2"]
+    of_containerd = [each["annotations"] for each in json.loads(members["index.json"])["manifests"]]
+    assert [each["io.containerd.image.name"] for each in of_containerd] == [
+        "docker.io/library/shop:latest",
+        "localhost:5000/a/shop:1",
+        "docker.io/library/shop:2",
+    ]
 
 
 def test_a_docker_archive_of_several_platforms_has_the_one_of_this_machine(
