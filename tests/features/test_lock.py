@@ -86,6 +86,12 @@ def test_a_damaged_lock_is_told(project: Project, repository: Project) -> None:
     assert ran.code == 2 and "imgbake.lock" in ran.stderr and "lock again" in ran.stderr
 
 
+def test_a_lock_that_cannot_be_written_is_told(project: Project, repository: Project) -> None:
+    project.write("imgbake.lock.new/in-the-way")
+    ran = project.run("lock")
+    assert (ran.code, ran.stderr) == (1, "error: can't write imgbake.lock: Is a directory\n")
+
+
 def _commit_of(document: dict[str, list[dict[str, dict[str, str]]]]) -> str:
     return document["nodes"][0]["artifact"]["reference"]
 

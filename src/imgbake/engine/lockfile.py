@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from imgbake.contract import Pin
-from imgbake.errors import Problem, RecipeError, Where
+from imgbake.errors import BakeError, Problem, RecipeError, Where
 
 NAME = "imgbake.lock"
 _HEADER = "# Written by `imgbake lock`. Commit it; `imgbake lock --upgrade` moves it.\n\n"
@@ -54,15 +54,18 @@ def read(root: Path) -> Lock:
 
 
 def write(root: Path, pins: Iterable[Pin]) -> None:
-    """Writes the lock whole, sorted, by a rename."""
+    """Writes the lock whole, sorted, by a rename. Raises BakeError."""
     import tomli_w
 
     tables: dict[str, dict[str, str]] = {}
     for pin in sorted(pins, key=lambda pin: (pin.table, pin.key)):
         tables.setdefault(pin.table, {})[pin.key] = pin.value
     beside = root / (NAME + ".new")
-    beside.write_text(_HEADER + tomli_w.dumps(_plain(tables)), "utf-8")
-    beside.replace(root / NAME)
+    try:
+        beside.write_text(_HEADER + tomli_w.dumps(_plain(tables)), "utf-8")
+        beside.replace(root / NAME)
+    except OSError as error:
+        raise BakeError(f"can't write {NAME}: {error.strerror}") from None
 
 
 def _plain(tables: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
