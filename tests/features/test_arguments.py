@@ -67,6 +67,19 @@ def test_on_a_terminal_what_is_missing_is_asked_for(project: Project) -> None:
     assert f"to me south with {len(SECRET)}" in said.decode() and SECRET not in said.decode()
 
 
+def test_who_does_not_answer_is_told_on_a_line_of_its_own(project: Project) -> None:
+    project.recipe('[args.who]\n[tasks.greet]\nrun = "echo {{ who }}"\n')
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(project.root)
+        os.execv(sys.executable, [sys.executable, "-m", "imgbake", "run"])
+    _said(terminal, b"who: ", b"\x04")  # Ctrl-D
+    _said(terminal, b"\nerror: interrupted", b"")
+    _, status = os.waitpid(process, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 130
+
+
 def _said(terminal: int, until: bytes, answer: bytes) -> bytes:
     """What is said up to these words, which are answered."""
     said = b""

@@ -119,6 +119,7 @@ def _asked(error: MissingArguments) -> dict[str, str]:
             for name in error.names
         }
     except typer.Abort:
+        sys.stderr.write("\n")  # to end the line of the question
         raise Interrupted from None
 
 
