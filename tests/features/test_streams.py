@@ -486,6 +486,17 @@ def test_streams_and_tags_are_listed(project: Project, registry: Registry, pytho
     assert "import" in good(project.run("stream", "history", "python:3.12")).stdout
 
 
+@pytest.mark.parametrize("command", ["ls", "describe", "export", "prune"])
+def test_streams_are_named_with_a_prefix_or_without_and_never_by_a_tag(
+    project: Project, registry: Registry, python: str, command: str
+) -> None:
+    push(registry, "one")
+    good(project.run("stream", "sync"))
+    asked = project.run("stream", command, "stream:python", "python")
+    assert asked.stdout == project.run("stream", command, "python").stdout != ""
+    refused(project.run("stream", command, "python:3.12"), "'python:3.12' is more than a stream")
+
+
 def test_the_recipe_may_stand_elsewhere(project: Project, registry: Registry, python: str) -> None:
     push(registry, "one")
     good(project.run("stream", "sync"))

@@ -83,11 +83,18 @@ def _shelf(address: str, root: Path, check: Callable[[], None]) -> Shelf:
 
 
 def read(shelf: Shelf, wanted: Sequence[str]) -> dict[str, Stream]:
-    """These streams, or all, by name. Raises UsageError for one that isn't there."""
+    """These streams, or all, by name. Raises UsageError for one that isn't there, and for a tag."""
     if wanted:
-        return {name: shelving.existing(shelf, names.parse(name).stream) for name in wanted}
+        return {name: shelving.existing(shelf, name) for name in map(_stream_alone, wanted)}
     loaded = {name: shelving.load(shelf, name) for name in shelf.names()}
     return {name: stream for name, stream in loaded.items() if stream is not None}
+
+
+def _stream_alone(text: str) -> str:
+    named = names.parse(text)
+    if named.tag or named.image:
+        raise UsageError(f"'{text}' is more than a stream", hint=f"write {named.stream}")
+    return named.stream
 
 
 def tag_of(shelf: Shelf, named: names.Named) -> tuple[Stream, Tag]:
