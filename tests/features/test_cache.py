@@ -137,6 +137,13 @@ def test_an_image_outlives_the_cache(baked: Project, tmp_path: Path) -> None:
     assert ran.code == 0 and (project.root / "i.tar").stat().st_size > 0, ran.stderr
 
 
+def test_an_export_leaves_no_work_folder_in_the_cache(baked: Project, tmp_path: Path) -> None:
+    env = {"IMGBAKE_CACHE_DIR": str(tmp_path / "cache")}
+    baked.build(env=env)
+    assert baked.run("export", "i", "-o", "out", env=env).code == 0
+    assert not list((tmp_path / "cache" / "tmp").iterdir())
+
+
 def test_a_plan_leaves_a_lost_cache_alone(baked: Project, tmp_path: Path) -> None:
     baked.build(env={"IMGBAKE_CACHE_DIR": str(tmp_path / "one")})
     other = {"IMGBAKE_CACHE_DIR": str(tmp_path / "two")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -99,8 +100,8 @@ def lock(
     from imgbake.app import pinning
     from imgbake.app.opening import open_project
 
-    project = open_project(request(file, args), warn)
-    locked = pinning.lock(project, tuple(names or ()), upgrade=upgrade)
+    with closing(open_project(request(file, args), warn)) as project:
+        locked = pinning.lock(project, tuple(names or ()), upgrade=upgrade)
     if format is Format.JSON:
         print_json(locked)
         return
@@ -136,6 +137,6 @@ def export(
     if name.startswith(names.PREFIX):
         typer.echo(f"{output}  {copying.export(name, output, form, file, warn)}")
         return
-    project = opening.open_project(request(file, args, commits), warn)
-    node = opening.node(project, name, "image")
-    typer.echo(f"{output}  {shipping.export(project, node, output, form)}")
+    with closing(opening.open_project(request(file, args, commits), warn)) as project:
+        node = opening.node(project, name, "image")
+        typer.echo(f"{output}  {shipping.export(project, node, output, form)}")
