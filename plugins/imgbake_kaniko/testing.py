@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import secrets
 import shlex
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -15,6 +16,7 @@ from imgbake_kaniko.cluster.client import Client
 from imgbake_kaniko.manifests import Manifest
 from imgbake_kaniko.options import Options
 from imgbake_kaniko.plan import Plan, plan
+from imgbake_kaniko.removing import Note
 from imgbake_kaniko.watching import Watched
 from imgbake_oci.reference import parse_tag
 
@@ -28,6 +30,7 @@ def test(artifact: Artifact, blueprint: Blueprint, options: Options, ctx: RunCon
     if not any(layer.test for layer in blueprint.layers):
         return
     client = baking.connected(options, ctx.check)
+    note = removing.note_of(blueprint, ctx)
     first = parse_tag(artifact.facts["tags"][0])
     for layer in blueprint.layers:
         if layer.test:
@@ -37,7 +40,7 @@ def test(artifact: Artifact, blueprint: Blueprint, options: Options, ctx: RunCon
             its = replace(its, secrets=layer.setup.secrets, caches=layer.setup.caches)
             container = {"command": argv, **_surroundings(layer)}
             pod = manifests.test_pod(its, f"{first.name}@{artifact.digest}", container)
-            _Tested(client, its, layer, ctx).run(pod)
+            _Tested(client, its, layer, note, ctx).run(pod)
 
 
 def _argvs(layer: Layer) -> list[list[str]]:
@@ -64,8 +67,8 @@ def _surroundings(layer: Layer) -> Manifest:
 class _Tested:
     """A pod, from its creation to its removal."""
 
-    def __init__(self, client: Client, plan: Plan, layer: Layer, ctx: RunContext) -> None:
-        self._client, self._plan, self._layer, self._ctx = client, plan, layer, ctx
+    def __init__(self, client: Client, plan: Plan, layer: Layer, note: Path, ctx: RunContext) -> None:
+        self._client, self._plan, self._layer, self._note, self._ctx = client, plan, layer, note, ctx
         self._command = layer.test[0]
 
     def run(self, pod: Manifest) -> None:
@@ -74,6 +77,9 @@ class _Tested:
         labels = f"{manifests.RUN}={plan.name}"
         watched = Watched(client, plan.name, labels, plan.options.start_timeout, self._ctx)
         auths = credentials.auths(plan.destinations, self._ctx)
+        removing.remove_noted(client, plan, self._note, self._ctx)
+        if not self._is_kept:
+            removing.write(self._note, Note(client.server, plan.options.namespace, plan.name))
         with removing.afterwards(self._remove, self._ctx):
             try:
                 made = client.create(pod)
@@ -87,9 +93,14 @@ class _Tested:
                 message = f"{what}: {error.message}"
                 raise StepError(message, hint=error.hint, tail=error.tail) from None
 
+    @property
+    def _is_kept(self) -> bool:
+        return self._plan.options.keep or self._ctx.keep
+
     def _remove(self) -> None:
-        if not (self._plan.options.keep or self._ctx.keep):
+        if not self._is_kept:
             self._client.steadfast().delete("Pod", self._plan.name, grace=_NO_GRACE)
+            self._note.unlink(missing_ok=True)
 
     def _hear(self, line: str) -> str:
         if line.startswith(_PROMPT):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from imgbake_kaniko import manifests
 from imgbake_kaniko.cluster import kubeconfig
 from imgbake_kaniko.cluster.connection import Connection
 from imgbake_kaniko.tests.in_cluster import OURS, InCluster
@@ -163,6 +164,17 @@ def test_the_next_bake_removes_what_a_killed_one_left(project: InCluster) -> Non
     assert "which a bake that was killed has left" in ran.stderr
     assert project.left() == []
     assert project.left_on_node() == set()
+
+
+def test_the_next_bake_removes_the_pod_of_a_test_that_was_killed(project: InCluster) -> None:
+    project.image(f'{TRUE}\ntest = "sleep 300"', options='context = "stream"')
+    process = project.until_running(manifests.TEST)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert project.left() != []
+    project.image(TRUE, options='context = "stream"')
+    project.build("-B")
+    assert project.left() == []
 
 
 def test_what_is_made_can_be_kept_for_once(project: InCluster) -> None:

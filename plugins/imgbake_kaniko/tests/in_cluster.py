@@ -10,6 +10,7 @@ from typing import Any
 
 from imgbake.testing.project import Project, Ran
 from imgbake_docker.tests import trees
+from imgbake_kaniko.executor import KANIKO
 
 _PATIENCE = 180  # seconds, for a machine that does much besides
 
@@ -46,11 +47,11 @@ class InCluster(Project):
     def run(self, *args: str, env: Any = None) -> Ran:
         return super().run(*args, env={"KUBECONFIG": str(self.cluster.kubeconfig), **(env or {})})
 
-    def until_running(self) -> subprocess.Popen[str]:
-        """Starts a build, and waits until Kaniko runs."""
+    def until_running(self, container: str = KANIKO) -> subprocess.Popen[str]:
+        """Starts a build, and waits until a container runs."""
         process = self.start("build", env={"KUBECONFIG": str(self.cluster.kubeconfig)})
         until = time.monotonic() + _PATIENCE
-        while not any(_is_running(pod) for pod in self.cluster.objects("pods")):
+        while not any(_is_running(pod, container) for pod in self.cluster.objects("pods")):
             assert time.monotonic() < until
             time.sleep(0.2)
         return process
@@ -86,7 +87,8 @@ class InCluster(Project):
             time.sleep(0.3)
 
 
-def _is_running(pod: Any) -> bool:
+def _is_running(pod: Any, container: str) -> bool:
     return pod["metadata"]["name"].startswith(OURS) and any(
-        "running" in each["state"] for each in pod["status"].get("containerStatuses", ())
+        each["name"] == container and "running" in each["state"]
+        for each in pod["status"].get("containerStatuses", ())
     )
