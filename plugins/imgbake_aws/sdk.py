@@ -120,6 +120,7 @@ def asking(what: str) -> Iterator[None]:
         BotoCoreError,
         ClientError,
         NoCredentialsError,
+        ParamValidationError,
         SSOError,
         TokenRetrievalError,
     )
@@ -137,6 +138,9 @@ def asking(what: str) -> Iterator[None]:
         raise BakeError(f"{what}: AWS refused: {code}: {message}", hint=hint) from None
     except (SSOError, TokenRetrievalError) as error:
         raise BakeError(f"{what}: there is no session: {error}", hint="`aws sso login` begins one") from None
+    except ParamValidationError as error:
+        wrong = "; ".join(str(error).splitlines()[1:])
+        raise BakeError(f"{what}: AWS would refuse it: {wrong}") from None
     except BotoCoreError as error:
         raise BakeError(f"{what}: AWS can't be reached: {error}") from None
     except ResponseParserError:

@@ -48,3 +48,12 @@ def signed_by(client: object) -> str:
     )
     client.describe_regions()  # type: ignore[attr-defined]
     return str(found[0].decode()).partition("Credential=")[2].partition("/")[0]
+
+
+def test_a_value_that_aws_would_refuse_is_said(cloud: Cloud) -> None:
+    with pytest.raises(BakeError) as error, sdk.asking("ecr:DescribeRepositories a"):
+        sdk.client("ecr").describe_repositories(repositoryNames=["a"])
+    assert error.value.message == (
+        "ecr:DescribeRepositories a: AWS would refuse it: "
+        "Invalid length for parameter repositoryNames[0], value: 1, valid min length: 2"
+    )
