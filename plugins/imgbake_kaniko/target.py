@@ -82,7 +82,7 @@ class Kaniko:
         testing.test(artifact, blueprint, self._options, ctx)
 
     def present(self, artifact: Artifact, ctx: ResolveContext) -> bool:
-        """Has the registry the image under every tag? False too when it can't be asked."""
+        """Has the registry the image under every tag? Raises BakeError when it can't be asked."""
         from imgbake_kaniko import pushed
 
         return pushed.is_there(artifact, ctx)
