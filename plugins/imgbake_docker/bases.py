@@ -39,13 +39,12 @@ def ready(client: Client, blueprint: Blueprint, platform: str, ctx: RunContext) 
         if found is None:
             raise BakeError(f"the engine has lost {base.reference}", hint="build again")
         client.tag(found["Id"], *name.split(":"))
+    elif sources.is_remote(base.reference):
+        found = _of_registry(client, base, platform, ctx)
     else:
         found = client.image(name)
         if found is None or not _is_for(found, platform):
-            if sources.is_remote(base.reference):
-                pull(client, base.reference, base.digest, platform, ctx)
-            else:
-                _load(client, base, name, platform, ctx)
+            _load(client, base, name, platform, ctx)
             found = client.image(name)
     if found is None:
         raise BakeError(f"the engine took {base.reference}, and does not have it as {name}")
@@ -61,6 +60,21 @@ def release(client: Client, blueprint: Blueprint) -> None:
             client.remove_image(base_name(blueprint), noprune=True)
         except APIError:
             return  # somebody else did
+
+
+def _of_registry(client: Client, base: Artifact, platform: str, ctx: RunContext) -> dict[str, Any] | None:
+    """What the engine says of an image of a registry, which is pulled unless it is there.
+
+    For a platform that is asked for, by the digest of its own manifest: by that of an index, an engine may
+    hold the image for one platform only.
+    """
+    digest = bases.digest_for(base, parsed(platform), ctx) if platform else base.digest
+    name = parse(base.reference).pinned(digest).familiar
+    found: dict[str, Any] | None = client.image(name)
+    if found is None or not _is_for(found, platform):
+        pull(client, base.reference, digest, platform, ctx)
+        found = client.image(name)
+    return found
 
 
 def _is_for(found: dict[str, Any], platform: str) -> bool:

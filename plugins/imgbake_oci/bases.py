@@ -69,6 +69,20 @@ def fetch(base: Artifact, platform: Platform | None, format: Format, ctx: RunCon
         return _fetch(source, base.digest, platform, ctx)
 
 
+def digest_for(base: Artifact, platform: Platform, ctx: RunContext) -> str:
+    """The digest of a base's manifest for a platform: the base's own, unless that is of an index.
+
+    Raises BakeError for an index that lacks the platform.
+    """
+    with sources.opened(base.reference, ctx, ctx.progress) as source:
+        read = documents.manifest_or_index(_kept(source, base.digest, ctx), source.name)
+        if isinstance(read, Manifest):
+            return base.digest
+        from imgbake_oci.registry import choose
+
+        return choose(read.manifests, platform, source.name).digest
+
+
 def folders(base: Base, ctx: RunContext) -> Iterator[Added]:
     """What each layer of a base says of folders, the lowest first. Each layer is read once for all.
 

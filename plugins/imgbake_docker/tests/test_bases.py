@@ -77,6 +77,51 @@ def test_a_base_is_pulled_by_its_digest(project: OnEngine, registry: Put) -> Non
     assert ran.outcomes()["image:app@docker"] == "ran"
 
 
+def test_targets_of_one_engine_stand_on_one_base_for_several_platforms(
+    project: OnEngine, registry: Put
+) -> None:
+    base = registry(project.base, "team/busybox", "1").replace("busybox:1", f"{project.name}:1")
+    project.write("file", "content")
+    project.recipe(f"""
+        [components.app]
+        files = [{{ from = "file", to = "/srv/file" }}]
+
+        [targets.oci]
+        uses = "oci"
+        tags = ["{base}"]
+        platforms = ["linux/amd64", "linux/arm64"]
+
+        [targets.amd]
+        uses = "docker"
+        tags = ["{project.name}:1"]
+        {project.options}
+        platforms = ["linux/amd64"]
+
+        [targets.arm]
+        uses = "docker"
+        tags = ["{project.name}:arm"]
+        {project.options}
+        platforms = ["linux/arm64"]
+
+        [images.base]
+        base = "scratch"
+        components = ["app"]
+        targets = ["oci"]
+
+        [images.app]
+        base = "{base}"
+        targets = ["amd", "arm"]
+        {LABELED}
+    """)
+    assert project.run("build", "base", "--push").code == 0
+    project.build("app")
+    try:
+        found = [project.client.inspect_image(f"{project.name}:{tag}") for tag in ("1", "arm")]
+        assert [each["Architecture"] for each in found] == ["amd64", "arm64"]
+    finally:
+        project.client.remove_image(f"{project.name}:arm", force=True)
+
+
 @pytest.mark.parametrize("form", ["oci-archive", "docker-archive"])
 def test_an_archive_is_a_base(project: OnEngine, form: str) -> None:
     archive = project.root / "base.tar"
