@@ -22,7 +22,7 @@ _PERIOD = 100_000  # microseconds, of which a quota of the processors' time is g
 STEP = re.compile(r"Step \d+/\d+ : (.*)", re.DOTALL)
 _IMAGE = re.compile(r" ---> ([0-9a-f]{12})\b")
 CHATTER = re.compile(
-    r"Step \d+/\d+ : | ---> (Running in |Using cache|[0-9a-f]{12}|\n)"
+    r"Step \d+/\d+ : | ---> (Running in |Using cache|Removed intermediate container |[0-9a-f]{12}|\n)"
     r"|Removing intermediate container [0-9a-f]{12}|Successfully (built|tagged) "
     r"|\[Warning\] One or more build-args "
 )
