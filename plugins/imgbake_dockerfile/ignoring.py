@@ -42,11 +42,11 @@ def read_ignore(context: Path, dockerfile: Path) -> Ignore:
 
 def parse_ignore(data: bytes | str, file: str = ".dockerignore") -> Ignore:
     """The patterns of an ignore file. Raises DockerfileError for a malformed one."""
-    text = data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
+    text = data if isinstance(data, str) else data.decode("utf-8", "replace")  # as BuildKit tells patterns
     text = text.removeprefix("\ufeff")
     patterns: list[str] = []
     for number, line in enumerate(text.split("\n"), 1):
-        if len(line.encode("utf-8", "surrogateescape")) >= _LONGEST:
+        if len(line.encode("utf-8")) >= _LONGEST:
             raise DockerfileError("this line is too long", where=source(file, text).where(number))
         pattern = _pattern(line)
         if not pattern:

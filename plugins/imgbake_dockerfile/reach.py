@@ -75,6 +75,8 @@ def _matcher(seen: Seen, patterns: tuple[str, ...]) -> Matcher:
 
 def _paths(seen: Seen, context: Context) -> tuple[list[str], list[str]]:
     """The paths that a source names, and the links that lead to where its wildcards begin."""
+    if "\0" in seen.path:
+        return [], []  # which no name holds
     names = seen.path.split("/")
     fixed = next((count for count, name in enumerate(names) if wildcards.is_wild(name)), len(names))
     if not seen.is_pattern or fixed == len(names):

@@ -233,6 +233,13 @@ def test_names_that_are_no_utf8(root: Path) -> None:
     name = os.fsdecode(b"conf/\xff.toml")
     (root / name).write_text("")
     assert name in _files(root, "COPY conf/*.toml /")
+    build = plan(parse("FROM scratch\nCOPY conf /\n"))
+    found = reached(build, Context(root, parse_ignore(b"conf/\xff.toml\n")))
+    assert name in [one.path for one in found]  # BuildKit copies it: no such pattern reaches it
+
+
+def test_names_that_can_be_none_lead_to_nothing(root: Path) -> None:
+    assert _files(root, "COPY conf\0 /\nRUN --mount=source=conf\0,target=/c x") == []
 
 
 def test_unknown_variables_see_everything(root: Path) -> None:
