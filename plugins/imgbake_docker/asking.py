@@ -56,15 +56,21 @@ def are_present(questions: Sequence[str]) -> list[bool]:
         return [False] * len(questions)
 
 
-def _world() -> list[str]:
-    """What says where the engine is: variables, and the context that docker's own settings name."""
+def settings() -> dict[str, Any]:
+    """Docker's own, config.json; empty where there are none that can be read."""
     folder = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111  # pathlib is slow
     try:
         with open(f"{folder}/config.json", "rb") as file:
-            context = str(json.load(file).get("currentContext", ""))
-    except (OSError, ValueError, AttributeError):
-        context = ""
-    return [*(os.environ.get(name, "") for name in _ENVIRONMENT), context]
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _world() -> list[str]:
+    """What says where the engine is: variables, and the context that docker's own settings name."""
+    current = str(settings().get("currentContext") or "")
+    return [*(os.environ.get(name, "") for name in _ENVIRONMENT), current]
 
 
 def _tags(path: str, images: set[str]) -> dict[str, set[str]]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imgbake.api import RunContext, Setup, StepError
-from imgbake_docker import building, owning, solving
+from imgbake_docker import building, owning, proxies, solving
 from imgbake_docker.building import Order
 from imgbake_docker.engine import Client
 from imgbake_docker.naming import SCRATCH
@@ -126,7 +126,8 @@ def _flags(order: Order, setup: Setup) -> Iterator[str]:
 
 def _parameters(order: Order, setup: Setup) -> dict[str, str]:
     """The query of POST /build, which means what the flags do."""
-    found = {"buildargs": json.dumps({"SOURCE_DATE_EPOCH": str(order.epoch), **order.arguments})}
+    args = {**proxies.arguments(), "SOURCE_DATE_EPOCH": str(order.epoch), **order.arguments}
+    found = {"buildargs": json.dumps(args)}
     if order.stage.commands:
         found["networkmode"] = setup.network
     if order.anew:

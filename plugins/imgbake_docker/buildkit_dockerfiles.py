@@ -15,7 +15,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from imgbake.api import Described, RunContext, StepError, Tree
-from imgbake_docker import choosing, solving
+from imgbake_docker import choosing, proxies, solving
 from imgbake_docker.engine import Client
 from imgbake_docker.packing import tar
 from imgbake_dockerfile.request import UNSEEN, Request, Text, request
@@ -44,7 +44,7 @@ def build(
     if posted is None:
         return _by_buildx(described, labels, epoch, ctx)
     asked = posted.asked
-    args = {**asked.args, **({"SOURCE_DATE_EPOCH": str(epoch)} if epoch else {})}
+    args = {**proxies.arguments(), **asked.args, **({"SOURCE_DATE_EPOCH": str(epoch)} if epoch else {})}
     parameters = {
         "dockerfile": posted.name, "target": asked.target, "buildargs": json.dumps(args),
         "labels": json.dumps(labels), "platform": platform, "nocache": "1" if ctx.force else "",

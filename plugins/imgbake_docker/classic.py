@@ -12,7 +12,7 @@ from collections import deque
 from typing import Any
 
 from imgbake.api import RunContext, Setup
-from imgbake_docker import building, posting
+from imgbake_docker import building, posting, proxies
 from imgbake_docker.building import Order
 from imgbake_docker.engine import Client
 from imgbake_docker.sending import context
@@ -102,8 +102,8 @@ def _parameters(order: Order, setup: Setup) -> dict[str, Any]:
     found: dict[str, Any] = {"rm": "1", "forcerm": "1", "networkmode": setup.network, "version": "1"}
     if order.anew:
         found["nocache"] = "1"
-    if order.arguments:
-        found["buildargs"] = json.dumps(order.arguments)
+    if args := {**proxies.arguments(), **order.arguments}:
+        found["buildargs"] = json.dumps(args)
     if order.platform:
         found["platform"] = order.platform
     if setup.memory is not None:

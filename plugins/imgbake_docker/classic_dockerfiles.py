@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from imgbake.api import RunContext, StepError, Tree
-from imgbake_docker import posting
+from imgbake_docker import posting, proxies
 from imgbake_docker.classic import CHATTER, CODE, STEP
 from imgbake_docker.engine import Client
 from imgbake_docker.packing import packed
@@ -22,9 +22,10 @@ def build(
 ) -> str:
     """Builds it, and returns the id of the image. Raises StepError."""
     dockerfile, context = packed(asked, files, ctx)
+    args = {**proxies.arguments(), **asked.args}
     parameters: dict[str, Any] = {
         "rm": "1", "forcerm": "1", "version": "1", "dockerfile": dockerfile, "target": asked.target,
-        "buildargs": json.dumps(asked.args), "labels": json.dumps(labels), "platform": platform,
+        "buildargs": json.dumps(args), "labels": json.dumps(labels), "platform": platform,
         "networkmode": asked.network.removeprefix("default"), "nocache": "1" if ctx.force else "",
         "cachefrom": json.dumps(asked.cache_from),
     }  # fmt: skip

@@ -72,6 +72,17 @@ def test_what_a_builder_lacks_is_refused_with_a_way_out(project: OnEngine, build
     assert "component 'app' asks for `" in ran.stderr and 'uses = "oci"' in ran.stderr
 
 
+def test_proxies_of_dockers_settings_are_known_to_commands(
+    project: OnEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("config/config.json", '{"proxies": {"default": {"noProxy": "example.test"}}}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(project.root / "config"))
+    ran = project.bake(
+        '[components.app]\nbuild = "echo not for $NO_PROXY"\nnetwork = "none"\n', "", "--progress", "plain"
+    )
+    assert "not for example.test" in ran.stderr
+
+
 def test_buildkit_has_caches_and_secrets(project: OnEngine, builder: str) -> None:
     if builder != "buildkit":
         pytest.skip("the classic builder has neither")

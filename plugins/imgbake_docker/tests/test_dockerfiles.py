@@ -245,6 +245,21 @@ def test_secrets_are_mounted_and_stand_nowhere(project: OnEngine, builder: str, 
     assert "s3cr3t" not in ran.stderr + ran.stdout + str(project.client.history(f"{project.name}:1"))
 
 
+def test_proxies_of_dockers_settings_are_for_builds_alone(
+    project: OnEngine, local: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("config/config.json", '{"proxies": {"default": {"httpsProxy": "http://proxy.test:3128"}}}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(project.root / "config"))
+    write(project, f"FROM {local}\nRUN echo by $HTTPS_PROXY and $https_proxy\n")
+    assert (
+        "by http://proxy.test:3128 and http://proxy.test:3128" in project.build("--progress", "plain").stderr
+    )
+    made = project.baked()
+    assert "proxy.test" not in str(made["Config"]) + str(project.client.history(f"{project.name}:1"))
+    (project.root / "config/config.json").unlink()
+    assert outcome(project.build()) == "cached"
+
+
 def test_a_target_and_labels(project: OnEngine) -> None:
     write(
         project,
