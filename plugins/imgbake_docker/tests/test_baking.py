@@ -77,9 +77,8 @@ def test_proxies_of_dockers_settings_are_known_to_commands(
 ) -> None:
     project.write("config/config.json", '{"proxies": {"default": {"noProxy": "example.test"}}}')
     monkeypatch.setenv("DOCKER_CONFIG", str(project.root / "config"))
-    ran = project.bake(
-        '[components.app]\nbuild = "echo not for $NO_PROXY"\nnetwork = "none"\n', "", "--progress", "plain"
-    )
+    component = f'[components.app]\nbuild = "echo {project.name} not for $NO_PROXY"\nnetwork = "none"\n'
+    ran = project.bake(component, "", "--progress", "plain")
     assert "not for example.test" in ran.stderr
 
 

@@ -250,7 +250,7 @@ def test_proxies_of_dockers_settings_are_for_builds_alone(
 ) -> None:
     project.write("config/config.json", '{"proxies": {"default": {"httpsProxy": "http://proxy.test:3128"}}}')
     monkeypatch.setenv("DOCKER_CONFIG", str(project.root / "config"))
-    write(project, f"FROM {local}\nRUN echo by $HTTPS_PROXY and $https_proxy\n")
+    write(project, f"FROM {local}\nRUN echo {project.name} by $HTTPS_PROXY and $https_proxy\n")
     assert (
         "by http://proxy.test:3128 and http://proxy.test:3128" in project.build("--progress", "plain").stderr
     )
