@@ -65,7 +65,7 @@ def _lay_out_many(folder: Path, images: int) -> None:
         for name in names:
             (folder / project / name).mkdir(parents=True)
             (folder / project / name / "Dockerfile").write_text(DOCKERFILE)
-            (folder / project / name / "version").write_text("0\n")
+            (folder / project / name / "version").write_text(f"{name} 0\n")
         _describe(folder / project, names)
 
 
@@ -106,7 +106,7 @@ def _measure_many(folder: Path, engine: Engine, rounds: int) -> None:
     number = itertools.count(1)
 
     def change(project: Path) -> None:
-        (project / "image7" / "version").write_text(f"{next(number)}\n")
+        (project / "image7" / "version").write_text(f"image7 {next(number)}\n")
 
     contestants = [each for each in _contestants(folder, engine) if each.name != DOCKER]
     alternate(contestants, 2)
