@@ -18,6 +18,7 @@ from imgbake.api import Described, RunContext, StepError, Tree
 from imgbake_docker import choosing, proxies, solving
 from imgbake_docker.engine import Client
 from imgbake_docker.packing import tar
+from imgbake_dockerfile.planning import asked_platform
 from imgbake_dockerfile.request import UNSEEN, Request, Text, request
 
 _HOSTS_OWN = frozenset({"security.selinux"})  # attributes that every file has there, and no image
@@ -69,11 +70,14 @@ def _by_buildx(described: Described, labels: Mapping[str, str], epoch: int, ctx:
 def _posted(asked: Request, files: Tree, ctx: RunContext) -> _Posted | None:
     """The request as it can be posted; None when it can't be.
 
-    A session hands over secrets, caches, further folders, passwords for what is fetched, and attributes
-    of files that our tars have no room for.
+    A session hands over secrets, caches, further folders, passwords for what is fetched, images of other
+    platforms among it, and attributes of files that our tars have no room for.
     """
     has_session = asked.secrets or asked.ssh or asked.cache_from or asked.cache_to or asked.folders
-    if has_session or asked.is_fetching or any(image.role == "syntax" for image in asked.images):
+    if has_session or asked.asks_back or any(image.role == "syntax" for image in asked.images):
+        return None
+    own = str(asked_platform(asked.platforms[0] if asked.platforms else ""))
+    if any(image.platform != own for image in asked.images):
         return None
     if sum(entry.size for entry in files.entries) > solving.LARGE:
         return None

@@ -132,7 +132,7 @@ class DockerfileFormat:
             contexts,
             options.folders,
             _only_buildkit(options, build),
-            bool(build.remotes),
+            bool(build.secrets or build.remotes),
             not could_reach(build, UNSEEN) and not any(entry.kind == "symlink" for entry in seen.entries),
         )
         return Described(self.kind, asked, seen, bases, build.args)

@@ -61,7 +61,7 @@ class Request(msgspec.Struct, frozen=True):
     contexts: dict[str, str] = {}  # names in the sent text of images that only we have, to those in `bases`
     folders: dict[str, str] = {}  # the names of contexts that are folders, to their paths in the project
     only_buildkit: str = ""  # what in it older builders don't know, with its place
-    is_fetching: bool = False  # by an ADD of a URL or a git repository
+    asks_back: bool = False  # for a secret or an ssh key that a RUN mounts, or for what an ADD fetches
     is_unseen: bool = False  # a file `UNSEEN` at the top of the context would be: nothing copies it
 
     def failure(self, message: str, line: int, tail: tuple[str, ...], hint: str = "") -> StepError:

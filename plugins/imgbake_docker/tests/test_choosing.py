@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,12 +107,16 @@ def test_a_buildkit_that_ends_or_never_begins_is_told(
         ("FROM scratch AS unneeded\nLABEL a=b\nFROM scratch\nCOPY top/ /all/\n", "", False),
         ("FROM scratch\nCOPY large /\n", "", False),
         ("FROM scratch\nADD https://localhost:1/x /\n", "", False),
+        ("FROM scratch\nRUN --mount=type=secret,id=optional true\n", "", False),
         ("FROM scratch\nLABEL a=b\n", 'cache_from = ["old"]', False),
+        ("FROM imgbake-test-empty:1\nCOPY . /\n", "", True),
+        ("FROM --platform=linux/s390x imgbake-test-empty:1\nLABEL a=b\n", "", False),
     ],
 )
 def test_a_small_build_is_posted_and_needs_no_session(
-    tmp_path: Path, engine: object, dockerfile: str, keys: str, is_posted: bool
+    tmp_path: Path, engine: Any, dockerfile: str, keys: str, is_posted: bool
 ) -> None:
+    engine.import_image_from_data(b"\0" * 1024, repository="imgbake-test-empty", tag="1")
     _program(tmp_path / "bin/docker-buildx", "echo no session; exit 1")
     choosing._buildx.cache_clear()
     project = Project(tmp_path / "project")
@@ -126,3 +131,4 @@ def test_a_small_build_is_posted_and_needs_no_session(
     ran = project.run("build", "--progress", "plain")
     assert ran.code == (0 if is_posted else 1), ran.stderr
     assert ("no session" in ran.stderr) is not is_posted
+    engine.remove_image("imgbake-test-empty:1")
