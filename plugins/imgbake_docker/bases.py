@@ -65,10 +65,18 @@ def release(client: Client, blueprint: Blueprint) -> None:
 def _of_registry(client: Client, base: Artifact, platform: str, ctx: RunContext) -> dict[str, Any] | None:
     """What the engine says of an image of a registry, which is pulled unless it is there.
 
-    For a platform that is asked for, by the digest of its own manifest: by that of an index, an engine may
-    hold the image for one platform only.
+    By the digest of an index, an engine may hold the image for one platform only. So for a platform that is
+    asked for, or if it holds the image for another than its own, it goes by the digest of its own manifest.
     """
-    digest = bases.digest_for(base, parsed(platform), ctx) if platform else base.digest
+    digest = base.digest
+    if not platform:
+        held: dict[str, Any] | None = client.image(parse(base.reference).pinned(digest).familiar)
+        own = client.platform() if held is not None else ""
+        if held is not None and _is_for(held, own):
+            return held
+        platform = own
+    if platform:
+        digest = bases.digest_for(base, parsed(platform), ctx)
     name = parse(base.reference).pinned(digest).familiar
     found: dict[str, Any] | None = client.image(name)
     if found is None or not _is_for(found, platform):

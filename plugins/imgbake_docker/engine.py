@@ -94,6 +94,11 @@ class _Late:
             return None
         return found
 
+    def platform(self) -> str:
+        """That for which it pulls and builds when nothing is said, such as "linux/amd64"."""
+        said = self._api().version() if self.local is None else self.local.version()
+        return f"{said['Os']}/{said['Arch']}"
+
     def tag(self, image: str, repository: str, tag: str) -> None:
         """Gives an image a name."""
         if self.local is not None:

@@ -47,6 +47,13 @@ class Local:
             found: dict[str, Any] = json.loads(exchange.whole())
             return found
 
+    def version(self) -> dict[str, Any]:
+        """What it says of itself."""
+        with Exchange(self._path) as exchange:
+            exchange.ask("GET", "/version")
+            found: dict[str, Any] = json.loads(exchange.whole())
+            return found
+
     def tag(self, image: str, repository: str, tag: str) -> None:
         """Gives an image a name."""
         query = urlencode({"repo": repository, "tag": tag})

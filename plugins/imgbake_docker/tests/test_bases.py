@@ -122,6 +122,42 @@ def test_targets_of_one_engine_stand_on_one_base_for_several_platforms(
         project.client.remove_image(f"{project.name}:arm", force=True)
 
 
+def test_a_base_that_the_engine_holds_for_another_platform_is_not_taken(
+    project: OnEngine, registry: Put
+) -> None:
+    base = registry(project.base, "team/busybox", "1").replace("busybox:1", f"{project.name}:1")
+    project.write("file", "content")
+    project.recipe(f"""
+        [components.app]
+        files = [{{ from = "file", to = "/srv/file" }}]
+
+        [targets.oci]
+        uses = "oci"
+        tags = ["{base}"]
+        platforms = ["linux/amd64", "linux/s390x"]
+
+        [targets.docker]
+        uses = "docker"
+        tags = ["{project.name}:1"]
+        {project.options}
+
+        [images.base]
+        base = "scratch"
+        components = ["app"]
+        targets = ["oci"]
+
+        [images.app]
+        base = "{base}"
+        targets = ["docker"]
+        {LABELED}
+    """)
+    nodes = project.run("build", "base", "--push", "--format", "json").json["nodes"]
+    index = next(each["artifact"]["digest"] for each in nodes if each["node"] == "image:base@oci")
+    project.client.pull(base.rpartition(":")[0], tag=index, platform="linux/s390x")
+    project.build("app")
+    assert project.baked()["Architecture"] == project.client.version()["Arch"]
+
+
 @pytest.mark.parametrize("form", ["oci-archive", "docker-archive"])
 def test_an_archive_is_a_base(project: OnEngine, form: str) -> None:
     archive = project.root / "base.tar"
