@@ -77,20 +77,44 @@ def test_a_base_is_pulled_by_its_digest(project: OnEngine, registry: Put) -> Non
     assert ran.outcomes()["image:app@docker"] == "ran"
 
 
-def test_targets_of_one_engine_stand_on_one_base_for_several_platforms(
-    project: OnEngine, registry: Put
-) -> None:
+def _for_several_platforms(project: OnEngine, registry: Put, targets: str, names: str) -> tuple[str, str]:
+    """Writes a recipe whose image `app` has these targets, on a base for several platforms in a registry.
+
+    Returns the base's repository and digest.
+    """
     base = registry(project.base, "team/busybox", "1").replace("busybox:1", f"{project.name}:1")
     project.write("file", "content")
     project.recipe(f"""
+        {targets}
         [components.app]
         files = [{{ from = "file", to = "/srv/file" }}]
 
         [targets.oci]
         uses = "oci"
         tags = ["{base}"]
-        platforms = ["linux/amd64", "linux/arm64"]
+        platforms = ["linux/amd64", "linux/arm64", "linux/s390x"]
 
+        [images.base]
+        base = "scratch"
+        components = ["app"]
+        targets = ["oci"]
+
+        [images.app]
+        base = "{base}"
+        targets = {names}
+        {LABELED}
+    """)
+    ran = project.run("build", "base", "--push", "--format", "json")
+    digest = next(
+        each["artifact"]["digest"] for each in ran.json["nodes"] if each["node"] == "image:base@oci"
+    )
+    return base.rpartition(":")[0], digest
+
+
+def test_targets_of_one_engine_stand_on_one_base_for_several_platforms(
+    project: OnEngine, registry: Put
+) -> None:
+    targets = f"""
         [targets.amd]
         uses = "docker"
         tags = ["{project.name}:1"]
@@ -102,18 +126,8 @@ def test_targets_of_one_engine_stand_on_one_base_for_several_platforms(
         tags = ["{project.name}:arm"]
         {project.options}
         platforms = ["linux/arm64"]
-
-        [images.base]
-        base = "scratch"
-        components = ["app"]
-        targets = ["oci"]
-
-        [images.app]
-        base = "{base}"
-        targets = ["amd", "arm"]
-        {LABELED}
-    """)
-    assert project.run("build", "base", "--push").code == 0
+    """
+    _for_several_platforms(project, registry, targets, '["amd", "arm"]')
     project.build("app")
     try:
         found = [project.client.inspect_image(f"{project.name}:{tag}") for tag in ("1", "arm")]
@@ -125,35 +139,9 @@ def test_targets_of_one_engine_stand_on_one_base_for_several_platforms(
 def test_a_base_that_the_engine_holds_for_another_platform_is_not_taken(
     project: OnEngine, registry: Put
 ) -> None:
-    base = registry(project.base, "team/busybox", "1").replace("busybox:1", f"{project.name}:1")
-    project.write("file", "content")
-    project.recipe(f"""
-        [components.app]
-        files = [{{ from = "file", to = "/srv/file" }}]
-
-        [targets.oci]
-        uses = "oci"
-        tags = ["{base}"]
-        platforms = ["linux/amd64", "linux/s390x"]
-
-        [targets.docker]
-        uses = "docker"
-        tags = ["{project.name}:1"]
-        {project.options}
-
-        [images.base]
-        base = "scratch"
-        components = ["app"]
-        targets = ["oci"]
-
-        [images.app]
-        base = "{base}"
-        targets = ["docker"]
-        {LABELED}
-    """)
-    nodes = project.run("build", "base", "--push", "--format", "json").json["nodes"]
-    index = next(each["artifact"]["digest"] for each in nodes if each["node"] == "image:base@oci")
-    project.client.pull(base.rpartition(":")[0], tag=index, platform="linux/s390x")
+    target = f'[targets.docker]\nuses = "docker"\ntags = ["{project.name}:1"]\n{project.options}\n'
+    repository, digest = _for_several_platforms(project, registry, target, '["docker"]')
+    project.client.pull(repository, tag=digest, platform="linux/s390x")
     project.build("app")
     assert project.baked()["Architecture"] == project.client.version()["Arch"]
 
