@@ -68,15 +68,20 @@ def _of_registry(client: Client, base: Artifact, platform: str, ctx: RunContext)
     By the digest of an index, an engine may hold the image for one platform only. So for a platform that is
     asked for, or if it holds the image for another than its own, it goes by the digest of its own manifest.
     """
-    digest = base.digest
     if not platform:
-        held: dict[str, Any] | None = client.image(parse(base.reference).pinned(digest).familiar)
-        own = client.platform() if held is not None else ""
-        if held is not None and _is_for(held, own):
-            return held
-        platform = own
-    if platform:
-        digest = bases.digest_for(base, parsed(platform), ctx)
+        found = _held(client, base, base.digest, "", ctx)
+        platform = client.platform()
+        if found is None or _is_for(found, platform):
+            return found
+        if bases.digest_for(base, parsed(platform), ctx) == base.digest:
+            return found  # it is there for that other platform alone
+    return _held(client, base, bases.digest_for(base, parsed(platform), ctx), platform, ctx)
+
+
+def _held(
+    client: Client, base: Artifact, digest: str, platform: str, ctx: RunContext
+) -> dict[str, Any] | None:
+    """What the engine says of a base by this digest of it, which is pulled unless it is there."""
     name = parse(base.reference).pinned(digest).familiar
     found: dict[str, Any] | None = client.image(name)
     if found is None or not _is_for(found, platform):
