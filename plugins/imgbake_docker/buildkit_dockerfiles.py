@@ -73,8 +73,8 @@ def _posted(asked: Request, files: Tree, ctx: RunContext) -> _Posted | None:
     A session hands over secrets, caches, further folders, passwords for what is fetched, images of other
     platforms among it, and attributes of files that our tars have no room for.
     """
-    has_session = asked.secrets or asked.ssh or asked.cache_from or asked.cache_to or asked.folders
-    if has_session or asked.asks_back or any(image.role == "syntax" for image in asked.images):
+    has_session = asked.asks_back or asked.cache_from or asked.cache_to or asked.folders
+    if has_session or any(image.role == "syntax" for image in asked.images):
         return None
     own = str(asked_platform(asked.platforms[0] if asked.platforms else ""))
     if any(image.platform != own for image in asked.images):
