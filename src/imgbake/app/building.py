@@ -19,7 +19,7 @@ from imgbake.engine import context, process, unmoved
 from imgbake.engine.engine import Engine, Report
 from imgbake.engine.graph import MADE
 from imgbake.engine.project import STATE, Project
-from imgbake.engine.unmoved import Unmoved
+from imgbake.engine.unmoved import UNKNOWN, Past, Unmoved
 from imgbake.engine.workers import Settings
 from imgbake.errors import BakeError
 from imgbake.events import Observer
@@ -54,6 +54,7 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
     MissingArguments also when only what was built tells that some are missing."""
     root = order.request.file.parent
     with only_build(root, warn) as marker, stoppable() as stop:
+        past = None if order.force else Past(root, order.key, os.environ)
         project = open_project(order.request, warn)
         try:
             names = goals(project, order.names, order.kind)
@@ -62,7 +63,7 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
                 save_args(project, order.request.args, warn)
             force = MADE if order.force else frozenset()
             how = Settings(order.jobs, order.keep_going, force, order.keep, marker)
-            same = _unmoved(project, order, names)
+            same = UNKNOWN if past is None else _unmoved(project, past, names)
             report = Engine(project, how, [*observers, *project.plugins.observers()], stop, same).run(names)
             _require_new_args(order, names, report, warn)
             pushed = _push(project, names, report, stop, marker, observers) if order.push else ()
@@ -77,12 +78,9 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
             project.close()
 
 
-def _unmoved(project: Project, order: Order, names: Sequence[str]) -> Unmoved:
+def _unmoved(project: Project, past: Past, names: Sequence[str]) -> Unmoved:
     """What is known of nodes that see what they saw in the last such build; they count as having looked."""
-    if order.force:
-        return unmoved.UNKNOWN
-    wanted = project.graph.closure(names)
-    found = unmoved.find(project.root, order.key, project.environ, project.ledger, wanted)
+    found = past.unmoved(project.ledger, project.graph.closure(names))
     if found.nodes:
         project.files.seen |= found.seen()
         project.questions |= found.questions()

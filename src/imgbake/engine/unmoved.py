@@ -19,7 +19,9 @@ import struct
 import zlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 import msgspec
@@ -36,7 +38,7 @@ class Since(NamedTuple):
     """What became of all that a settled build looked at."""
 
     paths: Sequence[str] = ()
-    signatures: Sequence[int] = ()  # four numbers for each path, as they were
+    signatures: witness.Signatures = memoryview(b"").cast("q")  # four numbers a path, as they were
     moved: frozenset[int] = frozenset()  # places in `paths`
     env: Sequence[str] = ()  # variables, which are what they were
     sight: int = 0  # stands for paths and signatures
@@ -94,24 +96,39 @@ class Unmoved(msgspec.Struct, frozen=True):
 UNKNOWN = Unmoved()
 
 
-def find(root: Path, key: str, environ: Mapping[str, str], ledger: Ledger, names: Sequence[str]) -> Unmoved:
-    """Those of the nodes that nothing concerns which moved since the settled build of this key."""
-    since = _since(root, key, environ)
-    traces = None if since is None else _read(root, key, since)
-    if since is None or traces is None:
-        return UNKNOWN
-    reached = {name: since.moved.intersection(trace.places) for name, trace in traces.items()}
-    if not since.moved.issubset(place for places in reached.values() for place in places):
-        return UNKNOWN
-    same = [
-        name
-        for name in names
-        if name in traces and not reached[name] and traces[name].is_of(ledger.last(name))
-    ]
-    asked = [traces[name].question for name in same]
-    answers = iter(settled.answers([question for question in asked if question]))
-    found = [name for name, question in zip(same, asked, strict=True) if not question or next(answers)]
-    return Unmoved(frozenset(found), traces, since)
+class Past:
+    """The settled build of a key. What its nodes keep elsewhere is asked for at once, while others open the
+    project: the answer may take as long."""
+
+    def __init__(self, root: Path, key: str, environ: Mapping[str, str]) -> None:
+        self._root = root
+        self._since = _since(root, key, environ)
+        self._traces = {} if self._since is None else _read(root, key, self._since.sight)
+        self._is_there = {name: not trace.question for name, trace in self._traces.items()}
+        self._asking = Thread(target=self._ask, daemon=True)
+        self._asking.start()
+
+    def unmoved(self, ledger: Ledger, names: Sequence[str]) -> Unmoved:
+        """Those of the nodes that nothing concerns which moved since."""
+        if self._since is None or not self._traces:
+            return UNKNOWN
+        moved = witness.all_moved(str(self._root), self._since.paths, self._since.signatures)
+        since = self._since._replace(moved=frozenset(moved))
+        reached = {name: since.moved.intersection(trace.places) for name, trace in self._traces.items()}
+        if not since.moved.issubset(chain.from_iterable(reached.values())):
+            return UNKNOWN
+        same = [
+            name
+            for name in names
+            if name in self._traces and not reached[name] and self._traces[name].is_of(ledger.last(name))
+        ]
+        self._asking.join()
+        return Unmoved(frozenset(name for name in same if self._is_there[name]), self._traces, since)
+
+    def _ask(self) -> None:
+        questions = {name: trace.question for name, trace in self._traces.items() if trace.question}
+        with contextlib.suppress(Exception):  # what nobody can answer is asked again by the node's target
+            self._is_there |= zip(questions, settled.answers(list(questions.values())), strict=True)
 
 
 def keep(
@@ -139,25 +156,24 @@ def keep(
 
 
 def _since(root: Path, name: str, environ: Mapping[str, str]) -> Since | None:
-    """What moved since the settled build of this key; None when more than files may have changed."""
+    """The settled build of this key, with nothing moved yet; None when more than files may have changed."""
     try:
         found, paths, signatures = settled.read(settled.folder(root), name, environ)
-        moved = frozenset(witness.all_moved(str(root), paths, signatures))
         sight = keeping.sight(found["paths"], found["signatures"])
-        return Since(paths, signatures, moved, list(found["env"]), sight)
+        return Since(paths, signatures, env=list(found["env"]), sight=sight)
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
 
 
-def _read(root: Path, key: str, since: Since) -> dict[str, Trace] | None:
+def _read(root: Path, key: str, sight: int) -> dict[str, Trace]:
     try:
         data = _file(root, key).read_bytes()
         if _CRC.pack(zlib.crc32(data[_CRC.size :])) != data[: _CRC.size]:
-            return None
+            return {}
         found = msgspec.msgpack.decode(data[_CRC.size :], type=_Traces)
     except (OSError, msgspec.MsgspecError):
-        return None
-    return found.nodes if found.sight == since.sight else None
+        return {}
+    return found.nodes if found.sight == sight else {}
 
 
 def _file(root: Path, key: str) -> Path:
