@@ -2,7 +2,8 @@
 
 large      a context of 60,000 files, 1 GiB, all copied: nothing changed; and from nothing, where what ours
            adds to docker's own time is measured
-many       50 images, each of a Dockerfile and a file of its own: one file changed before each build
+many       50 images, each of a Dockerfile and a file of its own: one file changed before each build, which
+           an `imgbake serve` is there for or not
 
 docker build is the classic builder, and so is ours there; bake is BuildKit's, and so is ours there. The
 engine is started for this run. buildx is looked for where docker looks for plugins.
@@ -19,16 +20,24 @@ from functools import partial
 from pathlib import Path
 
 import docker_engine
+import imgbake_server
 import measuring
 import workloads
 from docker_engine import Engine
+from imgbake_server import Server
 from measuring import Contestant, alternate, judge, ratio, show
 
 OURS = "imgbake build"
 OURS_BUILDKIT = "imgbake build, BuildKit"
+OURS_SERVED = "the same, served"
 DOCKER = "docker build"
 BAKE = "docker buildx bake"
-PROJECTS = ("classic", "buildkit", "peers")
+PROJECTS = {
+    "classic": "classic",
+    "buildkit": "buildkit",
+    "served": "buildkit",
+    "peers": "buildkit",
+}  # to builder
 DOCKERFILE = "FROM scratch\nCOPY . /srv/\n"
 
 
@@ -74,7 +83,8 @@ def _describe(project: Path, names: list[str]) -> None:
 
     Each project's images are tagged differently: none takes a name from another's.
     """
-    text = f'[project]\nname = "bench"\n\n[targets.docker]\nuses = "docker"\nbuilder = "{project.name}"\n'
+    builder = "classic" if project.name == "classic" else "buildkit"
+    text = f'[project]\nname = "bench"\n\n[targets.docker]\nuses = "docker"\nbuilder = "{builder}"\n'
     for name in names:
         text += f'\n[images.{project.name}-{name}]\ndockerfile = "{name}/Dockerfile"\ntargets = ["docker"]\n'
     (project / "imgbake.toml").write_text(text)
@@ -108,18 +118,20 @@ def _measure_many(folder: Path, engine: Engine, rounds: int) -> None:
     def change(project: Path) -> None:
         (project / "image7" / "version").write_text(f"image7 {next(number)}\n")
 
-    contestants = [each for each in _contestants(folder, engine) if each.name != DOCKER]
-    alternate(contestants, 2)
-    changing = [replace(each, before=partial(change, each.folder)) for each in contestants]
-    changed = alternate(changing, rounds)
+    with imgbake_server.serving(folder / "server") as server:
+        contestants = [each for each in _contestants(folder, engine) if each.name != DOCKER]
+        contestants += [_served(each, server) for each in contestants if each.name == OURS_BUILDKIT]
+        alternate(contestants, 2)
+        changing = [replace(each, before=partial(change, each.folder)) for each in contestants]
+        changed = alternate(changing, rounds)
     show("one changed of many images", changed, OURS)
-    judge("ours to docker buildx bake's time", ratio(changed, OURS, BAKE), 0.1)
-    judge("ours with BuildKit to docker buildx bake's time", ratio(changed, OURS_BUILDKIT, BAKE), 0.1)
+    for name in (OURS, OURS_BUILDKIT, OURS_SERVED):
+        judge(f"{name}, to docker buildx bake's time", ratio(changed, name, BAKE), 0.1)
 
 
 def _contestants(folder: Path, engine: Engine) -> list[Contestant]:
     servers = engine.processes
-    classic, buildkit, peers = (folder / name for name in PROJECTS)
+    classic, buildkit, _, peers = (folder / name for name in PROJECTS)
     env = {**engine.env, "XDG_CACHE_HOME": str(folder / "cache")}
     build = [measuring.imgbake(), "build"]
     docker = ["docker", "build", "-q", "-t", "bench-docker", "large"]
@@ -136,6 +148,17 @@ def _contestants(folder: Path, engine: Engine) -> list[Contestant]:
         Contestant(OURS_BUILDKIT, build, buildkit, env, None, servers),
         Contestant(BAKE, bake, peers, engine.env, None, servers),
     ]
+
+
+def _served(contestant: Contestant, server: Server) -> Contestant:
+    """The same build in a project of its own, handed to a server."""
+    return replace(
+        contestant,
+        name=OURS_SERVED,
+        folder=contestant.folder.parent / "served",
+        env={**contestant.env, **server.env},
+        servers=(*contestant.servers, server.pid),
+    )
 
 
 def _has_buildx(engine: Engine) -> bool:

@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -134,6 +136,12 @@ def test_ctrl_c_ends_children_and_keeps_what_is_done(project: Project) -> None:
     assert not _is_alive(int(project.read("pid")))
     project.recipe(project.read("imgbake.toml").replace("sleep 60 & echo $! > pid; wait; ", ""))
     assert project.make().outcomes() == {"task:a": "cached", "task:b": "ran"}
+
+
+def test_a_hang_up_that_is_ignored_stops_nothing(project: Project) -> None:
+    project.recipe('[tasks.a]\nrun = "kill -HUP $PPID; sleep 0.2"\n')
+    command = f"trap '' HUP; exec {sys.executable} -m imgbake run"
+    subprocess.run(["sh", "-c", command], cwd=project.root, capture_output=True, check=True)
 
 
 def test_a_killed_build_leaves_nothing_once_the_next_one_starts(project: Project) -> None:

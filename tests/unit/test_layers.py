@@ -24,7 +24,7 @@ LAYERS = [
     {"api", "plugins"},
     {"engine"},
     {"app"},
-    {"ui"},
+    {"ui", "serving"},
     {"cli"},
     {"__main__", "testing"},
 ]

@@ -243,7 +243,8 @@ def stoppable() -> Iterator[process.Stop]:
             each.set()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, ask) for number in numbers}
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup(1)
+    before = {number: signal.signal(number, ask) for number in heeded}
     try:
         yield stop
     finally:

@@ -1,7 +1,8 @@
 """The command line. Each command finds its use case in `imgbake.app` and shows what comes of it.
 
 What is asked most often, in the plainest words, is a build, and mostly it turns out to have nothing to
-do. That is answered without Typer, which takes longer to load than the answer: see `shortcut`.
+do. That is answered without Typer, which takes longer to load than the answer: see `shortcut`. The rest is
+handed to a server that has loaded everything, where there is one: see `imgbake.serving`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ import sys
 
 TYPE_CHECKING = False  # `typing` and `contextlib` take longer to import than an answer to most builds
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from typer import Typer
+
+    Way = Callable[[Sequence[str]], int | None]
+
+_HERE = {"serve", "shell"}  # what is not handed to a server: itself, and what has a terminal to itself
 
 
 def main() -> NoReturn:
@@ -25,8 +30,16 @@ def main() -> NoReturn:
     _leave_ascii()
     _open_closed()
     _print_all()
-    code = run(sys.argv[1:])
-    try:  # noqa: SIM105  # as above
+    _end(_run(sys.argv[1:], _settled, _served, _carried_out))
+
+
+def carry_out(argv: Sequence[str]) -> NoReturn:
+    """Carries out a command line that has something to do, and ends the process."""
+    _end(_run(argv, _carried_out))
+
+
+def _end(code: int) -> NoReturn:
+    try:  # noqa: SIM105  # `contextlib` is slow to import
         sys.stderr.flush()
     except OSError:
         pass
@@ -56,11 +69,16 @@ def _open_closed() -> None:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs a command line. Returns 0 done, 1 failed, 2 wrong recipe or usage, 3 some destinations failed,
-    70 our bug, 130 stopped."""
+    """Runs a command line in this process. Returns 0 done, 1 failed, 2 wrong recipe or usage, 3 some
+    destinations failed, 70 our bug, 130 stopped."""
+    return _run(argv, _settled, _carried_out)
+
+
+def _run(argv: Sequence[str], *ways: Way) -> int:
+    """Runs a command line in the first of these ways that can. Returns the exit code."""
     code = 1
     try:
-        code = _answer(argv)
+        code = _tried(argv, ways)
         sys.stdout.flush()
     except BrokenPipeError:
         return 1
@@ -69,21 +87,9 @@ def run(argv: Sequence[str]) -> int:
     return code
 
 
-def _answer(argv: Sequence[str]) -> int:
-    from imgbake.cli import shortcut
-
+def _tried(argv: Sequence[str], ways: Sequence[Way]) -> int:
     try:
-        code = shortcut.answer(argv)
-        if code is not None:
-            return code
-        if argv[:1] == [shortcut.STREAM]:  # spares the loading of all other commands
-            from imgbake.cli.streams import app
-
-            _ask(app, argv[1:], f"imgbake {shortcut.STREAM}")
-        else:
-            from imgbake.cli.commands import app
-
-            _ask(app, argv, "imgbake")
+        return next(code for way in ways if (code := way(argv)) is not None)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt:
@@ -92,6 +98,38 @@ def _answer(argv: Sequence[str]) -> int:
         raise
     except Exception as error:  # noqa: BLE001  # every error ends here
         return _refuse(error)
+
+
+def _settled(argv: Sequence[str]) -> int | None:
+    from imgbake.cli import shortcut
+
+    return shortcut.answer(argv)
+
+
+def _served(argv: Sequence[str]) -> int | None:
+    from imgbake.serving import place
+
+    if not _HERE.isdisjoint(argv) or not place.is_served():
+        return None
+    from imgbake.serving import asking
+
+    return asking.ask(argv)
+
+
+def _carried_out(argv: Sequence[str]) -> int:
+    from imgbake.cli import shortcut
+
+    code = shortcut.carry_out(argv)
+    if code is not None:
+        return code
+    if argv[:1] == [shortcut.STREAM]:  # spares the loading of all other commands
+        from imgbake.cli.streams import app
+
+        _ask(app, argv[1:], f"imgbake {shortcut.STREAM}")
+    else:
+        from imgbake.cli.commands import app
+
+        _ask(app, argv, "imgbake")
     return 0
 
 

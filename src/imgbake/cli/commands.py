@@ -19,6 +19,7 @@ from imgbake.cli import (
     entering,
     inspecting,
     making,
+    serving,
     shortcut,
     streams,
     writing,
@@ -99,5 +100,6 @@ arguments.register(app)
 entering.register(app)
 writing.register(app)
 distributing.register(app)
+serving.register(app)
 app.add_typer(cache.app, name="cache")
 app.add_typer(streams.app, name=shortcut.STREAM)

@@ -21,50 +21,57 @@ if TYPE_CHECKING:
 
 KINDS = {"build": "image", "run": "task"}
 RECIPE = "imgbake.toml"
+DISTRIBUTE = "distribute"
+COPY = "copy"
 _FEWEST = 3  # words of a copy: itself, a source and a destination
 STREAM = "stream"
 
 
 def answer(argv: Sequence[str]) -> int | None:
-    """Answers, and gives the exit code. None when the words need to be parsed. Raises BakeError."""
+    """Answers what needs no more than a look, and gives the exit code. None when there is more to do."""
+    started = time.monotonic()
     if len(argv) == 1 and argv[0] == "--version":
         show_version()
         return 0
-    if not argv or any(word.startswith("-") for word in argv):
-        return None
-    if argv[0] in KINDS:
-        return _build(argv)
-    if argv[0] == "distribute" or (argv[0] == "copy" and len(argv) >= _FEWEST):
-        return _distribute(argv)
-    return None
-
-
-def _build(argv: Sequence[str]) -> int:
-    started = time.monotonic()
-    kind, names = KINDS[argv[0]], list(argv[1:])
-    found = find(key(kind, names, [RECIPE], None, None))
+    found = _find(argv) if _is_plain(argv) else None
     if found is None:
+        return None
+    show_summary(found, time.monotonic() - started)
+    show_result(found)
+    return 0
+
+
+def carry_out(argv: Sequence[str]) -> int | None:
+    """Does what plain words ask for, when that is not settled, and gives the exit code. None when the words
+    need to be parsed. Raises BakeError."""
+    if not _is_plain(argv):
+        return None
+    names = list(argv[1:])
+    if argv[0] in KINDS:
         from imgbake.cli import builds
 
-        return builds.build(builds.Wanted(kind, names), builds.Shown())
-    show_summary(found, time.monotonic() - started)
-    show_result(found)
-    return 0
+        return builds.build(builds.Wanted(KINDS[argv[0]], names), builds.Shown())
+    from imgbake.cli import deliveries
+    from imgbake.cli.builds import Shown
+
+    wanted = deliveries.Copied(names[0], names[1:]) if argv[0] == COPY else deliveries.Distributed(names)
+    return deliveries.carry_out(wanted, Shown())
 
 
-def _distribute(argv: Sequence[str]) -> int:
-    started = time.monotonic()
-    is_copy, names = argv[0] == "copy", list(argv[1:])
-    found = find(copy_key(names[0], names[1:]), place=copies()) if is_copy else find(distribution_key(names))
-    if found is None:
-        from imgbake.cli import deliveries
-        from imgbake.cli.builds import Shown
+def _is_plain(argv: Sequence[str]) -> bool:
+    if not argv or any(word.startswith("-") for word in argv):
+        return False
+    return argv[0] in KINDS or argv[0] == DISTRIBUTE or (argv[0] == COPY and len(argv) >= _FEWEST)
 
-        wanted = deliveries.Copied(names[0], names[1:]) if is_copy else deliveries.Distributed(names)
-        return deliveries.carry_out(wanted, Shown())
-    show_summary(found, time.monotonic() - started)
-    show_result(found)
-    return 0
+
+def _find(argv: Sequence[str]) -> Settled | None:
+    """The settled run of plain words."""
+    names = list(argv[1:])
+    if argv[0] in KINDS:
+        return find(key(KINDS[argv[0]], names, [RECIPE], None, None))
+    if argv[0] == DISTRIBUTE:
+        return find(distribution_key(names))
+    return find(copy_key(names[0], names[1:]), place=copies())
 
 
 def distribution_key(
@@ -75,7 +82,7 @@ def distribution_key(
     to: Sequence[str] = (),
 ) -> str:
     """The key of a distribution."""
-    return key("distribute", names, [file], args, commits, to)
+    return key(DISTRIBUTE, names, [file], args, commits, to)
 
 
 def copy_key(
@@ -87,7 +94,7 @@ def copy_key(
     atomic: bool = True,
 ) -> str:
     """The key of a copy, from this folder."""
-    return key("copy", [os.getcwd(), source], destinations, platforms, [f"{referrers} {atomic}"])  # noqa: PTH109  # pathlib is slow
+    return key(COPY, [os.getcwd(), source], destinations, platforms, [f"{referrers} {atomic}"])  # noqa: PTH109  # pathlib is slow
 
 
 def copies() -> str:
