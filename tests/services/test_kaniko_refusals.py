@@ -171,7 +171,7 @@ def test_the_next_bake_removes_the_pod_of_a_test_that_was_killed(project: InClus
     process = project.until_running(manifests.TEST)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
-    assert project.left() != []
+    assert project.in_cluster() != []
     project.image(TRUE, options='context = "stream"')
     project.build("-B")
     assert project.left() == []

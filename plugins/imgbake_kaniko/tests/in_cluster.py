@@ -73,18 +73,20 @@ class InCluster(Project):
 
     def left(self) -> list[str]:
         """What is left in the cluster, once it has had the time to remove it."""
-        kinds = ("jobs", "pods", "secrets", "persistentvolumeclaims", "persistentvolumes")
         until = time.monotonic() + _PATIENCE
-        while True:
-            found = [
-                f"{kind}/{each['metadata']['name']}"
-                for kind in kinds
-                for each in self.cluster.objects(kind)
-                if OURS in each["metadata"]["name"]
-            ]
-            if not found or time.monotonic() > until:
-                return found
+        while (found := self.in_cluster()) and time.monotonic() < until:
             time.sleep(0.3)
+        return found
+
+    def in_cluster(self) -> list[str]:
+        """What of ours is in the cluster now."""
+        kinds = ("jobs", "pods", "secrets", "persistentvolumeclaims", "persistentvolumes")
+        return [
+            f"{kind}/{each['metadata']['name']}"
+            for kind in kinds
+            for each in self.cluster.objects(kind)
+            if OURS in each["metadata"]["name"]
+        ]
 
 
 def _is_running(pod: Any, container: str) -> bool:
