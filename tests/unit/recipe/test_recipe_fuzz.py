@@ -18,7 +18,7 @@ from imgbake.recipe import recipe
 from imgbake.testing.recipes import Kinds
 
 FEW = settings(max_examples=150, suppress_health_check=list(HealthCheck))
-MANY = settings(max_examples=5_000, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=1_000, suppress_health_check=list(HealthCheck))
 
 SEED = """\
 include = ["more.toml"]
