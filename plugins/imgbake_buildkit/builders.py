@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -16,15 +18,19 @@ from imgbake_docker.buildx import GONE, WHY_GONE
 
 _NAME = "imgbake"  # of a builder at an address, in settings of its own
 _SAID = re.compile(r"^(?:ERROR: )+(?:failed to (?:build|solve): )*(.+)$")
+_NOT_RUNNING = (
+    "is it running? `builder` says where it is: tcp://HOST:PORT, unix:///PATH, or a name of"
+    " `docker buildx ls`"
+)
 _BOOTING = re.compile(r"^ > \[internal\] booting buildkit:$")  # where it failed
+_PATIENCE = 20  # seconds for a connection, as buildx has it
 _SECRET = "IMGBAKE_SECRET_"
 _REFUSALS = {
     GONE: WHY_GONE,
     r"no builder \"?([^\" ]+)\"? found": "`docker buildx ls` lists those that there are",
     r"exporter is not supported for the docker driver": "the builder in use is the docker engine's own, which"
     " hands out no images: name another in `builder`; `docker buildx create` makes one",
-    r"connection refused|no such file or directory|failed to list workers|context deadline": "is it running?"
-    " `builder` says where it is: tcp://HOST:PORT, unix:///PATH, or a name of `docker buildx ls`",
+    r"connection refused|no such file or directory|failed to list workers|context deadline": _NOT_RUNNING,
 }
 
 
@@ -82,11 +88,27 @@ def _builder(options: Options, ctx: RunContext) -> Builder:
         chosen = [f"--builder={options.builder}"] if options.builder else []
         named = f"the builder '{options.builder}'" if options.builder else "the builder in use"
         return Builder((*program, "build", *chosen), named)
+    named = f"BuildKit at {options.builder}"
+    try:
+        _reach(options.builder)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise BakeError(f"{named} can't be used: {why}", hint=_NOT_RUNNING) from None
     env = {"BUILDX_CONFIG": str(ctx.work / "buildx")}  # no settings of the user's are touched
     ctx.run(
         [*program, "create", f"--name={_NAME}", "--driver=remote", options.builder], env=env, capture=True
     )
-    return Builder((*program, "build", f"--builder={_NAME}"), f"BuildKit at {options.builder}", env)
+    return Builder((*program, "build", f"--builder={_NAME}"), named, env)
+
+
+def _reach(address: str) -> None:
+    """Raises OSError or ValueError where nobody is; buildx waits long then, and does not say why."""
+    scheme, _, rest = address.partition("://")
+    if scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as there:
+            there.connect(rest)
+    elif scheme == "tcp" and (url := urlsplit(address)).port:
+        socket.create_connection((url.hostname or "", url.port), _PATIENCE).close()
 
 
 def _refusal(builder: Builder, error: StepError) -> StepError:

@@ -151,8 +151,8 @@ def test_a_builder_of_buildx_is_used_by_name_or_because_it_is_in_use(
     ("builder", "said", "hint"),
     [
         ("nobodys", "the builder 'nobodys' can't be used: no builder", "`docker buildx ls` lists"),
-        ("unix:///nowhere/socket", "BuildKit at unix:///nowhere/socket can't be used", "is it running?"),
-        ("tcp://127.0.0.1:1", "BuildKit at tcp://127.0.0.1:1 can't be used", "is it running?"),
+        ("unix:///nowhere/socket", "BuildKit at unix:///nowhere/socket can't be used: No", "is it running?"),
+        ("tcp://127.0.0.1:1", "BuildKit at tcp://127.0.0.1:1 can't be used: Conn", "is it running?"),
     ],
 )
 def test_a_builder_that_is_not_there_is_one_line(
