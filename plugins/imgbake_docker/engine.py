@@ -79,6 +79,8 @@ class _Late:
                 self._way = self._opened.enter_context(tunnel.opened(host))
                 settings["base_url"] = self._way.address
             self._client = docker.APIClient(version="auto", timeout=_SECONDS, **settings)
+            if self._way:
+                _share_connections(self._client)
             self._opened.callback(self._client.close)
             self._client.timeout = _WORKING_SECONDS
 
@@ -121,6 +123,16 @@ class _Late:
         if self._client is None:
             self.connect()
         return self._client
+
+
+def _share_connections(client: Client) -> None:
+    """Lets requests of all kinds share connections, each of which is an ssh that takes long to start.
+
+    The SDK keeps the connections to a socket by what they were asked for; it has asked for the version.
+    """
+    adapter = client.get_adapter(client.base_url)
+    pool = adapter.get_connection(f"{client.base_url}/version")
+    adapter.get_connection = lambda *_, **__: pool
 
 
 def _told(error: Exception, where: str, said: str) -> BakeError | None:
