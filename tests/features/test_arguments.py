@@ -164,19 +164,29 @@ def _files_with(folder: Path, text: str) -> list[Path]:
     ]  # fmt: skip
 
 
-def test_what_is_there_is_looked_at_without_the_secrets_that_made_it(project: Project) -> None:
+def test_what_is_there_needs_no_secrets_that_made_it(project: Project) -> None:
     project.recipe(
         "[args]\ntoken = { secret = true }\n"
-        '[tasks.a]\nrun = "echo made > out"\nenv = { T = "{{ token }}" }\noutputs = ["out"]\n'
+        '[tasks.a]\nrun = "cp in out"\nenv = { T = "{{ token }}" }\ninputs = ["in"]\noutputs = ["out"]\n'
         '[components.c]\nfiles = [{ from = "task:a", to = "/" }]\n'
         '[images.i]\nbase = "scratch"\ncomponents = ["c"]\n'
     )
+    project.write("in", "1")
+    lacking = "missing argument 'token', which task:a needs"
     ran = project.run("lower", "i")
-    assert ran.code == 2 and "missing argument 'token', which task:a needs" in ran.stderr
+    assert ran.code == 2 and lacking in ran.stderr
     project.build("--arg", "token=x")
     assert project.run("lower", "i").code == project.run("export", "i", "-o", "out.oci").code == 0
     assert project.run("explain", "a").stdout.startswith("task:a: fresh")
-    assert "needs: token" in project.run("plan", "i").stdout  # as a build does
+    assert "needs arguments" not in project.run("plan", "i").stdout + project.run("list").stdout
+    assert set(project.build().outcomes().values()) == {"cached"}
+    (project.root / "out").unlink()
+    assert project.make().outcomes() == {"task:a": "restored"}
+    assert lacking in project.run("build", "--no-input", "-B").stderr
+    project.write("in", "2")
+    assert "needs: token" in project.run("plan", "i").stdout
+    assert "in changed" in project.run("explain", "a").stdout
+    assert lacking in project.run("build", "--no-input").stderr
 
 
 def test_a_base_that_an_argument_names_waits_for_it(project: Project) -> None:

@@ -311,6 +311,19 @@ def test_a_distribution_that_lacks_an_argument_asks_for_it(shop: Shop) -> None:
     assert set(results(shop.distribute("--arg", "version=2")).values()) == {"published"}
 
 
+def test_what_is_baked_is_distributed_without_the_secret_that_baked_it(shop: Shop) -> None:
+    shop.recipe(
+        shop.read("imgbake.toml")
+        .replace("[args]\n", "[args]\ntoken = { secret = true }\n")
+        .replace("[images.shop]\n", '[images.shop]\nneeds = ["a"]\n')
+        + '\n[tasks.a]\nrun = "true"\nenv = { T = "{{ token }}" }\ninputs = ["app"]\n'
+    )
+    ran = shop.run("distribute")
+    assert ran.code == 2 and "missing argument 'token', which task:a needs" in ran.stderr
+    assert shop.run("build", "--progress", "quiet", "--arg", "token=x").code == 0
+    assert set(results(shop.distribute()).values()) == {"published"}
+
+
 def test_arguments_of_distributions_are_listed(shop: Shop) -> None:
     found = shop.run("args", "--format", "json").json
     assert [each["name"] for each in found] == ["version"]

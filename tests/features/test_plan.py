@@ -35,6 +35,19 @@ def test_what_reads_files_that_will_be_restored_may_run(project: Project) -> Non
     assert project.make().outcomes() == {"task:first": "restored", "task:second": "cached"}
 
 
+def test_an_image_of_files_that_will_be_restored_may_run(project: Project) -> None:
+    for source, action in (("first.txt", "may run"), ("task:first", "cached")):  # these are kept by content
+        project.recipe(
+            f'{RECIPE}[components.c]\nfiles = [{{ from = "{source}", to = "/" }}]\n'
+            '[images.i]\nbase = "scratch"\ncomponents = ["c"]\n'
+        )
+        project.write("in.txt", "a")
+        project.build()
+        (project.root / "first.txt").unlink()
+        assert [each[1] for each in _actions(project)] == ["restore", "cached", action]
+        assert project.build().outcomes()["image:i@oci"] == "cached"
+
+
 def test_what_cannot_be_told_is_counted_and_runs_nowhere_first(project: Project) -> None:
     project.recipe(
         """

@@ -13,7 +13,7 @@ from types import FrameType
 import msgspec
 
 from imgbake.app import settling
-from imgbake.app.opening import Request, goals, open_project, require_args, save_args
+from imgbake.app.opening import Request, goals, open_project, require_args_to_build, save_args
 from imgbake.contract import Artifact
 from imgbake.engine import context, process, unmoved
 from imgbake.engine.engine import Engine, Report
@@ -58,10 +58,11 @@ def build(order: Order, observers: Sequence[Observer], warn: Callable[[str], Non
         project = open_project(order.request, warn)
         try:
             names = goals(project, order.names, order.kind)
-            require_args(project, names)
+            project.stop = stop
+            force = MADE if order.force else frozenset()
+            require_args_to_build(project, names, force)
             if order.save:
                 save_args(project, order.request.args, warn)
-            force = MADE if order.force else frozenset()
             how = Settings(order.jobs, order.keep_going, force, order.keep, marker)
             same = UNKNOWN if past is None else _unmoved(project, past, names)
             report = Engine(project, how, [*observers, *project.plugins.observers()], stop, same).run(names)
@@ -104,7 +105,7 @@ def _require_new_args(
     with contextlib.closing(project):
         nodes = project.graph.nodes
         if all(name in nodes and nodes[name].missing for name in failed):
-            require_args(project, names)
+            require_args_to_build(project, names)
 
 
 def with_args(order: Order, given: Mapping[str, str]) -> Order:

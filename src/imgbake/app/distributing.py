@@ -10,7 +10,7 @@ import msgspec
 from imgbake.app import settling
 from imgbake.app.building import only_build, stoppable
 from imgbake.app.following import follow
-from imgbake.app.opening import Request, open_project, require_args
+from imgbake.app.opening import Request, open_project, require_args_to_build
 from imgbake.app.rolling_back import Back, put_back
 from imgbake.app.ways import Step, Way, look, ways
 from imgbake.engine.engine import Engine, Report, Result
@@ -115,7 +115,8 @@ def carry(
 ) -> Outcome:
     """Takes some ways of an open project, after showing the plan."""
     goals = tuple(way.publish for way in wanted)
-    require_args(project, goals)
+    project.stop = stop
+    require_args_to_build(project, goals)
     project.verifies_all = order.verifies_all
     steps = look(project, wanted, stop, force=order.force)
     showing.plan(steps)

@@ -138,10 +138,10 @@ def node(project: Project, name: str, kind: str = "") -> str:
     raise UsageError(f"no {kind or 'node'} named '{name}'", hint=hint)
 
 
-def require_args(project: Project, names: Sequence[str]) -> None:
+def require_args(project: Project, nodes: Sequence[str]) -> None:
     """Raises MissingArguments for every argument that these nodes read and nobody gave."""
     missing: dict[str, list[str]] = {}
-    for name in project.graph.closure(names):
+    for name in nodes:
         for lacking in project.graph.nodes[name].missing:
             missing.setdefault(lacking, []).append(name)
     if not missing:
@@ -157,6 +157,25 @@ def require_args(project: Project, names: Sequence[str]) -> None:
         reader = next((each for each in readers if not each.startswith("base:")), readers[0])
         lines.append(f"missing argument '{name}'{about}, which {reader} needs: give {give}")
     raise MissingArguments(tuple(missing), _secret(project.recipe), "\n".join(lines), told)
+
+
+def require_args_to_build(
+    project: Project, goals: Sequence[str], force: frozenset[str] = frozenset()
+) -> None:
+    """Raises MissingArguments for every argument without which these goals can't be built.
+
+    A secret that nobody gave is none where nothing would run that needs it.
+    """
+    nodes, wanted = project.graph.nodes, project.graph.closure(goals)
+    if not any(nodes[name].missing for name in wanted):
+        return
+    from imgbake.app.planning import Planner  # few builds lack any
+
+    brought = [name for name in wanted if nodes[name].kind in graph.BROUGHT]
+    planner = Planner(project, force)
+    planner.plan([name for name in wanted if name not in brought])
+    project.check()  # what was interrupted is an error in the plan
+    require_args(project, [*planner.lacking, *brought])
 
 
 def save_args(project: Project, given: Mapping[str, str], warn: Callable[[str], None]) -> None:

@@ -66,7 +66,7 @@ def _asked(node: Node, project: Project) -> list[Pin]:
     try:
         return list(_current(node, project))
     except BakeError:
-        require_args(project, [node.id])
+        require_args(project, project.graph.closure([node.id]))
         raise
 
 

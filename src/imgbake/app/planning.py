@@ -12,7 +12,7 @@ from imgbake.app.opening import require_args
 from imgbake.contract import Artifact, Lowered
 from imgbake.engine import bugs, fingerprint, judge
 from imgbake.engine.fingerprint import Change
-from imgbake.engine.graph import Node
+from imgbake.engine.graph import BROUGHT, Bake, Node
 from imgbake.engine.judge import NEVER_BUILT, Verdict
 from imgbake.engine.project import Project
 from imgbake.engine.steps import BakeWork, BaseWork, work_of
@@ -25,7 +25,7 @@ class Planned(msgspec.Struct, frozen=True):
     """What a build would do with a node.
 
     `action`: "cached", "restore", "run", "may run" (one before it runs; its outcome decides),
-    "needs arguments", or "error" (its inputs can't be read).
+    "needs arguments" (and would or may run), or "error" (its inputs can't be read).
     """
 
     node: str
@@ -45,20 +45,19 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 class Planner:
-    """Judges nodes without running any.
+    """Judges nodes without running any. Secrets may be missing where nothing runs: their values decide
+    nothing."""
 
-    With `to_look`, what is there is looked at, and nothing is to be built: then secrets may be missing,
-    for their values decide nothing.
-    """
-
-    def __init__(
-        self, project: Project, force: frozenset[str] = frozenset(), *, to_look: bool = False
-    ) -> None:
+    def __init__(self, project: Project, force: frozenset[str] = frozenset()) -> None:
         self._project = project
         self._force = force
-        self._spared = project.secrets.missing if to_look else frozenset()
         self._found: dict[str, Planned] = {}
         self.artifacts: dict[str, Artifact] = {}
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The planned nodes that would or may run, and need arguments that nobody gave."""
+        return tuple(name for name, step in self._found.items() if step.action == "needs arguments")
 
     def plan(self, goals: Sequence[str]) -> tuple[Planned, ...]:
         """What a build of these goals would do, in the order in which it could."""
@@ -69,25 +68,30 @@ class Planner:
         return tuple(self._found[name] for name in names)
 
     def _planned(self, node: Node, before: dict[str, Planned]) -> Planned:
-        if not self._spared.issuperset(node.missing):
+        spared = frozenset() if node.kind in BROUGHT else self._project.secrets.missing
+        if not spared.issuperset(node.missing):  # destinations are asked with their secrets
             return _needing(node)
+        found = self._judged(node, before)
+        if node.missing and found.action not in ("cached", "restore"):
+            return _needing(node, found.verdict)
+        return found
+
+    def _judged(self, node: Node, before: dict[str, Planned]) -> Planned:
         deciding = node.needs if node.kind == "publish" else node.before  # it only waits for the others
         unknown = [name for name in deciding if name not in self.artifacts]
         if unknown:
             moved = next((name for name in unknown if before[name].action == "run"), unknown[0])
             how = "runs" if before[moved].action in ("run", "may run") else "is needed"
             return Planned(node.id, "may run", (f"{moved} {how} first",))
-        restored = next((name for name in node.before if before[name].action == "restore"), None)
-        if restored is not None and node.kind in ("task", "deliver"):  # what it reads isn't there yet
-            return Planned(node.id, "may run", (f"{restored} is restored first",))
+        for name in node.before:
+            if before[name].action == "restore" and _reads(node, name):  # what isn't there yet
+                return Planned(node.id, "may run", (f"{name} is restored first",))
         work = work_of(node, self._project, self.artifacts)
         try:
             verdict = judge.judge(node, work, self._project, force=node.kind in self._force)
             if isinstance(work, BakeWork) and verdict.action == "run":
                 work.require()
         except (BakeError, OSError) as error:
-            if node.missing:  # somebody must be asked with a secret
-                return _needing(node)
             message = error.placed if isinstance(error, BakeError) else str(error)
             return Planned(node.id, "error", (self._project.secrets.mask(message),))
         except Exception as error:
@@ -103,8 +107,16 @@ class Planner:
         return Planned(node.id, verdict.action, why, verdict, makes)
 
 
-def _needing(node: Node) -> Planned:
-    return Planned(node.id, "needs arguments", ("needs: " + ", ".join(node.missing),))
+def _reads(node: Node, name: str) -> bool:
+    """May a node read what another leaves, where that leaves it?"""
+    if isinstance(node.work, Bake):  # which is handed the files of `task:NAME` by content
+        copies = (copy for component in node.work.image.components for copy in component.files)
+        return name.startswith("task:") and all(copy.source != name for copy in copies)
+    return node.kind in ("base", "task", "deliver")
+
+
+def _needing(node: Node, verdict: Verdict | None = None) -> Planned:
+    return Planned(node.id, "needs arguments", ("needs: " + ", ".join(node.missing),), verdict)
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -122,7 +134,7 @@ class Explained(msgspec.Struct, frozen=True):
 
 def explain(project: Project, name: str) -> Explained:
     """What differs now from a node's last run."""
-    steps = Planner(project, to_look=True).plan([name])
+    steps = Planner(project).plan([name])
     own = next(step for step in steps if step.node == name)
     upstream = tuple(step for step in steps if step.node != name and step.action not in ("cached", "restore"))
     last = project.ledger.last(name)
@@ -139,10 +151,10 @@ def lower(project: Project, name: str) -> Lowered:
     argument is missing; secrets are in them by name."""
     if not name.startswith("image:"):
         raise UsageError(f"{name} is not an image", hint="write NAME@TARGET; see `imgbake list`")
-    planner = Planner(project, to_look=True)
+    planner = Planner(project)
     node = project.graph.nodes[name]
     if not project.secrets.missing.issuperset(node.missing):
-        require_args(project, [name])
+        require_args(project, project.graph.closure([name]))
     for step in planner.plan(node.before):
         if step.node not in planner.artifacts:
             require_args(project, [step.node])

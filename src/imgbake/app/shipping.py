@@ -30,7 +30,7 @@ def export(project: Project, name: str, to: Path, form: str) -> str:
     if form and form not in forms:
         hint = did_you_mean(form, forms)
         raise UsageError(f"{name} can't be exported as '{form}'", hint=hint)
-    planner = Planner(project, to_look=True)
+    planner = Planner(project)
     tests = [
         node.id
         for node in project.graph.nodes.values()

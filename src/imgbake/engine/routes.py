@@ -110,8 +110,7 @@ def _delivery(
     work = Delivery(destination, name, source.id)
     test = f"test:{image}"
     after = (test,) if test in nodes else ()
-    missing = tuple(dict.fromkeys(source.missing + destination.missing))
-    own = f"deliver:{image}->{destination.name}"
+    own, missing = f"deliver:{image}->{destination.name}", destination.missing
     return Node(own, "deliver", destination.at, work, (work.of,), after, destination.policy, missing)
 
 
