@@ -51,10 +51,8 @@ def image_id(artifact: Artifact) -> str:
 
 
 def tags_of(image: str, tags: Sequence[str]) -> tuple[str, ...]:
-    """The names of a baked image on the engine, complete with a tag."""
-    if not tags:
-        return (f"{image.lower()}:latest",)
-    found = (parse(tag) for tag in tags)
+    """The names of a baked image on the engine, complete with a tag. Raises BakeError for what is none."""
+    found = (parse(tag) for tag in tags or (image.lower(),))
     return tuple(f"{msgspec.structs.replace(each, tag='').familiar}:{each.tag}" for each in found)
 
 

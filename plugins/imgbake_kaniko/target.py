@@ -49,12 +49,8 @@ class Kaniko:
         """What it is pushed to, once that can be told."""
         said = self._options
         texts = said.tags or (said.registry, said.environment or target, said.project or image)
-        if not all(map(is_given, texts)):
-            return ()
-        try:
-            return tuple(str(each) for each in naming.references(image, target, said))
-        except BakeError:
-            return ()  # what is no reference is told when it is baked
+        given = all(map(is_given, texts))
+        return tuple(str(each) for each in naming.references(image, target, said)) if given else ()
 
     def lower(self, blueprint: Blueprint) -> Lowered:
         """The Dockerfile, and what is in its context. Beside them the manifests, named for what they bake:

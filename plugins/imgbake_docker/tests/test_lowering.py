@@ -165,3 +165,16 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path, target: str) -> None
         f"[targets.t]\n{target}\n{images}".replace('tags = ["shop:1"]', "").replace('project = "shop"', "")
     )
     assert "would take" not in project.run("check").stderr
+
+
+@pytest.mark.parametrize("target", ['uses = "docker"', 'uses = "kaniko"\nregistry = "r.example.com"'])
+def test_an_image_that_can_have_no_name_is_refused_where_it_stands(tmp_path: Path, target: str) -> None:
+    name = f"{'a' * 98}.."  # no repository's, and too long where it is spelt out instead
+    project = Project(tmp_path / "project")
+    project.recipe(f'[targets.t]\n{target}\n[images."{name}"]\nbase = "scratch"\ntargets = ["t"]\n')
+    ran = project.run("check")
+    line = 2 + target.count("\n") + 1
+    assert ran.code == 2 and f"imgbake.toml:{line}:9: image:{name}@t can't be kept" in ran.stderr, ran.stderr
+    tag = 'tags = ["shop:1"]'
+    project.recipe(project.read("imgbake.toml").replace(target, f"{target}\n{tag}"))
+    assert project.run("check").code == 0

@@ -19,11 +19,11 @@ class Target(Protocol):
     have `outputs(image: str) -> tuple[str, ...]`, the folders in the project that it writes for an image
     besides what is below `.imgbake`: no two nodes of a recipe may write one; and
     `names(image: str, target: str) -> tuple[str, ...]`, what an image is called where such targets keep
-    theirs when it is baked: no two images of a recipe may bear one name there. With
-    `base_table: ClassVar[type[msgspec.Struct]]` recipes may say what to look for as a base in a table of
-    this type, whose method `reference()` writes it as text, always the same. One that says
-    `volatile = True` keeps what it makes outside the project and its store: then `present` is asked in
-    every build, also when nothing changed.
+    theirs when it is baked, or BakeError where it can be called nothing: no two images of a recipe may bear
+    one name there. With `base_table: ClassVar[type[msgspec.Struct]]` recipes may say what to look for as a
+    base in a table of this type, whose method `reference()` writes it as text, always the same. One that
+    says `volatile = True` keeps what it makes outside the project and its store: then `present` is asked
+    in every build, also when nothing changed.
     """
 
     kind: ClassVar[str]

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import msgspec
 
 from imgbake.engine.writers import Writers
-from imgbake.errors import did_you_mean
+from imgbake.errors import BakeError, did_you_mean
 from imgbake.files import glob
 from imgbake.model import At, Destination, FileCopy, Image, Policy, Recipe, Target, Task
 from imgbake.recipe.faults import Fault
@@ -284,7 +284,7 @@ def _image_clashes(nodes: Mapping[str, Node], writers: Writers) -> Iterator[Faul
 def name_clashes(
     nodes: Mapping[str, Node], names_of: Callable[[Image, Target], tuple[str, ...]]
 ) -> Iterator[Fault]:
-    """Images that would take a name from another where targets of one kind keep them.
+    """Images that would take a name from another where targets of one kind keep them, or can have none there.
 
     One image may be baked under a name by several targets: each may be for an engine of its own.
     """
@@ -293,7 +293,14 @@ def name_clashes(
         if not isinstance(node.work, Bake):
             continue
         image, target = node.work.image, node.work.target
-        for name in names_of(image, target):
+        try:
+            names = names_of(image, target)
+        except BakeError as error:
+            message = f"{node.id} can't be kept by its name: {error.message}"
+            hint = f"{error.hint}; or say in [targets.{target.name}] how it is called"
+            yield Fault(image.at, message, hint)
+            continue
+        for name in names:
             owner, other = owners.setdefault((target.uses, name), (node.id, image))
             if other.name != image.name:
                 message = f"{node.id} would take the name '{name}' from {owner}"

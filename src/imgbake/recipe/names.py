@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from imgbake.errors import did_you_mean
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # so that files and repositories can be named for it
 _ONE = str.maketrans(" _", "--")
 
 

@@ -18,7 +18,7 @@ from imgbake.recipe.tasks import SCRIPT
 
 Schema = dict[str, Any]
 
-_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _EXPRESSION = r"\{\{.*\}\}"
 _SCALARS = [{"type": name} for name in ("string", "integer", "number", "boolean")]
 

@@ -624,10 +624,11 @@ run = "x"
 imgbake.toml:1:8: 'a b' cannot be a name
  1 | [tasks."a b"]
    |        ^^^^^
-  hint: a name begins with a letter (a to z) or digit, and goes on with these, '.', '_' or '-'
+  hint: up to 100 letters (a to z), digits, '.', '_' and '-', the first a letter or digit
 
 1 error in the recipe"""
     assert recipes.errors(recipe) == shown
+    assert "cannot be a name" in recipes.errors(recipe.replace("a b", 101 * "a"))
 
 
 def test_an_output_outside_the_project(recipes: Recipes) -> None:
