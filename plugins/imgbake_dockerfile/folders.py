@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from imgbake.api import BakeError, DescribingContext, Entry, Tree
+from imgbake.api import BakeError, DescribingContext, Entry, Tree, read_file
 from imgbake_dockerfile.build import Build
 from imgbake_dockerfile.context import Context
 from imgbake_dockerfile.ignoring import Ignore, parse_ignore
@@ -38,7 +38,7 @@ def ignored(folder: Folder, root: Path) -> Ignore:
     own = () if folder.path else (_STATE,)
     for file in folder.ignore_files:
         try:
-            found = parse_ignore((root / file).read_bytes(), file)
+            found = parse_ignore(read_file(root / file), file)
             return Ignore((*found.patterns, *own), file)
         except (FileNotFoundError, NotADirectoryError):
             continue

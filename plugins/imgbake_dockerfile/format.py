@@ -7,7 +7,6 @@ values of its ARGs ───────┼── plan ── images ── reso
 
 from __future__ import annotations
 
-import errno
 import os
 import posixpath
 import re
@@ -26,6 +25,7 @@ from imgbake.api import (
     Interrupted,
     PluginError,
     did_you_mean,
+    read_file,
 )
 from imgbake_dockerfile import arguments, folders
 from imgbake_dockerfile.arguments import Argument as Listed
@@ -240,9 +240,7 @@ class DockerfileFormat:
     def _read(self, root: Path) -> Dockerfile:
         path = root / self._options.file
         try:
-            if path.is_fifo():  # whoever opens it waits for somebody who writes, and can't be stopped
-                raise OSError(errno.EINVAL, "it is a pipe")
-            data = path.read_bytes()
+            data = read_file(path)
         except OSError as error:
             hint = "`dockerfile` is a path relative to the recipe's folder"
             message = f"{self._options.file} can't be read: {error.strerror}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from imgbake.api import BakeError
+from imgbake.api import BakeError, read_file
 from imgbake_dockerfile.go import clean, strip
 from imgbake_dockerfile.located import DockerfileError, source
 from imgbake_dockerfile.patterns import BadPattern, Matcher
@@ -32,7 +32,7 @@ def read_ignore(context: Path, dockerfile: Path) -> Ignore:
     """
     for file in (dockerfile.with_name(dockerfile.name + ".dockerignore"), context / ".dockerignore"):
         try:
-            return parse_ignore(file.read_bytes(), str(file))
+            return parse_ignore(read_file(file), str(file))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:

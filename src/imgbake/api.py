@@ -66,6 +66,7 @@ from imgbake.errors import (
 )
 from imgbake.events import Event, Observer
 from imgbake.files import glob
+from imgbake.files.regular import read_file
 from imgbake.hookspecs import hookimpl
 from imgbake.model import CacheFolder, Healthcheck, ImageConfig, Setup
 from imgbake.recipe.expand import is_given
@@ -147,4 +148,5 @@ __all__ = [
     "is_given",
     "parse_age",
     "parse_size",
+    "read_file",
 ]

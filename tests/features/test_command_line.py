@@ -69,6 +69,13 @@ def test_a_recipe_is_refused_for_a_command_that_reads_none(project: Project, wor
     assert ran.code == 2 and f"-f other.toml: `imgbake {words[0]}` reads no recipe" in ran.stderr
 
 
+@pytest.mark.parametrize("words", ["stream ls", "copy stream:a oci:out", "ami ls --region eu-west-1", "list"])
+def test_a_recipe_that_is_a_pipe_holds_up_no_command(project: Project, words: str) -> None:
+    os.mkfifo(project.root / "imgbake.toml")  # whoever opens it waits for somebody who writes
+    ran = project.run(*words.split())
+    assert ran.code == 2 and "it is not a regular file" in ran.stderr, ran.stderr
+
+
 def test_the_next_command_after_init_can_be_pasted(project: Project) -> None:
     ran = project.run("init", "my shop")
     assert ran.stdout.splitlines()[-1] == "next: imgbake build -C 'my shop'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -84,6 +85,9 @@ def test_a_damaged_lock_is_told(project: Project, repository: Project) -> None:
     project.write("imgbake.lock", "[git\n")
     ran = project.run("run")
     assert ran.code == 2 and "imgbake.lock" in ran.stderr and "lock again" in ran.stderr
+    (project.root / "imgbake.lock").unlink()
+    os.mkfifo(project.root / "imgbake.lock")  # whoever opens it waits for somebody who writes
+    assert "can't read imgbake.lock: it is not a regular file" in project.run("run").stderr
 
 
 def test_a_lock_that_cannot_be_written_is_told(project: Project, repository: Project) -> None:

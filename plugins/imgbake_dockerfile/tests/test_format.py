@@ -149,6 +149,13 @@ def test_a_dockerfile_that_is_a_pipe_or_leads_nowhere_is_told(app: Project) -> N
     assert "app/Dockerfile can't be read: Too many levels of symbolic links" in why(app)
 
 
+@pytest.mark.parametrize("name", ["Dockerfile.dockerignore", ".dockerignore"])
+def test_an_ignore_file_that_leads_to_a_pipe_is_told(app: Project, name: str) -> None:
+    os.mkfifo(app.root / "pipe")  # whoever opens it waits for somebody who writes
+    (app.root / "app" / name).symlink_to("../pipe")
+    assert f"app/{name} can't be read: it is not a regular file" in why(app)
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [

@@ -15,6 +15,7 @@ import msgspec
 
 from imgbake.contract import Shelf
 from imgbake.errors import BakeError, UsageError
+from imgbake.files.regular import read_file
 from imgbake.streams import changes, names, shelving
 from imgbake.streams.folder import Folder
 from imgbake.streams.model import CONTAINER, Intent, Known, Revision, Stream, Tag
@@ -68,9 +69,11 @@ def _project_table(file: Path) -> dict[str, Any]:
     import tomllib  # takes as long as much of the rest
 
     try:
-        table = tomllib.loads(file.read_text("utf-8-sig")).get("project", {})
+        table = tomllib.loads(read_file(file).decode("utf-8-sig")).get("project", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} can't be read: {error}", hint="see `imgbake check`") from None
+    except OSError as error:
+        raise UsageError(f"{file} can't be read: {error.strerror}") from None
     return table if isinstance(table, dict) else {}
 
 

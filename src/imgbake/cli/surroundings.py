@@ -11,6 +11,7 @@ from imgbake.engine.ledger import Ledger
 from imgbake.engine.pointers import Pointers
 from imgbake.engine.project import STATE
 from imgbake.errors import UsageError
+from imgbake.files.regular import read_file
 
 
 class Surroundings:
@@ -25,11 +26,13 @@ class Surroundings:
 
     def project(self) -> str:
         try:
-            table = tomllib.loads((self.root / self._recipe).read_text("utf-8-sig")).get("project", {})
+            table = tomllib.loads(read_file(self.root / self._recipe).decode("utf-8-sig")).get("project", {})
         except FileNotFoundError:
             return ""
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{self._recipe} can't be read: {error}", hint="see `imgbake check`") from None
+        except OSError as error:
+            raise UsageError(f"{self._recipe} can't be read: {error.strerror}") from None
         name = table.get("name") if isinstance(table, dict) else None
         return name if isinstance(name, str) else self.root.name
 

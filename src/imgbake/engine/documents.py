@@ -13,6 +13,7 @@ from typing import Any
 from imgbake.contract import Document, DocumentTaker
 from imgbake.engine import blueprint
 from imgbake.errors import BakeError
+from imgbake.files.regular import read_file
 from imgbake.model import Image, Recipe, Target
 from imgbake.plugins import Plugins
 from imgbake.recipe.faults import Fault
@@ -21,7 +22,7 @@ from imgbake.recipe.faults import Fault
 def read(root: Path, path: str) -> str:
     """The text of a document, relative to the project. Raises BakeError."""
     try:
-        return (root / path).read_bytes().decode("utf-8-sig")
+        return read_file(root / path).decode("utf-8-sig")
     except FileNotFoundError:
         hint = "a path is relative to the recipe's folder"
         raise BakeError(f"there is no document {path}", hint=hint) from None

@@ -18,6 +18,7 @@ import msgspec
 
 from imgbake.contract import Pin
 from imgbake.errors import BakeError, Problem, RecipeError, Where
+from imgbake.files.regular import read_file
 
 NAME = "imgbake.lock"
 _HEADER = "# Written by `imgbake lock`. Commit it; `imgbake lock --upgrade` moves it.\n\n"
@@ -40,12 +41,14 @@ class Lock(msgspec.Struct, frozen=True):
 
 
 def read(root: Path) -> Lock:
-    """The lock of a project; empty when it has none. Raises RecipeError when it can't be read."""
+    """The lock of a project; empty when it has none. Raises BakeError when it can't be read."""
     path = root / NAME
     try:
-        text = path.read_bytes()
+        text = read_file(path)
     except FileNotFoundError:
         return Lock()
+    except OSError as error:
+        raise BakeError(f"can't read {NAME}: {error.strerror}") from None
     try:
         return Lock(msgspec.toml.decode(text, type=dict[str, dict[str, str]]))
     except (msgspec.ValidationError, ValueError) as error:

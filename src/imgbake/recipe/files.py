@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import msgspec
 
 from imgbake.errors import UsageError, Where, did_you_mean
 from imgbake.files.glob import PRIVATE, is_literal
+from imgbake.files.regular import read_file
 from imgbake.model import At
 from imgbake.recipe import names
 from imgbake.recipe.expand import texts
@@ -64,7 +64,7 @@ def read_documents(
     there is no recipe.
     """
     try:
-        data = _read(path)
+        data = read_file(path)
     except FileNotFoundError:
         raise UsageError(f"there is no recipe {path}", hint=_where_else(path)) from None
     except OSError as error:
@@ -99,12 +99,6 @@ def sections(documents: list[Document], faults: list[Fault]) -> dict[str, Sectio
     for section in found.values():
         faults += _bad_names(section)
     return found
-
-
-def _read(path: Path) -> bytes:
-    if path.is_fifo() or path.is_char_device():  # reading it may never end, and can't be stopped
-        raise OSError(errno.EINVAL, "it is not a regular file")
-    return path.read_bytes()
 
 
 def _where_else(path: Path) -> str:
