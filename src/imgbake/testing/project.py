@@ -62,7 +62,7 @@ class Project:
         os.chdir(self.root)
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                code = cli.run(args)
+                code = cli.run(list(args))  # as sys.argv is: it is compared with lists
         finally:
             os.chdir(folder)
             os.environ.clear()
