@@ -12,6 +12,8 @@ from imgbake_docker.classic import CHATTER, CODE, STEP
 from imgbake_docker.engine import Client
 from imgbake_docker.packing import packed
 from imgbake_dockerfile import parse
+from imgbake_dockerfile.declaring import declared
+from imgbake_dockerfile.platforms import platform as parsed
 from imgbake_dockerfile.request import Request
 
 _TAIL = 20
@@ -21,6 +23,8 @@ def build(
     client: Client, asked: Request, files: Tree, labels: dict[str, str], platform: str, ctx: RunContext
 ) -> str:
     """Builds it, and returns the id of the image. Raises StepError."""
+    here = parsed(client.platform())
+    asked = declared(asked, here, parsed(platform) if platform else here)
     dockerfile, context = packed(asked, files, ctx)
     args = {**proxies.arguments(), **asked.args}
     parameters: dict[str, Any] = {

@@ -15,7 +15,8 @@
     checking      which instructions and flags there are
     stages        what is between one FROM and the next; links: what they take from each other
     planning      from the target back to the images, then each stage; taking: each instruction of it
-    arguments     what must be given; predefined: what can be given without an ARG
+    arguments     what must be given; predefined: what can be given without an ARG;
+                  declaring: those of platforms, for builders that have none
     ignoring      ignore files; patterns: as moby matches them; wildcards: as Go does
     context       the folder without what is ignored; reach: what of it the build can see
 

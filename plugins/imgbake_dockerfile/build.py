@@ -71,6 +71,7 @@ class Build(msgspec.Struct, frozen=True):
     remotes: tuple[Remote, ...] = ()
     secrets: tuple[Secret, ...] = ()
     args: dict[str, str] = {}  # the given arguments that can change the result
+    platform_args: tuple[str, ...] = ()  # the arguments that it uses and that BuildKit sets, sorted
 
 
 def merged(builds: Iterable[Build]) -> Build:
@@ -87,4 +88,5 @@ def merged(builds: Iterable[Build]) -> Build:
         tuple(dict.fromkeys(remote for build in all for remote in build.remotes)),
         tuple(replace(each, required=key in required) for key, each in secrets.items()),
         {name: value for build in all for name, value in build.args.items()},
+        tuple(sorted({name for build in all for name in build.platform_args})),
     )

@@ -133,6 +133,7 @@ class DockerfileFormat:
             options.folders,
             _only_buildkit(options, build),
             bool(build.secrets or build.remotes),
+            build.platform_args,
             not could_reach(build, UNSEEN) and not any(entry.kind == "symlink" for entry in seen.entries),
         )
         return Described(self.kind, asked, seen, bases, build.args)

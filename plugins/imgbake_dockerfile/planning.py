@@ -121,7 +121,7 @@ class _Planner:
             if index not in self._links:
                 self._link(index)
             self._go_through(self._stages.stages[index])
-        taking = self._taking
+        taking, used = self._taking, self._used_args(found)
         return Build(
             tuple(replace(self._stages.stages[index], instructions=self._bodies[index]) for index in found),
             tuple(taking.images),
@@ -129,7 +129,8 @@ class _Planner:
             taking.everything,
             tuple(taking.remotes),
             tuple(taking.secrets.values()),
-            self._deciding_args(found),
+            self._deciding_args(used),
+            tuple(sorted(filter(predefined.is_of_platform, used))),
         )
 
     def _set_global(self, instruction: Instruction, name: str, default: str | None) -> None:
@@ -239,8 +240,8 @@ class _Planner:
             scope.set_env(name, value)
         return scope
 
-    def _deciding_args(self, found: tuple[int, ...]) -> dict[str, str]:
-        """The given arguments that a needed stage or its FROM uses, itself or by the default of others."""
+    def _used_args(self, found: tuple[int, ...]) -> set[str]:
+        """The arguments that a needed stage or its FROM uses, itself or by the default of others."""
         self._globals.used.clear()
         for index in found:
             start = self._stages.stages[index].start
@@ -252,6 +253,10 @@ class _Planner:
             new = self._uses.get(pending.pop(), set()) - used
             used |= new
             pending += new
+        return used
+
+    def _deciding_args(self, used: Collection[str]) -> dict[str, str]:
+        """The given arguments that can change the result."""
         return {
             name: value
             for name, value in sorted(self._args.items())

@@ -9,9 +9,10 @@ from imgbake_dockerfile.platforms import Platform
 _PLATFORM = tuple(
     side + part for side in ("BUILD", "TARGET") for part in ("PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT")
 )
+_STAGE = "TARGETSTAGE"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 
-PREDEFINED = frozenset({*_PLATFORM, "TARGETSTAGE", "SOURCE_DATE_EPOCH", *_PROXIES, *map(str.lower, _PROXIES)})
+PREDEFINED = frozenset({*_PLATFORM, _STAGE, "SOURCE_DATE_EPOCH", *_PROXIES, *map(str.lower, _PROXIES)})
 """Those with a meaning of their own; besides them, all that start with `BUILDKIT_`."""
 
 
@@ -33,6 +34,11 @@ def values(build: Platform, target: Platform, stage: str, given: Mapping[str, st
         "TARGETOSVERSION": target.version,
         "TARGETARCH": target.architecture,
         "TARGETVARIANT": target.variant,
-        "TARGETSTAGE": stage or "default",
+        _STAGE: stage or "default",
     }
     return {name: given.get(name, value) for name, value in found.items()}
+
+
+def is_of_platform(name: str) -> bool:
+    """Does it say for what is built, or on what? Only BuildKit has these."""
+    return name in _PLATFORM or name == _STAGE

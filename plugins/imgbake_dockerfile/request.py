@@ -62,6 +62,7 @@ class Request(msgspec.Struct, frozen=True):
     folders: dict[str, str] = {}  # the names of contexts that are folders, to their paths in the project
     only_buildkit: str = ""  # what in it older builders don't know, with its place
     asks_back: bool = False  # for a secret or an ssh key that a RUN mounts, or for what an ADD fetches
+    platform_args: tuple[str, ...] = ()  # that it uses, and that only BuildKit sets
     is_unseen: bool = False  # a file `UNSEEN` at the top of the context would be: nothing copies it
 
     def failure(self, message: str, line: int, tail: tuple[str, ...], hint: str = "") -> StepError:

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from imgbake.api import Blueprint, CacheFolder
 from imgbake_docker.naming import SCRATCH
-from imgbake_dockerfile.request import request
 from imgbake_kaniko import commits, dockerfiles, lowering, naming
 from imgbake_kaniko.commits import Commit
 from imgbake_kaniko.options import Options
@@ -105,14 +104,16 @@ def _caches(blueprint: Blueprint) -> tuple[CacheFolder, ...]:
 
 def _described(plan: Plan, blueprint: Blueprint) -> Plan:
     assert blueprint.described is not None
-    plan = replace(plan, flags=dockerfiles.flags(blueprint.described))
+    selector = {**dockerfiles.nodes(blueprint.described), **plan.options.node_selector}
+    options = replace(plan.options, node_selector=selector)
+    plan = replace(plan, flags=dockerfiles.flags(blueprint.described), options=options)
     if not plan.options.is_cloned:
         return plan
     return replace(
         plan,
         dockerfile=f"{RECIPE}/{_DOCKERFILE}",
         commit=commits.unknown(plan.options),
-        text=request(blueprint.described).dockerfile.text,
+        text=dockerfiles.completed(blueprint.described).dockerfile.text,
     )
 
 

@@ -102,7 +102,7 @@ def _documents(blueprint: Blueprint, options: Options) -> dict[str, str]:
     if blueprint.described is not None:
         from imgbake_kaniko import dockerfiles
 
-        return dockerfiles.lower(blueprint.described, blueprint)
+        return dockerfiles.lower(blueprint.described, blueprint, options)
     if options.is_cloned:
         hint = 'write `context = "volume"`: what components copy is put together here'
         raise BakeError("only an image that is a Dockerfile has a context that can be cloned", hint=hint)

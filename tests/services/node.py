@@ -35,10 +35,12 @@ import docker
 import requests.exceptions
 from docker.errors import APIError, ImageNotFound
 
+from imgbake_dockerfile import platforms
 from imgbake_kaniko.cluster import kubeconfig
 from imgbake_kaniko.cluster.connection import Connection, Refused
 
 NAME = "node"
+LABELS = {"kubernetes.io/hostname": NAME, "kubernetes.io/arch": platforms.host().architecture}
 LOOK_EVERY = 0.2
 PULLED = set[str]()  # images that are on the engine because of us
 Object = dict[str, Any]
@@ -66,7 +68,7 @@ class Api:
         node = {
             "apiVersion": "v1",
             "kind": "Node",
-            "metadata": {"name": NAME, "labels": {"kubernetes.io/hostname": NAME}},
+            "metadata": {"name": NAME, "labels": LABELS},
             "status": {
                 "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
                 "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
@@ -301,7 +303,7 @@ class Node:
 
     def obstacle(self, pod: Object) -> str:
         selected = pod["spec"].get("nodeSelector", {})
-        if any(key != "kubernetes.io/hostname" or value != NAME for key, value in selected.items()):
+        if not selected.items() <= LABELS.items():
             return "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
         for volume in pod["spec"].get("volumes", ()):
             claim = volume.get("persistentVolumeClaim", {}).get("claimName")

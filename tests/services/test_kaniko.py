@@ -18,6 +18,7 @@ import pytest
 
 from imgbake.testing.project import Project
 from imgbake_docker.tests import trees
+from imgbake_dockerfile import platforms
 from imgbake_kaniko.tests.in_cluster import OURS, InCluster
 
 HELLO = """
@@ -339,7 +340,8 @@ cache = true
 
 
 def test_a_dockerfile_of_the_users_own_is_baked(project: InCluster) -> None:
-    project.write("site/Dockerfile", DOCKERFILE.replace("BASE", project.base))
+    architecture = platforms.host().architecture
+    project.write("site/Dockerfile", DOCKERFILE.replace("BASE", project.base).replace("HOST", architecture))
     project.write("site/.dockerignore", "*.log\n")
     project.write("site/a.txt", "a\n")
     project.write("site/a.log", "unseen\n")
@@ -351,7 +353,11 @@ def test_a_dockerfile_of_the_users_own_is_baked(project: InCluster) -> None:
     )
     assert project.build().outcomes()["image:app@kaniko"] == "ran"
     tree, config = project.pulled()
-    assert sorted(path for path in tree if path.startswith("srv/")) == ["srv/a.txt", "srv/said"]
+    assert sorted(path for path in tree if path.startswith("srv/")) == [
+        "srv/a.txt",
+        f"srv/for-{architecture}",
+        "srv/said",
+    ]
     assert config["Labels"] == {"a": "b"}
     assert project.left() == []
     project.write("site/a.log", "still unseen\n")
@@ -359,11 +365,13 @@ def test_a_dockerfile_of_the_users_own_is_baked(project: InCluster) -> None:
 
 
 DOCKERFILE = """
-FROM BASE AS last
+FROM BASE AS on-HOST
+FROM --platform=$TARGETPLATFORM on-$TARGETARCH AS last
 ARG WORD=unsaid
+ARG TARGETARCH
 WORKDIR /srv
 COPY . .
-RUN rm -f Dockerfile .dockerignore && touch $WORD
+RUN rm -f Dockerfile .dockerignore && touch $WORD && touch for-$TARGETARCH
 FROM last
 RUN false
 """

@@ -363,6 +363,21 @@ def test_platforms_are_said_by_the_image(project: OnEngine) -> None:
     assert outcome(project.build()) == "ran"
 
 
+def test_every_builder_has_the_arguments_of_platforms(project: OnEngine, builder: str, local: str) -> None:
+    here = project.client.version()["Arch"]
+    project.write(f"app/bin/{here}/app", "ours")
+    project.write("app/bin/other/app", "theirs")
+    write(
+        project,
+        f"# escape=`\nARG FOR=$TARGETOS\nFROM --platform=$BUILDPLATFORM {local} AS on-{here}\n"
+        "FROM on-$TARGETARCH\nARG TARGETARCH\nARG FOR\nARG TARGETVARIANT=none\n"
+        "COPY bin/$TARGETARCH /bin/\nRUN touch /$FOR-$TARGETARCH-$TARGETVARIANT\n",
+    )
+    project.build()
+    tree = image(project, f"{project.name}:1")[0]
+    assert {"bin/app", f"linux-{here}-none"} <= tree.keys() and not [name for name in tree if "other" in name]
+
+
 GOLDEN = """
     [targets.oci]
     uses = "oci"

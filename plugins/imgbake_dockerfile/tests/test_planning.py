@@ -100,6 +100,7 @@ def test_platforms() -> None:
         ("busybox", "linux/arm64", "copy"),
     ]
     assert _paths(build) == ["src-arm64"]
+    assert build.platform_args == ("BUILDPLATFORM", "TARGETARCH")
 
 
 @pytest.mark.parametrize(

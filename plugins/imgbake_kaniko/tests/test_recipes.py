@@ -58,6 +58,23 @@ image:app@cluster is baked with
 """
 
 
+def test_a_dockerfile_that_reads_its_platform_is_baked_on_nodes_of_it(project: Project) -> None:
+    project.write("Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /\n")
+    project.write("arm64", "hello")
+    table = '[images.app]\ndockerfile = "Dockerfile"\ntargets = ["cluster"]\nplatforms = ["linux/arm64"]\n'
+    recipe = RECIPE.partition("[components")[0] + table
+    project.recipe(recipe.replace("OPTIONS", ""))
+    lowered = project.run("lower", "app", "--format", "json").json
+    assert lowered["documents"]["Dockerfile"].startswith(
+        "ARG TARGETARCH=arm64\nFROM scratch\nARG TARGETARCH\n"
+    )
+    assert '"kubernetes.io/arch": "arm64"' in "".join(lowered["beside"].values())
+    project.recipe(recipe.replace("OPTIONS", 'node_selector = { "kubernetes.io/arch" = "s390x" }'))
+    refused = project.run("lower", "app").stderr
+    assert "is for arm64, and the target's `node_selector` says s390x" in refused
+    assert 'write platforms = ["linux/s390x"]' in refused
+
+
 def test_a_wrong_option_is_shown_where_it_stands(project: Project) -> None:
     project.recipe(RECIPE.replace("OPTIONS", 'volume_size = "many"'))
     ran = project.run("check")
