@@ -54,12 +54,7 @@ def ready(client: Client, blueprint: Blueprint, platform: str, ctx: RunContext) 
 def release(client: Client, blueprint: Blueprint) -> None:
     """Takes back the name that an image of the recipe had as a base; what was loaded keeps it."""
     if is_baked(blueprint.base):
-        from docker.errors import APIError
-
-        try:
-            client.remove_image(base_name(blueprint), noprune=True)
-        except APIError:
-            return  # somebody else did
+        client.untag(base_name(blueprint))
 
 
 def _of_registry(client: Client, base: Artifact, platform: str, ctx: RunContext) -> dict[str, Any] | None:
@@ -138,7 +133,7 @@ def named(client: Client, base: Artifact, name: str, platform: str, ctx: RunCont
     try:
         yield
     finally:
-        client.remove_image(name, noprune=True)
+        client.untag(name)
 
 
 def _load(client: Client, said: Artifact, name: str, platform: str, ctx: RunContext) -> None:

@@ -85,17 +85,14 @@ class BuildKit:
         try:
             yield name
         finally:
-            self._client.remove_image(name, noprune=True)
+            self._client.untag(name)
 
     def _forget_left(self, project: str) -> None:
-        from docker.errors import NotFound
-
         names = (name for found in self._client.images(_MEANWHILE) for name in found["RepoTags"] or ())
         for name in names:
             whose, _, process = name.partition(":")[2].rpartition("-")[0].partition("-")
             if whose == project and not owning.is_wanted(process.replace("-", " ")):
-                with contextlib.suppress(NotFound):  # another thread did
-                    self._client.remove_image(name, noprune=True)
+                self._client.untag(name)  # unless another thread did
 
 
 def _write(folder: Path, order: Order, base: str) -> None:

@@ -108,6 +108,15 @@ class _Late:
         else:
             self._api().tag(image, repository, tag)
 
+    def untag(self, name: str) -> None:
+        """Takes back a name that an image had for a while. It stays where that fails: what it was for may
+        have failed before, and is what the user is to be told."""
+        from docker.errors import DockerException
+        from requests.exceptions import RequestException
+
+        with contextlib.suppress(DockerException, RequestException):
+            self._api().remove_image(name, noprune=True)
+
     def said(self) -> str:
         """What ssh said of the way there, if the engine is behind ssh."""
         return self._way.said() if self._way else ""

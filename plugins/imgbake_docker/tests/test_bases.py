@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any, cast
 
 import pytest
 
+from imgbake.api import Artifact, BakeError, RunContext
+from imgbake_docker import bases
+from imgbake_docker.naming import ID
 from imgbake_docker.tests.projects import OnEngine, Put
 
 LABELED = 'labels = { a = "b" }'
@@ -64,6 +68,20 @@ def test_an_image_can_stand_on_another_that_the_engine_baked(project: OnEngine) 
         assert not [name for name in names if name.startswith(("imgbake-base/", "imgbake-stage:"))]
     finally:
         project.client.remove_image(f"{project.name}-child:1", force=True)
+
+
+def test_what_has_failed_is_told_though_a_name_cannot_be_taken_back(engine: Any, project: OnEngine) -> None:
+    project.image('[components.a]\nfiles = [{ from = "a", to = "/a" }]\n')
+    project.write("a")
+    project.build()
+    base = Artifact("container", facts={ID: project.baked()["Id"]})
+    name = f"{project.name}-meanwhile:1"
+    with (
+        pytest.raises(BakeError, match="what has failed"),
+        bases.named(engine, base, name, "", cast(RunContext, None)),
+    ):
+        engine.remove_image(name)  # as somebody else may
+        raise BakeError("what has failed")
 
 
 def test_a_base_is_pulled_by_its_digest(project: OnEngine, registry: Put) -> None:
