@@ -79,12 +79,16 @@ def prune(
     if keep is None and older_than is None:
         raise UsageError("nobody says which AMIs may go", hint="give --keep N, --older-than AGE, or both")
     age = 0.0 if older_than is None else parse_age(older_than, "--older-than")
-    found = pruning.listed(ctx.obj, region or (), profile, _project(ctx.obj, project, all_projects))
+    whose = _project(ctx.obj, project, all_projects)
+    regions = pruning.regions(ctx.obj.artifacts(), region or (), profile)
+    found = pruning.listed(ctx.obj, regions, profile, whose)
     chosen = pruning.unneeded(found, keep or 0, age)
     kept = len(found) - len(chosen)
-    snapshots = [snapshot for ami in chosen for snapshot in ami.snapshots]
+    left = pruning.left(regions, profile, whose)
+    snapshots = [*(snapshot for snapshot, _ in left), *(each for ami in chosen for each in ami.snapshots)]
     if yes:
-        snapshots = [snapshot for ami in chosen for snapshot in pruning.remove(ami, profile)]
+        snapshots = [each for each, place in left if pruning.remove_snapshot(each, place, profile)]
+        snapshots += [snapshot for ami in chosen for snapshot in pruning.remove(ami, profile)]
     if format == "json":
         amis = [msgspec.to_builtins(ami) for ami in chosen]
         typer.echo(json.dumps({"removed": yes, "amis": amis, "snapshots": snapshots, "kept": kept}, indent=2))
@@ -93,7 +97,7 @@ def prune(
         typer.echo(_table(ctx.obj, chosen))
     what = f"{_counted(chosen, 'AMI')} and {_counted(snapshots, 'snapshot')}"
     said = f"removed {what}" if yes else f"would remove {what}; nothing was removed: --yes does it"
-    typer.echo(f"{said}, kept {kept}" if chosen else f"nothing to remove, kept {kept}")
+    typer.echo(f"{said}, kept {kept}" if chosen or snapshots else f"nothing to remove, kept {kept}")
 
 
 def _project(ctx: CommandContext, named: str | None, everybody: bool) -> str:

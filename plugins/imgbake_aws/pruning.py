@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from imgbake.api import Artifact, CommandContext
-from imgbake_aws import owned, sdk, uses
+from imgbake_aws import outcome, owned, sdk, tags, uses
 from imgbake_aws.owned import Ami
 
 
@@ -49,17 +49,47 @@ def unneeded(amis: Iterable[Ami], keep: int, older_than: float) -> list[Ami]:
 
 
 def remove(ami: Ami, profile: str) -> list[str]:
-    """Removes an AMI, and its snapshots unless another AMI needs them. Returns those. Raises BakeError."""
+    """Removes an AMI, and its snapshots unless another AMI needs them. Returns those. Raises BakeError.
+
+    Without their AMI nobody knows whose they are, so they are marked first: what a killed run leaves of
+    them is `left`.
+    """
     ec2 = sdk.client("ec2", ami.region, profile)
-    removed = []
+    if ami.snapshots:
+        with sdk.asking(f"ec2:CreateTags {', '.join(ami.snapshots)} in {ami.region}"):
+            marks = tags.written({tags.PROJECT: ami.project, tags.REMOVED: ami.id})
+            ec2.create_tags(Resources=list(ami.snapshots), Tags=marks)
     with sdk.asking(f"ec2:DeregisterImage {ami.id} in {ami.region}"):
         ec2.deregister_image(ImageId=ami.id)
-    for snapshot in ami.snapshots:
-        with sdk.asking(f"ec2:DeleteSnapshot {snapshot} in {ami.region}"):
-            try:
-                ec2.delete_snapshot(SnapshotId=snapshot)
-                removed.append(snapshot)
-            except ec2.exceptions.ClientError as error:
-                if sdk.code_of(error) not in ("InvalidSnapshot.InUse", "InvalidSnapshot.NotFound"):
-                    raise
-    return removed
+    return [snapshot for snapshot in ami.snapshots if remove_snapshot(snapshot, ami.region, profile)]
+
+
+def left(regions: Iterable[str], profile: str, project: str) -> list[tuple[str, str]]:
+    """Snapshots, with their region, that a killed run was to remove and no AMI needs. Raises BakeError."""
+    filters = [{"Name": "tag-key", "Values": [tags.REMOVED]}]
+    if project:
+        filters.append({"Name": f"tag:{tags.PROJECT}", "Values": [project]})
+    found: list[tuple[str, str]] = []
+    for region in regions:
+        ec2 = sdk.client("ec2", region, profile)
+        with sdk.asking(f"ec2:DescribeSnapshots in {region}"):
+            pages = ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=filters)
+            marked = {each["SnapshotId"] for page in pages for each in page["Snapshots"]}
+        with sdk.asking(f"ec2:DescribeImages in {region}"):
+            pages = ec2.get_paginator("describe_images").paginate(Owners=["self"]) if marked else ()
+            needed = {each for page in pages for image in page["Images"] for each in outcome.snapshots(image)}
+        found += [(each, region) for each in sorted(marked - needed)]
+    return found
+
+
+def remove_snapshot(snapshot: str, region: str, profile: str) -> bool:
+    """Removes a snapshot; False if an AMI needs it, or somebody else did. Raises BakeError."""
+    ec2 = sdk.client("ec2", region, profile)
+    with sdk.asking(f"ec2:DeleteSnapshot {snapshot} in {region}"):
+        try:
+            ec2.delete_snapshot(SnapshotId=snapshot)
+        except ec2.exceptions.ClientError as error:
+            if sdk.code_of(error) not in ("InvalidSnapshot.InUse", "InvalidSnapshot.NotFound"):
+                raise
+            return False
+    return True

@@ -15,6 +15,7 @@ LOWERED = "imgbake:lowered"  # the digest of what the target was told
 BAKE = "imgbake:bake"  # of one bake, and of nothing else
 COPY = "imgbake:copy"  # what an AMI was distributed as: which AMI, under which name, with which key
 SOURCE = "imgbake:source"  # the AMI that it is a copy of
+REMOVED = "imgbake:removed"  # the AMI that a snapshot was of, and that it was to be removed with
 SHARED = "imgbake:shared"  # others were once allowed to launch it
 
 Pairs = list[dict[str, str]]

@@ -9,7 +9,7 @@ import pytest
 
 from imgbake.engine.pointers import Move, Pointers
 from imgbake.testing.project import Project
-from imgbake_aws import tags
+from imgbake_aws import pruning, tags
 from imgbake_aws.tests.clouds import TRUSTY, Cloud
 
 
@@ -91,6 +91,26 @@ def test_the_newest_of_each_image_stay_and_snapshots_go_too(account: Account, pr
     assert ids(found) == {by_age[0]} and set(found["snapshots"]) == snapshots and found["removed"]
     assert set(account.cloud.amis()) == {by_age[1], other}
     assert account.snapshots().isdisjoint(snapshots)
+
+
+def test_snapshots_that_a_killed_run_left_go_with_the_next(
+    account: Account, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, stays = account.bake(), account.bake()
+    snapshots = account.snapshots_of(gone)
+    account.ec2.create_tags(Resources=[stays], Tags=tags.written({tags.PROJECT: "other"}))
+    with monkeypatch.context() as patch:
+        patch.setattr(pruning, "remove_snapshot", _killed)
+        assert project.run("ami", "prune", "--keep", "0", "--yes").code == 130
+    assert set(account.cloud.amis()) == {stays} and snapshots < account.snapshots()
+    assert "would remove 0 AMIs and 1 snapshot" in project.run("ami", "prune", "--keep", "0").stdout
+    assert set(prune(project, "--keep", "9", "--yes")["snapshots"]) == snapshots
+    assert account.snapshots().isdisjoint(snapshots)
+    assert project.run("ami", "prune", "--keep", "0").stdout == "nothing to remove, kept 0\n"
+
+
+def _killed(*_: object) -> bool:
+    raise KeyboardInterrupt
 
 
 def test_young_ones_stay(account: Account, project: Project) -> None:
