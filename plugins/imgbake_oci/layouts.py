@@ -21,6 +21,7 @@ _REF_NAME = "org.opencontainers.image.ref.name"
 _IMAGE_NAME = "io.containerd.image.name"  # by which engines with containerd load it
 _MARKER = "oci-layout"
 _VERSION = b'{"imageLayoutVersion":"1.0.0"}'
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 def write(folder: Path, root: Descriptor, tag: str, needed: Sequence[str], blobs: Blobs) -> None:
@@ -85,15 +86,27 @@ def export_folder(to: Path, root: Descriptor, tag: str, needed: Sequence[str], b
     beside = to.with_name(f".{to.name}.{os.urandom(4).hex()}")
     try:
         write(beside, root, tag, needed, blobs)
-        if to.exists():
+        if not to.exists():
+            beside.rename(to)
+        elif not _exchanged(beside, to):
             old = to.with_name(f".{to.name}.{os.urandom(4).hex()}.old")
             to.rename(old)
             beside.rename(to)
             shutil.rmtree(old)
-        else:
-            beside.rename(to)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Lets two folders take each other's place, so that none is absent meanwhile; False where that can't be.
+
+    Not every C library, nor every file system, has it.
+    """
+    import ctypes
+
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None)
+    paths = (_HERE, os.fsencode(one), _HERE, os.fsencode(other))
+    return exchange is not None and exchange(*paths, _EXCHANGE) == 0
 
 
 def export_archive(

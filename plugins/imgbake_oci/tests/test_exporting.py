@@ -15,6 +15,7 @@ import pytest
 
 from imgbake.api import digest
 from imgbake.testing.project import Project, Ran
+from imgbake_oci import layouts
 from imgbake_oci.tests.baked import Baked, baked, docker, program
 
 FORMS = ("oci", "oci-archive", "docker-archive")
@@ -78,6 +79,30 @@ def test_a_layout_replaces_another(app: Project, tmp_path: Path) -> None:
     assert image.files() == {"usr/bin/tool": "new"}
     assert len(list((to / "blobs/sha256").iterdir())) == 3
     assert {path.name for path in tmp_path.iterdir()} == {"image", "project"}
+
+
+def test_a_layout_is_never_absent_while_another_takes_its_place(
+    app: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = tmp_path / ".ours", tmp_path / ".theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    if not layouts._exchanged(ours, theirs):
+        pytest.skip("this file system exchanges no folders")
+    to = _exported(app, tmp_path / "layout")
+    before = (to / "index.json").read_bytes()
+    app.write("tool", "changed")
+    app.build()
+    moved = Path.rename
+
+    def and_killed(path: Path, target: Path) -> None:
+        moved(path, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", and_killed)
+    _export(app, to)
+    assert (to / "index.json").read_bytes() != before
+    assert not list(tmp_path.glob(".layout.*"))
 
 
 def test_a_layout_into_an_empty_folder_and_through_a_symlink(app: Project, tmp_path: Path) -> None:
