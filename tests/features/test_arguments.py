@@ -114,6 +114,10 @@ def test_an_unknown_argument_and_one_without_a_value_are_refused(project: Projec
     assert ran.code == 2 and "did you mean 'version'?" in ran.stderr
     ran = project.run("run", "--arg", "version")
     assert ran.code == 2 and "write --arg version=VALUE" in ran.stderr
+    assert (
+        "error: --arg =2 has no name\n  hint: write --arg NAME=VALUE"
+        in project.run("run", "--arg", "=2").stderr
+    )
 
 
 @pytest.mark.parametrize("given", ["argument", "environment"])

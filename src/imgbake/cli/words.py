@@ -39,8 +39,8 @@ def request(file: Path, args: list[str] | None, commits: list[str] | None = None
     for text in args or ():
         name, equals, value = text.partition("=")
         if not equals or not name:
-            shown = name or text
-            raise UsageError(f"--arg {shown} has no value", hint=f"write --arg {shown or 'NAME'}=VALUE")
+            lacks = "value" if name else "name"
+            raise UsageError(f"--arg {text} has no {lacks}", hint=f"write --arg {name or 'NAME'}=VALUE")
         given[name] = value
     chosen: dict[str, str] = {}
     for text in commits or ():

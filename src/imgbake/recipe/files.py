@@ -199,7 +199,8 @@ def _bad_names(section: Section) -> Iterator[Fault]:
     for name in section.tables:
         if not names.is_name(name):
             message = f"'{name}' cannot be a name"
-            hint = "up to 100 letters (a to z), digits, '.', '_' and '-', the first a letter or digit"
+            most = f"up to {names.LONGEST} letters (a to z), digits, '.', '_' and '-'"
+            hint = f"{most}, the first a letter or digit"
             yield Fault(section.at(name), message, hint)
     for known, name in names.doubles(section.tables):
         message = f"the name '{name}' differs only in spelling from '{known}'"

@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping
 
 from imgbake.errors import did_you_mean
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # so that files and repositories can be named for it
+LONGEST = 100  # characters: files and repositories are to be named for it
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ONE = str.maketrans(" _", "--")
 
 
 def is_name(text: str) -> bool:
     """May this be the name of something in a recipe?"""
-    return _NAME.fullmatch(text) is not None
+    return len(text) <= LONGEST and _NAME.fullmatch(text) is not None
 
 
 def fold(name: str) -> str:

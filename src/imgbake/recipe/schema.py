@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 
 from imgbake.recipe import tables as tables
+from imgbake.recipe.names import LONGEST
 from imgbake.recipe.options import options_of
 from imgbake.recipe.reading import Kinds
 from imgbake.recipe.tasks import SCRIPT
 
 Schema = dict[str, Any]
 
-_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+_NAME = f"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST - 1}}}$"
 _EXPRESSION = r"\{\{.*\}\}"
 _SCALARS = [{"type": name} for name in ("string", "integer", "number", "boolean")]
 

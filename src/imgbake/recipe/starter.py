@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from imgbake.recipe.names import LONGEST
+
 _RECIPE = """\
 # imgbake.toml: what is made, and of what.
 #
@@ -47,5 +49,5 @@ def files(name: str) -> dict[str, str]:
 
 
 def _as_name(text: str) -> str:
-    """The nearest name that a recipe may hold."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-").lower() or "app"
+    """The nearest name that a table's header may hold as it is."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("_-").lower()[:LONGEST] or "app"

@@ -135,7 +135,7 @@ def test_the_starter_is_valid_and_good(validator: jsonschema.Draft7Validator, re
     assert list(read.images) == ["my-first-app"]
 
 
-@pytest.mark.parametrize("name", ["", ".", "--", "äöü", 'a"b', "a\nb", "{x}", "0"])
+@pytest.mark.parametrize("name", ["", ".", "--", "äöü", 'a"b', "a\nb", "{x}", "0", "my.shop", 200 * "a"])
 def test_the_starter_fits_any_folder(recipes: Recipes, name: str) -> None:
     assert recipes.good(starter.files(name)["imgbake.toml"]).images
 
