@@ -175,7 +175,7 @@ def test_a_server_that_is_ended_waits_for_what_runs(project: Project, server: Se
     project.recipe(SLOW)
     process = project.start("run", "a")
     _started(project)
-    assert server.end() == 0
+    assert server.end(signal.SIGHUP) == 0
     assert "waiting for 1 to end; interrupt again to leave them\n" in server.said
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0 and "1 ran" in errors and (project.root / "out").exists()
@@ -213,7 +213,8 @@ def test_a_folder_that_others_may_enter_is_refused(project: Project, monkeypatch
 def test_code_that_was_changed_is_loaded_anew(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "from imgbake.api import hookimpl\n\n@hookimpl\ndef imgbake_observers():\n    return [Hello]\n\n"
     code += "class Hello:\n    def on(self, event):\n        open('said', 'w').write('%s')\n"
-    plugin = project.write("site/hello.py", code % "first")
+    plugin = project.write("site/hello/__init__.py", code % "first")
+    project.write("site/hello/broken/__init__.py", "raise SystemExit('only to be run')")
     project.write("site/hello-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: hello\nVersion: 1.0\n")
     project.write("site/hello-1.0.dist-info/entry_points.txt", "[imgbake]\nobserver = hello\n")
     project.recipe('[tasks.a]\nrun = "true"\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -31,8 +32,9 @@ def serve() -> None:
     load_all()
     if Server(carry_out, _say).serve():
         _say("the code of imgbake or of a plugin has changed: starting anew")
-        os.execv(sys.executable, sys.orig_argv)  # the same command
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # the same command
 
 
 def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    with contextlib.suppress(OSError):  # its terminal is closed, say, and forks serve all the same
+        os.write(sys.stderr.fileno(), f"{line}\n".encode(errors="backslashreplace"))

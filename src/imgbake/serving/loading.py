@@ -17,7 +17,12 @@ def load_all() -> None:
     found = plugins.installed()
     found.step_kinds()
     for name in ("imgbake", *sorted(found.packages())):
-        for module in pkgutil.walk_packages(getattr(sys.modules[name], "__path__", ()), f"{name}."):
-            if _UNWANTED.isdisjoint(module.name.split(".")):
-                with contextlib.suppress(Exception):  # who needs it will say what is wrong with it
-                    importlib.import_module(module.name)
+        _load_under(name)
+
+
+def _load_under(name: str) -> None:
+    for module in pkgutil.iter_modules(getattr(sys.modules.get(name), "__path__", ()), f"{name}."):
+        if module.name.rpartition(".")[2] not in _UNWANTED:
+            with contextlib.suppress(Exception, SystemExit):  # who needs it will say what is wrong with it
+                importlib.import_module(module.name)
+            _load_under(module.name)

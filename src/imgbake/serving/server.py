@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import gc
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -33,16 +34,19 @@ class Server:
         self._circumstances = circumstances()
         self._files, self._signatures = _loaded()
         self._selector = selectors.DefaultSelector()
+        self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4  # each has two files open
         self._running: dict[int, socket.socket] = {}  # clients, by the pidfds of their forks
 
     def serve(self) -> bool:
-        """Serves until SIGINT or SIGTERM, and waits for the commands that still run then.
+        """Serves until SIGINT, SIGTERM or SIGHUP, and waits for the commands that still run then.
 
         Returns whether the code that is loaded is no longer what is on the disk. Raises BakeError.
         """
         gc.collect()
         gc.freeze()  # what forks share stays shared until they change it
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(each) is not signal.SIG_IGN:  # nohup(1)
+                signal.signal(each, signal.default_int_handler)
         try:
             with _alone(), _listening() as listener:
                 self._selector.register(listener, selectors.EVENT_READ)
@@ -68,7 +72,14 @@ class Server:
                         return True
 
     def _fork(self, client: socket.socket) -> None:
-        pid = os.fork()
+        if len(self._running) >= self._most:
+            client.close()
+            return
+        try:
+            pid = os.fork()
+        except OSError:  # there are too many processes, say
+            client.close()
+            return
         if not pid:
             try:
                 self._become(client)
