@@ -143,9 +143,11 @@ def test_files_that_are_open_are_handed_over(project: Project, server: Server) -
 
 def test_what_can_not_be_handed_over_is_not(project: Project, server: Server) -> None:
     project.recipe('[tasks.a]\nrun = "umask; ulimit -n"\n')
-    ran = _in_shell(project, f"umask 027; ulimit -n 200; {PYTHON} -m imgbake run")
+    _in_shell(project, f"{PYTHON} -m imgbake --show-completion")  # who asks is seen by their parents
+    ran = _in_shell(project, f"umask 027; ulimit -n 200; LD_LIBRARY_PATH=/lib {PYTHON} -m imgbake run")
     assert "task:a | 0027\ntask:a | 200\n" in ran.stderr
-    server.says("run: not served, for it has other Umask, limits")
+    server.says("run: not served, for it has other LD_LIBRARY_PATH, Umask, limits")
+    assert len(server.said) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -157,6 +159,12 @@ def test_a_signal_stops_what_runs(project: Project, server: Server, number: sign
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors.splitlines()[-1].startswith("interrupted: "), errors
     assert not _is_alive(pid)
+
+
+def test_a_command_that_is_killed_ends_so(project: Project, server: Server) -> None:
+    project.recipe('[tasks.a]\nrun = "kill -9 $PPID"\n')
+    assert _typed(project, "run").code == -signal.SIGKILL
+    server.says(": run")
 
 
 def test_killing_who_typed_it_stops_it(project: Project, server: Server) -> None:
@@ -228,6 +236,20 @@ def test_code_that_was_changed_is_loaded_anew(project: Project, monkeypatch: pyt
         assert "the code of imgbake or of a plugin has changed: starting anew\n" in server.said
         assert _typed(project, "check").code == 0
         server.says("check")
+
+
+def test_what_is_in_the_background_is_not_handed_over(project: Project, server: Server) -> None:
+    project.recipe('[tasks.a]\nrun = "true"\n')
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(project.root)
+        os.execv("/bin/sh", ["sh", "-c", f"set -m; {PYTHON} -m imgbake run & wait; read line"])
+    said = b""
+    while b"1 ran" not in said:
+        said += os.read(terminal, 4096)
+    os.close(terminal)
+    os.waitpid(process, 0)
+    assert len(server.said) == 1  # it could read what is typed for the shell
 
 
 def test_secrets_are_asked_for_on_the_terminal(project: Project, server: Server) -> None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     Way = Callable[[Sequence[str]], int | None]
 
-_HERE = {"serve", "shell"}  # what is not handed to a server: itself, and what has a terminal to itself
+# What is not handed to a server: itself, what has a terminal to itself, and what looks who its parents are.
+_HERE = {"serve", "shell", "--install-completion", "--show-completion"}
 
 
 def main() -> NoReturn:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SECONDS = 2  # to be taken
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OPEN = "/proc/self/fd"
+_PEER = "3i"  # process, user and group of who listens
 
 
 def ask(words: Sequence[str]) -> int | None:
@@ -32,17 +33,29 @@ def ask(words: Sequence[str]) -> int | None:
     """
     if any(signal.getsignal(number) is signal.SIG_IGN for number in _PASSED_ON):
         return None  # they are not ignored there
+    if _is_behind():
+        return None  # who reads from a terminal there is stopped, but not in a session of its own
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.settimeout(_SECONDS)
             connection.connect(place.address())
+            if not _is_ours(connection):
+                return None
             _hand_over(connection, words)
-            if connection.recv(len(TAKEN)) != TAKEN:
+            if not _is_taken(connection):
                 return None
         except OSError:
             return None
         connection.settimeout(None)
         return _ended(connection)
+
+
+def _is_behind() -> bool:
+    """Are we in the background of a terminal?"""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp()
+    except OSError:  # it is no terminal, or not ours
+        return False
 
 
 def _hand_over(connection: socket.socket, words: Sequence[str]) -> None:
@@ -59,6 +72,21 @@ def _hand_over(connection: socket.socket, words: Sequence[str]) -> None:
     body = marshal.dumps(request)
     socket.send_fds(connection, [struct.pack(LENGTH, len(body))], numbers)
     connection.sendall(body)
+
+
+def _is_ours(connection: socket.socket) -> bool:
+    """Does it lead to a process of this user's, whatever became of the folder since we looked at it?"""
+    size = struct.calcsize(_PEER)
+    _, user, _ = struct.unpack(_PEER, connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return bool(user == os.geteuid())
+
+
+def _is_taken(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(len(TAKEN)) == TAKEN
+    except TimeoutError:
+        connection.shutdown(socket.SHUT_RD)  # now it can't be taken any more: was it just before?
+        return connection.recv(len(TAKEN)) == TAKEN
 
 
 def _is_handed(number: int) -> bool:
@@ -81,10 +109,19 @@ def _ended(connection: socket.socket) -> int:
     for number in _PASSED_ON:
         signal.signal(number, pass_on)
     said = connection.recv(struct.calcsize(ENDED))
-    code: int | None = struct.unpack(ENDED, said)[1] if said else None
-    if code is None or code < 0:
+    if not said:
         from imgbake.errors import BakeError
 
-        what = "`imgbake serve` ended before the command did" if code is None else f"signal {-code} ended it"
+        what = "`imgbake serve` ended before the command did"
         raise BakeError(what, hint="do it again: what was finished stays finished")
+    code: int = struct.unpack(ENDED, said)[1]
+    if code < 0:
+        _end_by(-code)
     return code
+
+
+def _end_by(number: int) -> None:
+    """Ends this process as the command was: by a signal."""
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

@@ -100,6 +100,10 @@ def _heed(connection: socket.socket) -> None:
             said = connection.recv(1, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
+        except ConnectionResetError:  # it went before it knew that it was taken
+            said = b""
+        if said:
+            os.kill(os.getpid(), signal.SIGIO)  # for what came along with it
         signal.raise_signal(said[0] if said else signal.SIGHUP)
 
     for each in _DEFAULT:

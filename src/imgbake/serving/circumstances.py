@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 
 _STATUS = ("Umask", "Uid", "Gid", "Groups", "SigBlk", "Cap", "NoNewPrivs", "Seccomp:", "Cpus_allowed_list")
-_WHOLE = ("limits", "attr/current")
+_WHOLE = ("limits", "personality", "attr/current")
 _LINKS = ("root", "ns/cgroup", "ns/ipc", "ns/mnt", "ns/net", "ns/pid", "ns/user", "ns/uts")
+_AT_START = ("GLIBC_", "LD_", "MALLOC_", "OPENSSL_", "PYTHON")  # variables that nobody heeds later
 
 
 def circumstances() -> dict[str, str]:
     """This process's own, by name. Raises OSError where the kernel doesn't tell."""
-    found = {"nice": str(os.getpriority(os.PRIO_PROCESS, 0))}
+    found = {name: value for name, value in os.environ.items() if name.startswith(_AT_START)}
+    found["nice"] = str(os.getpriority(os.PRIO_PROCESS, 0))
+    found["scheduling"] = str(os.sched_getscheduler(0))
     for line in _read("status").splitlines():
         if line.startswith(_STATUS):
             name, _, value = line.partition(":")
