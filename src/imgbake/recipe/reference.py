@@ -24,12 +24,13 @@ or a boolean. `\{{` is a literal `{{`; in TOML write it in single quotes, `'\{{'
 
 **Secrets.** The value of a secret argument is put in when it is used. It can stand in the commands of
 a component and in the options of tasks and targets, and nowhere where it could be read later.
+It never decides, so it need not be given where all that needs it is up to date.
 
 **Paths** are relative to the recipe's folder, with forward slashes, and stay in it. In globs `*` and `?`
 match inside one name, `**` any number of folders.
 
-**Names** begin with a letter or digit and go on with these, `.`, `_` or `-`. Two names of one table must
-differ in more than case, `-` and `_`.
+**Names** begin with a letter or digit and go on with these, `.`, `_` or `-`; 100 characters at most. Two
+names of one table must differ in more than case, `-` and `_`.
 
 **`include`** is an array of globs of further files, relative to the recipe. They may hold `[args]`,
 `[tasks]`, `[components]`, `[images]`, `[targets]`, `[destinations]`, `[distributions]`, `[streams]`
