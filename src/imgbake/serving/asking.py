@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-_SECONDS = 2  # to be taken
+_SECONDS = 5  # to be taken
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OPEN = "/proc/self/fd"
 _PEER = "3i"  # process, user and group of who listens

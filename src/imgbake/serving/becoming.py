@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from imgbake.serving import LENGTH, TAKEN
 
-_SECONDS = 2  # for a request to come
+_SECONDS = 5  # for a request to come
 _MOST_FILES = 253  # that one message takes along, says unix(7)
 _DEFAULT = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
