@@ -72,8 +72,10 @@ def _served(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve
     with tempfile.TemporaryDirectory() as folder:  # a socket's path is short
         monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
         found = Server(project)
-        yield found
-        found.end()
+        try:
+            yield found
+        finally:
+            found.end()
 
 
 def _typed(project: Project, *words: str, env: dict[str, str] | None = None) -> Ran:
@@ -228,7 +230,7 @@ def test_code_that_was_changed_is_loaded_anew(project: Project, monkeypatch: pyt
     project.recipe('[tasks.a]\nrun = "true"\n')
     monkeypatch.setenv("PYTHONPATH", str(project.root / "site"))
     with _served(project, monkeypatch) as server:
-        for times, word in enumerate(("first", "other"), 1):
+        for times, word in enumerate(("first", "second"), 1):
             plugin.write_text(code % word)
             assert _typed(project, "run").code == 0
             assert project.read("said") == word

@@ -126,9 +126,20 @@ class Past:
         return Unmoved(frozenset(name for name in same if self._is_there[name]), self._traces, since)
 
     def _ask(self) -> None:
+        if self._since is None or self._must_judge_all(self._since):
+            return
         questions = {name: trace.question for name, trace in self._traces.items() if trace.question}
         with contextlib.suppress(Exception):  # what nobody can answer is asked again by the node's target
             self._is_there |= zip(questions, settled.answers(list(questions.values())), strict=True)
+
+    def _must_judge_all(self, since: Since) -> bool:
+        """Did something move that no node looked at? Then each node asks for itself."""
+        looked = set(chain.from_iterable(trace.places for trace in self._traces.values()))
+        return any(
+            witness.signature(self._root / path) != since.signature(place)
+            for place, path in enumerate(since.paths)
+            if place not in looked
+        )
 
 
 def keep(
