@@ -15,7 +15,7 @@ import msgspec
 
 from imgbake.contract import Shelf
 from imgbake.errors import BakeError, UsageError
-from imgbake.files.regular import read_file
+from imgbake.recipe.glance import project_table
 from imgbake.streams import changes, names, shelving
 from imgbake.streams.folder import Folder
 from imgbake.streams.model import CONTAINER, Intent, Known, Revision, Stream, Tag
@@ -64,17 +64,7 @@ def _address(table: Mapping[str, Any], file: Path) -> str:
 
 
 def _project_table(file: Path) -> dict[str, Any]:
-    if not file.exists():
-        return {}
-    import tomllib  # takes as long as much of the rest
-
-    try:
-        table = tomllib.loads(read_file(file).decode("utf-8-sig")).get("project", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} can't be read: {error}", hint="see `imgbake check`") from None
-    except OSError as error:
-        raise UsageError(f"{file} can't be read: {error.strerror}") from None
-    return table if isinstance(table, dict) else {}
+    return project_table(file) if file.exists() else {}
 
 
 def _shelf(address: str, root: Path, check: Callable[[], None]) -> Shelf:

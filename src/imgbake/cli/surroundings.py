@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +9,7 @@ from imgbake.contract import Artifact
 from imgbake.engine.ledger import Ledger
 from imgbake.engine.pointers import Pointers
 from imgbake.engine.project import STATE
-from imgbake.errors import UsageError
-from imgbake.files.regular import read_file
+from imgbake.recipe.glance import project_table
 
 
 class Surroundings:
@@ -26,14 +24,9 @@ class Surroundings:
 
     def project(self) -> str:
         try:
-            table = tomllib.loads(read_file(self.root / self._recipe).decode("utf-8-sig")).get("project", {})
+            name = project_table(Path(self._recipe)).get("name")
         except FileNotFoundError:
             return ""
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{self._recipe} can't be read: {error}", hint="see `imgbake check`") from None
-        except OSError as error:
-            raise UsageError(f"{self._recipe} can't be read: {error.strerror}") from None
-        name = table.get("name") if isinstance(table, dict) else None
         return name if isinstance(name, str) else self.root.name
 
     def artifacts(self) -> dict[str, Artifact]:
