@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import sys
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 
 from imgbake.testing.http import HttpServer
 from imgbake.testing.project import Project
+from tests.features.terminal import Terminal
 
 SECRET = "s3cr3t-Value-42"
 RECIPE = """
@@ -50,43 +49,28 @@ def test_on_a_terminal_what_is_missing_is_asked_for(project: Project) -> None:
         run = "echo to {{ who }} {{ where }} with ${#PW}"
         env = { PW = "{{ pw }}" }
     """)
-    process, terminal = pty.fork()
-    if process == 0:
-        os.chdir(project.root)
-        os.execv(sys.executable, [sys.executable, "-m", "imgbake", "run", "--progress", "plain"])
+    terminal = Terminal(project.root, sys.executable, "-m", "imgbake", "run", "--progress", "plain")
     answers = {
         b"who (whom to greet): ": b"me\n",
         b"where (one of north, south): ": b"south\n",
         b"pw: ": f"{SECRET}\n".encode(),
     }
-    said = b"".join(_said(terminal, question, answer) for question, answer in answers.items())
-    said += _said(terminal, b"1 ran", b"")
-    _, status = os.waitpid(process, 0)
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(status) == 0, said
+    said = b""
+    for question, answer in answers.items():
+        said += terminal.says(question)
+        terminal.types(answer)
+    said += terminal.says(b"1 ran")
+    assert terminal.ends() == 0, said
     assert f"to me south with {len(SECRET)}" in said.decode() and SECRET not in said.decode()
 
 
 def test_who_does_not_answer_is_told_on_a_line_of_its_own(project: Project) -> None:
     project.recipe('[args.who]\n[tasks.greet]\nrun = "echo {{ who }}"\n')
-    process, terminal = pty.fork()
-    if process == 0:
-        os.chdir(project.root)
-        os.execv(sys.executable, [sys.executable, "-m", "imgbake", "run"])
-    _said(terminal, b"who: ", b"\x04")  # Ctrl-D
-    _said(terminal, b"\nerror: interrupted", b"")
-    _, status = os.waitpid(process, 0)
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(status) == 130
-
-
-def _said(terminal: int, until: bytes, answer: bytes) -> bytes:
-    """What is said up to these words, which are answered."""
-    said = b""
-    while until not in said:
-        said += os.read(terminal, 4096)
-    os.write(terminal, answer)
-    return said
+    terminal = Terminal(project.root, sys.executable, "-m", "imgbake", "run")
+    terminal.says(b"who: ")
+    terminal.types(b"\x04")  # Ctrl-D
+    terminal.says(b"\nerror: interrupted")
+    assert terminal.ends() == 130
 
 
 def test_what_needs_no_missing_argument_can_be_run(project: Project) -> None:

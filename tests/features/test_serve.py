@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from imgbake.testing.project import Project, Ran
+from tests.features.terminal import Terminal
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a server needs Linux")
 PYTHON = sys.executable
@@ -242,15 +242,10 @@ def test_code_that_was_changed_is_loaded_anew(project: Project, monkeypatch: pyt
 
 def test_what_is_in_the_background_is_not_handed_over(project: Project, server: Server) -> None:
     project.recipe('[tasks.a]\nrun = "true"\n')
-    process, terminal = pty.fork()
-    if process == 0:
-        os.chdir(project.root)
-        os.execv("/bin/sh", ["sh", "-c", f"set -m; {PYTHON} -m imgbake run & wait; read line"])
-    said = b""
-    while b"1 ran" not in said:
-        said += os.read(terminal, 4096)
-    os.close(terminal)
-    os.waitpid(process, 0)
+    terminal = Terminal(project.root, "/bin/sh", "-c", f"set -m; {PYTHON} -m imgbake run & wait; read line")
+    terminal.says(b"1 ran")
+    terminal.types(b"\n")
+    terminal.ends()
     assert len(server.said) == 1  # it could read what is typed for the shell
 
 
@@ -262,17 +257,10 @@ def test_secrets_are_asked_for_on_the_terminal(project: Project, server: Server)
         run = "echo ${#PW}"
         env = { PW = "{{ pw }}" }
     """)
-    process, terminal = pty.fork()
-    if process == 0:
-        os.chdir(project.root)
-        os.execv(PYTHON, [PYTHON, "-m", "imgbake", "run", "--progress", "plain"])
-    said = b""
-    for until, answer in ((b"pw: ", b"hidden\n"), (b"1 ran", b"")):
-        while until not in said:
-            said += os.read(terminal, 4096)
-        os.write(terminal, answer)
-    _, status = os.waitpid(process, 0)
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(status) == 0
+    terminal = Terminal(project.root, PYTHON, "-m", "imgbake", "run", "--progress", "plain")
+    said = terminal.says(b"pw: ")
+    terminal.types(b"hidden\n")
+    said += terminal.says(b"1 ran")
+    assert terminal.ends() == 0
     assert b"task:a | 6" in said and b"hidden" not in said
     server.says(": run")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from imgbake.testing.project import Project
+from tests.features.terminal import Terminal
 
 BUSYBOX = shutil.which("busybox")
 
@@ -101,16 +99,11 @@ def test_what_cannot_be_entered_is_said(app: Project, words: list[str], said: st
 
 def test_without_a_command_there_is_a_shell_on_the_terminal(app: Project) -> None:
     app.build()
-    process, terminal = pty.fork()
-    if process == 0:
-        os.chdir(app.root)
-        os.execv(sys.executable, [sys.executable, "-m", "imgbake", "shell", "app"])
-    said = _read_until(terminal, b"# ")
-    os.write(terminal, b"echo $((6 * 7)); exit 4\n")
-    said += _read_until(terminal, b"42\r\n")
-    _, status = os.waitpid(process, 0)
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(status) == 4, said
+    terminal = Terminal(app.root, sys.executable, "-m", "imgbake", "shell", "app")
+    said = terminal.says(b"# ")
+    terminal.types(b"echo $((6 * 7)); exit 4\n")
+    said += terminal.says(b"42\r\n")
+    assert terminal.ends() == 4, said
 
 
 def test_others_may_build_while_somebody_looks_around(app: Project) -> None:
@@ -122,10 +115,3 @@ def test_others_may_build_while_somebody_looks_around(app: Project) -> None:
         assert inside.poll() is None
         inside.send_signal(signal.SIGTERM)
     assert inside.returncode != 0
-
-
-def _read_until(terminal: int, end: bytes) -> bytes:
-    said, last = b"", time.monotonic() + 30
-    while end not in said and time.monotonic() < last:
-        said += os.read(terminal, 4096)
-    return said
